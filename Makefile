@@ -1,0 +1,55 @@
+# `make tutorial` and `make test` need only python3 (3.10 or newer), git and this file.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+
+# Generated data, downloads and results stay inside the checkout.
+export VIDCLS_HOME ?= $(CURDIR)/runs
+RECIPE ?= stick
+
+.PHONY: help setup tutorial test lab export readme outputs clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+$(STAMP): settings.ini setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 10) or sys.exit(f"vidcls needs Python 3.10 or newer; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@if command -v uv >/dev/null; then \
+	  echo "Installing with uv ..."; \
+	  [ -x $(PY) ] || uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
+	  uv pip install --quiet --python $(PY) -e '.[dev]'; \
+	else \
+	  echo "Installing with pip (uv would be faster) ..."; \
+	  [ -x $(PY) ] || $(PYTHON) -m venv $(VENV); \
+	  $(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
+	fi
+	@touch $@
+
+setup: $(STAMP)  ## create .venv and install everything
+
+tutorial: $(STAMP)  ## run every chapter in order (RECIPE=stick, offline; RECIPE=ucf101 on a GPU)
+	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial
+
+test: $(STAMP)  ## run every test: the chapters' checks and tests/
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+lab: $(STAMP)  ## open JupyterLab on the chapters
+	@$(VENV)/bin/jupyter lab --notebook-dir nbs
+
+export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and README.md, clean the notebooks
+	@$(VENV)/bin/nbdev-export
+	@$(VENV)/bin/nbdev-clean
+	@$(PY) nbs/_tools/make_readme.py
+
+outputs: $(STAMP)  ## run the chapters for real and store their outputs in nbs/
+	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store
+	@$(MAKE) --no-print-directory export
+
+clean:  ## remove what was generated (keeps .venv)
+	rm -rf runs build dist *.egg-info .pytest_cache
