@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'video_clips', 'predict']
 
-# %% ../nbs/06_infer.ipynb #727bfd0b
-import json, os, re, shutil, tempfile
+# %% ../nbs/06_infer.ipynb #de785a42
+import re, tempfile
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, load_spec, normalize, pick_frames,
                           probe_video, read_clip, read_frames)
+from .data import hub_reason
 from .recipes import get_device
 from .train import load_record, video_probabilities
 
-# %% ../nbs/06_infer.ipynb #302d1000
+# %% ../nbs/06_infer.ipynb #a2b09111
 def model_folder(
     model, # Model folder, or a model on the Hub ("owner/name")
 ) -> Path: # A local folder
@@ -25,7 +26,7 @@ def model_folder(
         raise FileNotFoundError(f"There is no model folder {model}: check the path, or run `vidcls finetune` first.")
     from huggingface_hub import snapshot_download
     try: return Path(snapshot_download(str(model), allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as e: raise OSError(f"There is no folder {model}, and it could not be downloaded: {str(e).splitlines()[0]}") from e
+    except Exception as e: raise OSError(f"There is no folder {model}, and it could not be downloaded: {hub_reason(e)}.") from e
 
 def load_trained(
     model,                    # Model folder, or a model on the Hub

@@ -6,9 +6,9 @@
 __all__ = ['RECORD', 'load_report', 'check_encoder', 'check_biases', 'load_model', 'make_datasets', 'collate_fn',
            'compute_metrics', 'video_probabilities', 'training_arguments', 'ClipTrainer', 'prepare_table',
            'make_processor', 'model_card', 'save_model', 'load_record', 'FinetuneResult', 'test_scores', 'finetune',
-           'tutorial_model', 'plot_history', 'push_model']
+           'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #c80073d7
+# %% ../nbs/05_train.ipynb #cbeb1914
 import json, os, shutil, tempfile, time, warnings
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from transformers import Trainer, TrainingArguments, set_seed
 from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize, spec_from_checkpoint
-from .data import SPLITS, data_root, label_maps, split_by_group, video_table
+from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
 from .recipes import Recipe, checkpoint_path, half_precision, home, versions
 from .transforms import train_transform
 
@@ -185,14 +185,14 @@ class ClipTrainer(Trainer):
     def _load_best_model(self): self._reload(self.state.best_model_checkpoint)
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._reload(resume_from_checkpoint)
 
-# %% ../nbs/05_train.ipynb #04e0b36d
+# %% ../nbs/05_train.ipynb #c5483027
 def prepare_table(
     root,                # Data set folder or CSV file
     spec:ClipSpec,       # What a clip is
     strict:bool=False,   # Stop at a bad file rather than leave it out?
     seed:int=0,          # Of the split, where the data has none
     progress:bool=True,  # Show a progress bar?
-) -> tuple: # (table of usable videos, list of reasons for those left out)
+) -> tuple: # (table of usable videos, table of the others with a column `reason`)
     "List a data set, split it by group if it has no splits, and try every file."
     table = video_table(root)
     if (table.split == "").all():
@@ -201,7 +201,7 @@ def prepare_table(
     good, bad = check_videos(table, spec, progress)
     if len(bad) and strict: raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
     if len(bad): warnings.warn(f"{len(bad)} of {len(table)} videos cannot be used and are left out:\n" + "\n".join(bad.reason))
-    return good, bad.reason.tolist()
+    return good, bad
 
 # %% ../nbs/05_train.ipynb #471bbae0
 def make_processor(
@@ -216,7 +216,7 @@ def make_processor(
     return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, size=size, crop_size=side,
         do_center_crop=spec.resize == "crop", image_mean=list(spec.mean), image_std=list(spec.std))
 
-# %% ../nbs/05_train.ipynb #b9b006d6
+# %% ../nbs/05_train.ipynb #b8c6a210
 def model_card(
     record:dict, # As stored in `vidcls.json`
 ) -> str: # Markdown with the Hub's metadata on top
@@ -232,7 +232,7 @@ def model_card(
     rows = "\n".join(f"| {k} | {v} |" for k,v in r.items())
     start = f"random weights of {r['checkpoint']}'s geometry" if r["from_scratch"] else r["checkpoint"]
     return (f"---\n{meta.to_yaml()}\n---\n\n# Video classifier for {len(record['labels'])} actions\n\n"
-        f"Trained with [vidcls](https://github.com/vidcls/vidcls) from {start} on {r['data']}.\n\n"
+        f"Trained with vidcls from {start} on {r['data']}.\n\n"
         f"Test accuracy: **{m['video_accuracy']:.3f}** over {m['videos']} videos ({r['eval_clips']} clips × 1 crop each, "
         f"probabilities averaged); {m['clip_accuracy']:.3f} over {m['clips']} clips.\n\nLabels: {', '.join(record['labels'])}.\n\n"
         f"Predict with `vidcls predict MODEL video.avi`: it feeds the model what training fed it (`clip_spec.json`).\n\n"
@@ -301,7 +301,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #6ddde7a8
+# %% ../nbs/05_train.ipynb #98604065
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -312,10 +312,11 @@ def finetune(
     progress:bool=True,       # Show progress bars?
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it."
+    if push_to_hub: check_token()
     folder = _output_folder(output_dir or home()/"models"/recipe.name)
     set_seed(recipe.seed)
     spec = spec_from_checkpoint(checkpoint_path(recipe.checkpoint), recipe, recipe.checkpoint_revision)
-    table, skipped = prepare_table(data_root(recipe, progress), spec, strict, recipe.seed, progress)
+    table, bad = prepare_table(data_root(recipe, progress), spec, strict, recipe.seed, progress)
     sets = make_datasets(table, spec, recipe)
     model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
     if recipe.from_scratch: print(f"Starting from random weights of {recipe.checkpoint}'s geometry, as the recipe says.")
@@ -326,12 +327,16 @@ def finetune(
     start = time.time()
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, sets["test"]))
-    record = dict(recipe=asdict(recipe), metrics=metrics, labels=list(sets["train"].label2id), versions=versions(),
-                  skipped=skipped, history=trainer.state.log_history)
+    record = dict(recipe=_without_folders(recipe), metrics=metrics, labels=list(sets["train"].label2id),
+                  versions=versions(), skipped=[Path(p).name for p in bad.path], history=trainer.state.log_history)
     save_model(model, processor, spec, record, folder)
     shutil.rmtree(folder/"checkpoints", ignore_errors=True)
     if push_to_hub: push_model(folder, push_to_hub)
-    return FinetuneResult(folder, metrics, trainer.state.log_history, skipped)
+    return FinetuneResult(folder, metrics, trainer.state.log_history, bad.reason.tolist())
+
+def _without_folders(recipe):
+    "The recipe as a dict; of local folders only the name, since the record may be published."
+    return {k: Path(v).name if k in ("data", "checkpoint") and Path(v).exists() else v for k,v in asdict(recipe).items()}
 
 def _last_checkpoint(folder):
     from transformers.trainer_utils import get_last_checkpoint
@@ -368,7 +373,14 @@ def plot_history(
         ax.set(xlabel="epoch", ylabel=name); ax.grid(alpha=.3)
     return axs
 
-# %% ../nbs/05_train.ipynb #ebc90642
+# %% ../nbs/05_train.ipynb #29447c86
+def check_token(
+    token:str|None=None, # None: `HF_TOKEN` or the stored login
+):
+    "Raise `OSError` if there is no token to push with."
+    from huggingface_hub import get_token
+    if not (token or get_token()): raise OSError("Pushing needs a token: set HF_TOKEN or run `hf auth login`.")
+
 def push_model(
     model_dir,           # Model folder
     repo_id:str,         # "owner/name"
@@ -376,13 +388,13 @@ def push_model(
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ) -> str: # Address of the commit
     "Upload a model folder to the Hub. Raises `OSError` of one sentence without a token or network."
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import HfApi
     if not load_record(model_dir): raise ValueError(f"{model_dir} holds no finished model: run finetune first.")
-    if not (token or get_token()): raise OSError("Pushing needs a token: set HF_TOKEN or run `hf auth login`.")
+    check_token(token)
     api = HfApi(token=token)
     try:
         api.create_repo(repo_id, private=private, exist_ok=True)
         info = api.upload_folder(repo_id=repo_id, folder_path=str(model_dir), ignore_patterns=["checkpoints/*", ".*"],
                                  commit_message="Upload a vidcls model")
-    except Exception as e: raise OSError(f"Could not push to {repo_id}: {str(e).splitlines()[0]}") from e
+    except Exception as e: raise OSError(f"Could not push to {repo_id}: {hub_reason(e)}.") from e
     return str(info.commit_url)
