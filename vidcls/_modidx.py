@@ -50,6 +50,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vidcls.clips.guide_dataset': ('clips.html#guide_dataset', 'vidcls/clips.py'),
                               'vidcls.clips.guide_transform': ('clips.html#guide_transform', 'vidcls/clips.py'),
                               'vidcls.clips.import_pytorchvideo': ('clips.html#import_pytorchvideo', 'vidcls/clips.py'),
+                              'vidcls.clips.in_span': ('clips.html#in_span', 'vidcls/clips.py'),
                               'vidcls.clips.load_spec': ('clips.html#load_spec', 'vidcls/clips.py'),
                               'vidcls.clips.normalize': ('clips.html#normalize', 'vidcls/clips.py'),
                               'vidcls.clips.open_video': ('clips.html#open_video', 'vidcls/clips.py'),

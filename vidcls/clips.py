@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', 'load_spec', 'spec_from_checkpoint', 'View',
-           'crop_box', 'clip_starts', 'eval_views', 'random_view', 'frame_times', 'pick_frames', 'read_frames',
-           'apply_view', 'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset',
-           'ClipDataset', 'check_videos']
+           'crop_box', 'clip_starts', 'eval_views', 'random_view', 'frame_times', 'in_span', 'pick_frames',
+           'read_frames', 'apply_view', 'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform',
+           'guide_dataset', 'ClipDataset', 'check_videos']
 
 # %% ../nbs/02_clips.ipynb #c517eaba
 import json, math, os, sys
@@ -216,7 +216,16 @@ def frame_times(
         else: t = 0. if t is None else t + 1/info.fps
         yield t, f
 
-# %% ../nbs/02_clips.ipynb #af65b24c
+# %% ../nbs/02_clips.ipynb #68bb4d0a
+def in_span(
+    t:float,     # Time stamp in seconds
+    start:float, # First moment
+    end:float,   # Moment after the last
+) -> bool: # start <= t < end
+    "Whether a frame belongs to the span, to within a nanosecond."
+    return start - 1e-9 <= t < end - 1e-9
+
+# %% ../nbs/02_clips.ipynb #86a7b8de
 _HOLD = 128*2**20 # bytes of decoded frames to keep while it is not yet known which ones the clip needs
 
 class _LateSeek(Exception): "The key frame that the container led to comes after the start."
@@ -226,8 +235,8 @@ def _decode(container, stream, info, start, end):
     seek = start > 0 and info.stamps
     if seek: container.seek(int(start/stream.time_base) + (stream.start_time or 0), stream=stream)
     for i,(t,f) in enumerate(frame_times(container.decode(stream), stream, info)):
-        if i == 0 and seek and t > start: raise _LateSeek
-        if t >= end: return
+        if i == 0 and seek and t > start + 1e-9: raise _LateSeek
+        if t >= end - 1e-9: return
         yield t, f
 
 def _collect(path, info, seek_to, start, end, hold):
@@ -235,7 +244,7 @@ def _collect(path, info, seek_to, start, end, hold):
     with open_video(path) as (container, stream):
         times, held, size = [], {}, 0
         for t,f in _decode(container, stream, info, seek_to, end):
-            if t < start: continue
+            if not in_span(t, start, end): continue
             if hold(len(times), size): held[len(times)], size = f, size + sum(p.buffer_size for p in f.planes)
             times.append(t)
         return times, held

@@ -1,0 +1,214 @@
+"Reading clips: against a plain reader, against PyTorchVideo, on real and odd files, and at the edges."
+import math, subprocess, sys
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np, pytest, torch
+
+from vidcls.clips import (ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, clip_starts, eval_views,
+                          guide_transform, import_pytorchvideo, in_span, load_spec, normalize, pick_frames, probe_video, read_clip, read_frames)
+from vidcls.data import extract_archive, video_table
+from videos import ODD, REAL, needs_odd, needs_real, write_dataset, write_long, write_video
+
+SPEC = ClipSpec(seconds=1., size=32)
+
+
+def plain_clip(path, view, spec):
+    "Decode everything, then pick by time stamp."
+    frames, times = read_frames(path)
+    inside = [i for i, t in enumerate(times) if in_span(t, view.start, view.start + spec.seconds)]
+    return apply_view(frames[[inside[k] for k in pick_frames(len(inside), spec)]], view, spec)
+
+
+def number(frames):
+    "Which picture of `videos.picture` a frame is, by its grey level (for the first fifty)."
+    return [round((f[0].float().median().item() - 20)/4) for f in frames]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    d = tmp_path_factory.mktemp("videos")
+    irregular = np.cumsum(np.random.default_rng(0).integers(1, 4, 60)).tolist()
+    return [write_video(d/"short_gop.avi"), write_video(d/"long_gop.avi", gop=300), write_video(d/"b_frames.mp4", codec="libx264", bframes=3),
+            write_video(d/"vfr.mp4", codec="libx264", pts=irregular), write_video(d/"fifty.mkv", frames=120, fps=50, codec="libx264"),
+            write_video(d/"a name with ' quotes\" and ünïcode: 50%.avi"), write_video(d/"-dash.avi")]
+
+
+def test_seeking_gives_the_same_bytes_as_reading_everything(videos):
+    for path in videos:
+        info, rng = probe_video(path), np.random.default_rng(1)
+        spec = replace(SPEC, seconds=1.2, num_frames=8)
+        for start in [0, .04, .48, .5, *rng.uniform(0, info.duration - spec.seconds, 8)]:
+            view = View(start, tuple(rng.uniform(.3, 1, 3)), bool(rng.integers(2)))
+            assert torch.equal(read_clip(path, view, spec), plain_clip(path, view, spec)), (path.name, start)
+
+
+def test_frames_are_those_of_the_moment(videos):
+    frames, times = read_frames(videos[0], .4, .8)
+    assert number(frames) == list(range(10, 20))
+    assert np.allclose(times, np.arange(10, 20)/25)
+
+
+def test_frames_are_picked_by_time_not_by_number(videos):
+    slow, fast = (read_frames(p, .5, 1.5)[1] for p in (videos[0], videos[4]))
+    assert (len(slow), len(fast)) == (25, 50) and slow[0] - fast[0] < .04
+
+
+def test_a_lower_memory_limit_gives_the_same_clip(videos, monkeypatch):
+    whole = [read_clip(p, View(.3), SPEC) for p in videos if p.name != "vfr.mp4"]
+    monkeypatch.setattr("vidcls.clips._HOLD", 20_000)
+    again = [read_clip(p, View(.3), SPEC) for p in videos if p.name != "vfr.mp4"]
+    assert all(map(torch.equal, whole, again))
+
+
+def test_equal_to_pytorchvideo_on_the_same_view(videos):
+    D, _ = import_pytorchvideo()
+    for path in videos:
+        for start in map(Fraction, ("0", "0.3", "0.52", "0.28")): # also on a frame's very stamp
+            clip = D.encoded_video.EncodedVideo.from_path(str(path), decode_audio=False, decoder="pyav")
+            theirs = guide_transform(replace(SPEC, num_frames=8), train=False)(clip.get_clip(start, start + 1))["video"]
+            frames, _ = read_frames(path, start, start + 1, lambda n: pick_frames(n, replace(SPEC, num_frames=8)))
+            ours = guide_transform(replace(SPEC, num_frames=8), train=False)(dict(video=frames.permute(1, 0, 2, 3).float()))["video"]
+            assert (ours - theirs).abs().max() <= 1e-5, (path.name, start)
+
+
+@needs_real
+def test_real_clips(tmp_path):
+    "The guide's archive: 25 and 29.97 fps, packed B-frames, headers that promise too much."
+    table = video_table(extract_archive(REAL, tmp_path, progress=False))
+    assert table.groupby("split").size().to_dict() == dict(train=60, val=12, test=30)
+    D, _ = import_pytorchvideo()
+    rates, reordered = set(), 0
+    for path in table.path:
+        info = probe_video(path)
+        rates.add(round(info.fps, 1))
+        view, spec = View(.5*max(0, info.duration - 64/30)), ClipSpec(size=56)
+        assert torch.equal(read_clip(path, view, spec), plain_clip(path, view, spec)), path
+        clip = D.encoded_video.EncodedVideo.from_path(path, decode_audio=False, decoder="pyav")
+        theirs = clip.get_clip(0, 1)["video"].permute(1, 0, 2, 3).to(torch.uint8)
+        ours, _ = read_frames(path, 0, 1)
+        if len(ours) == len(theirs) and torch.equal(ours, theirs): continue
+        # Packed B-frames: their order follows guessed stamps. The right order is the smoother one.
+        jerk = lambda x: (x[1:].float() - x[:-1].float()).abs().mean()
+        assert jerk(ours) < jerk(theirs), path
+        reordered += 1
+    assert {25., 30.} <= rates and reordered < 20
+
+
+@needs_odd
+def test_odd_files_give_the_right_frames_or_a_reason():
+    for path in sorted(ODD.iterdir()):
+        try: clip = read_clip(path, View(), SPEC)
+        except VideoError as e:
+            assert path.name in str(e) and str(e).count("\n") == 0 and ": " in str(e)
+        else:
+            assert clip.shape == (16, 3, 32, 32) and torch.equal(clip, plain_clip(path, View(), SPEC)), path.name
+
+
+@needs_odd
+def test_a_film_without_time_stamps_is_counted():
+    _, times = read_frames(ODD/"derived__raw_no_pts.h264")
+    assert np.allclose(times, np.arange(40)/25)
+
+
+def test_unusable_files_name_themselves(tmp_path):
+    (tmp_path/"empty.avi").touch()
+    (tmp_path/"text.avi").write_text("milk, eggs\n"*100)
+    (tmp_path/"sound.wav").write_bytes(b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80>\0\0\2\0\x10\0data\0\0\0\0")
+    for name, reason in {"empty.avi": "empty", "text.avi": "not a readable video", "sound.wav": "no video stream", "none.avi": "no video"}.items():
+        with pytest.raises(VideoError, match=f"{name}.*{reason}|{reason}.*{name}"): read_clip(tmp_path/name, View(), SPEC)
+
+
+def test_too_few_frames_is_an_error_unless_padding_is_asked_for(tmp_path):
+    path = write_video(tmp_path/"nine.avi", frames=9)
+    with pytest.raises(VideoError, match="has only 9 frames.*needs 16"): read_clip(path, View(), SPEC)
+    clip = read_clip(path, View(), replace(SPEC, pad=True))
+    assert len(clip) == 16 and len({f.numpy().tobytes() for f in clip}) == 9
+
+
+def test_a_short_video_is_taken_whole(tmp_path):
+    path = write_video(tmp_path/"short.avi", frames=20)
+    spec = replace(SPEC, seconds=5.)
+    assert eval_views(probe_video(path), spec, 3) == [View()]*3
+    assert number(read_frames(path, 0, 5, lambda n: pick_frames(n, spec))[0]) == pick_frames(20, spec)
+
+
+def test_an_hour_is_read_without_loading_it(tmp_path):
+    "Peak memory of reading one clip in the middle of an hour, in a process of its own."
+    path = write_long(tmp_path/"hour.avi", 3600, size=(320, 240))
+    code = f"""
+import resource
+from vidcls.clips import *
+from torchvision.transforms.v2 import functional
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+read_clip({str(write_video(tmp_path/'warm.avi', size=(320, 240)))!r}, View(), ClipSpec(seconds=2.))
+before = peak()
+info = probe_video({str(path)!r})
+clip = read_clip({str(path)!r}, View(1800.), ClipSpec(seconds=2.))
+print(info.duration, tuple(clip.shape), peak() - before)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert abs(float(out[0]) - 3600) < 1 and float(out[-1]) < 200
+
+
+def test_a_file_that_changes_is_looked_at_again(tmp_path):
+    path = write_video(tmp_path/"a.avi", frames=30)
+    assert probe_video(path).frames == 30
+    write_video(path, frames=50)
+    assert probe_video(path).frames == 50
+
+
+def test_views_of_an_evaluation():
+    assert clip_starts(10, 2, 5) == [0, 2, 4, 6, 8]
+    assert clip_starts(10, 2, 1) == [4]
+    assert clip_starts(1, 2, 3) == [0, 0, 0]
+
+
+def test_a_spec_survives_the_disk_and_refuses_nonsense(tmp_path):
+    spec = ClipSpec(8, 1.5, 112, "squash", (.5, .5, .5), (.5, .5, .5), "pixel_values_videos", True)
+    spec.save(tmp_path)
+    assert load_spec(tmp_path) == spec and hash(load_spec(tmp_path)) == hash(spec)
+    for bad in (dict(num_frames=0), dict(seconds=0), dict(size=0), dict(resize="stretch")):
+        with pytest.raises(ValueError): replace(spec, **bad)
+    with pytest.raises(FileNotFoundError, match="clip_spec.json"): load_spec(tmp_path/"none")
+
+
+def test_normalize_is_what_torchvision_does():
+    from torchvision.transforms.v2 import functional as F
+    clip = torch.randint(0, 256, (2, 4, 3, 8, 8), dtype=torch.uint8)
+    theirs = F.normalize(clip.float()/255, SPEC.mean, SPEC.std)
+    assert torch.allclose(normalize(clip, SPEC), theirs, atol=1e-6)
+
+
+class Random:
+    "A transform, as `ClipDataset` wants it."
+    def read(self, path, rng): return read_clip(path, View(rng.uniform(0, .5)), SPEC)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_same_clips_with_any_number_of_workers(tmp_path, context):
+    "Also after the parent has converted frames itself, where PyAV 19 hangs, and in each epoch anew."
+    ds = ClipDataset(video_table(write_dataset(tmp_path)), SPEC, transform=Random())
+    ds.set_epoch(0)
+    alone = [torch.stack([ds[i]["pixel_values"] for i in range(len(ds))])]
+    ds.set_epoch(1)
+    alone.append(torch.stack([ds[i]["pixel_values"] for i in range(len(ds))]))
+    assert not torch.equal(*alone)
+    dl = torch.utils.data.DataLoader(ds, batch_size=4, num_workers=2, persistent_workers=True, multiprocessing_context=context, timeout=120)
+    for epoch in (0, 1):
+        ds.set_epoch(epoch)
+        assert torch.equal(torch.cat([b["pixel_values"] for b in dl]), alone[epoch])
+
+
+def test_check_videos_lists_what_cannot_be_used(tmp_path):
+    root = write_dataset(tmp_path/"set")
+    (root/"train"/"Nod"/"v_Nod_g90_c01.avi").write_text("no film")
+    write_video(root/"test"/"Wave"/"v_Wave_g91_c01.avi", frames=5)
+    good, bad = check_videos(video_table(root), SPEC, progress=False)
+    assert len(good) == 12 and len(bad) == 2
+    assert "not a readable video" in bad.reason[1] and "only 5 frames" in bad.reason[0]
+
+
+def test_all_frames_to_infinity(videos):
+    frames, times = read_frames(videos[0], 0, math.inf)
+    assert len(frames) == 60 and number(frames[:20]) == list(range(20))
