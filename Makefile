@@ -23,10 +23,11 @@ $(STAMP): settings.ini setup.py pyproject.toml
 	@if command -v uv >/dev/null; then \
 	  echo "Installing with uv ..."; \
 	  [ -x $(PY) ] || uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
-	  uv pip install --quiet --python $(PY) -e '.[dev]'; \
+	  uv pip install --quiet --compile-bytecode --python $(PY) -e '.[dev]'; \
 	else \
 	  echo "Installing with pip (uv would be faster) ..."; \
 	  [ -x $(PY) ] || $(PYTHON) -m venv $(VENV); \
+	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade >/dev/null; \
 	  $(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
 	fi
 	@touch $@
@@ -43,12 +44,12 @@ lab: $(STAMP)  ## open JupyterLab on the chapters
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
 
 export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and README.md, clean the notebooks
+	@$(PY) nbs/_tools/make_readme.py
 	@$(VENV)/bin/nbdev-export
 	@$(VENV)/bin/nbdev-clean
-	@$(PY) nbs/_tools/make_readme.py
 
 outputs: $(STAMP)  ## run the chapters for real and store their outputs in nbs/
-	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store
+	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store --solutions
 	@$(MAKE) --no-print-directory export
 
 clean:  ## remove what was generated (keeps .venv)

@@ -20,7 +20,7 @@ setup(
     author=cfg["author"],
     author_email=cfg["author_email"],
     license=cfg["license"],
-    keywords=cfg["keywords"],
+    keywords=cfg["keywords"].split(),
     url=url,
     project_urls={"Source": url, "Issues": f"{url}/issues"},
     packages=find_packages(include=["vidcls", "vidcls.*"]),

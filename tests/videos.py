@@ -16,8 +16,8 @@ def picture(i, h=48, w=64):
     return a
 
 
-def write_video(path, frames=60, fps=25, codec="mpeg4", size=(64, 48), pts=None, bframes=0, gop=12, **options):
-    "A video of `frames` numbered pictures; `pts` gives other time stamps in units of 1/fps."
+def write_video(path, frames=60, fps=25, codec="mpeg4", size=(64, 48), pts=None, bframes=0, gop=12, first=0, **options):
+    "A video of pictures numbered from `first`; `pts` gives other time stamps in units of 1/fps."
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as c:
         s = c.add_stream(codec, rate=fps, options=options)
@@ -25,7 +25,7 @@ def write_video(path, frames=60, fps=25, codec="mpeg4", size=(64, 48), pts=None,
         s.bit_rate = 4_000_000 # so that the grey levels survive
         s.codec_context.max_b_frames, s.codec_context.gop_size = bframes, gop
         for i in range(frames):
-            f = av.VideoFrame.from_ndarray(picture(i, size[1], size[0]), format="rgb24")
+            f = av.VideoFrame.from_ndarray(picture(first + i, size[1], size[0]), format="rgb24")
             f.pts = i if pts is None else pts[i]
             c.mux(s.encode(f))
         c.mux(s.encode())
@@ -56,5 +56,5 @@ def write_dataset(root, classes=("Nod", "Wave"), per_split=None, **kwargs):
         for label in classes:
             for _ in range(n):
                 g += 1
-                write_video(root/split/label/f"v_{label}_g{g:02}_c01.avi", **{"frames": 40, **kwargs})
+                write_video(root/split/label/f"v_{label}_g{g:02}_c01.avi", **{"frames": 40, "first": g, **kwargs})
     return root

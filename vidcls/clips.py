@@ -6,7 +6,7 @@
 __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', 'load_spec', 'spec_from_checkpoint', 'View',
            'crop_box', 'clip_starts', 'eval_views', 'random_view', 'frame_times', 'in_span', 'pick_frames',
            'read_frames', 'apply_view', 'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform',
-           'guide_dataset', 'ClipDataset', 'check_videos']
+           'guide_dataset', 'ClipDataset', 'video_probabilities', 'check_videos']
 
 # %% ../nbs/02_clips.ipynb #c517eaba
 import json, math, os, sys
@@ -363,7 +363,7 @@ def guide_dataset(
     sampler = D.make_clip_sampler("random" if train else "uniform", spec.seconds)
     return D.Ucf101(str(folder), clip_sampler=sampler, decode_audio=False, transform=guide_transform(spec, train))
 
-# %% ../nbs/02_clips.ipynb #08857994
+# %% ../nbs/02_clips.ipynb #00bdeb57
 class ClipDataset(torch.utils.data.Dataset):
     "Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."
     def __init__(self,
@@ -383,7 +383,9 @@ class ClipDataset(torch.utils.data.Dataset):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # seen by workers that live on
 
     @property
-    def views(self): return 1 if self.transform else self.clips*self.crops
+    def views(self):
+        "Clips a video."
+        return 1 if self.transform else self.clips*self.crops
     def __len__(self): return len(self.table)*self.views
 
     def set_epoch(self,
@@ -410,6 +412,16 @@ class ClipDataset(torch.utils.data.Dataset):
         kind = "1 random view" if self.transform else f"{self.clips} × {self.crops} views"
         return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
                 f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
+
+# %% ../nbs/02_clips.ipynb #b4aa5c59
+def video_probabilities(
+    logits,     # [videos × views, classes], the views of a video in a row
+    views:int,  # Views a video
+) -> np.ndarray: # [videos, classes]
+    "Softmax for each view, averaged over the views of a video."
+    logits = np.asarray(logits, dtype=np.float64)
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
 
 # %% ../nbs/02_clips.ipynb #0e854c07
 def check_videos(

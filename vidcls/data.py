@@ -169,14 +169,14 @@ def parse_name(
     m = _name.match(Path(path).stem)
     return (f"g{m['group']}", f"c{m['clip']}") if m else (Path(path).stem, "c01")
 
-# %% ../nbs/01_data.ipynb #5c8b1909
+# %% ../nbs/01_data.ipynb #aa8a4d00
 def _list_videos(root):
     "Sorted (videos, skipped) of all files below the class folders of `root`."
     files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != MARKER and p.parent != root)
     is_video = lambda p: p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     videos = [p for p in files if is_video(p)]
     empty = {d for d in root.rglob("*") if d.is_dir()} - {a for p in videos for a in p.parents}
-    if empty: raise ValueError(f"The folder {sorted(empty)[0]} holds no video: remove it or add videos to it.")
+    if empty: raise ValueError(f"The folder {max(empty, key=lambda d: len(d.parts))} holds no video: remove it or add videos to it.")
     return videos, [p for p in files if not is_video(p)]
 
 def _warn_skipped(skipped, root):
@@ -268,7 +268,7 @@ def _identical_files(table):
     t = twins.assign(sha256=twins.path.map(sha256))
     return t[t.sha256.duplicated(keep=False)].sort_values("sha256").reset_index(drop=True)
 
-# %% ../nbs/01_data.ipynb #445e777c
+# %% ../nbs/01_data.ipynb #cf26bea1
 class Leakage:
     "What is shared between splits. `ok` if no group and no file is in two of them."
     def __init__(self,
@@ -281,7 +281,9 @@ class Leakage:
         self.conflicts = per_file.filter(lambda g: g.label.nunique() > 1)
 
     @property
-    def ok(self): return not len(self.groups) and not len(self.crossing) and not len(self.conflicts)
+    def ok(self):
+        "Is nothing shared between splits?"
+        return not len(self.groups) and not len(self.crossing) and not len(self.conflicts)
 
     def __repr__(self):
         return (f"Leakage: {len(self.groups)} groups in more than one split, {len(self.files)} byte-identical files "

@@ -5,16 +5,15 @@
 # %% auto #0
 __all__ = ['model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'video_clips', 'predict']
 
-# %% ../nbs/06_infer.ipynb #de785a42
+# %% ../nbs/06_infer.ipynb #5a9a4a56
 import re, tempfile
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, load_spec, normalize, pick_frames,
-                          probe_video, read_clip, read_frames)
+                          probe_video, read_clip, read_frames, video_probabilities)
 from .data import hub_reason
-from .recipes import get_device
-from .train import load_record, video_probabilities
+from .recipes import get_device, load_record
 
 # %% ../nbs/06_infer.ipynb #a2b09111
 def model_folder(

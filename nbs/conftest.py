@@ -1,0 +1,45 @@
+"Every notebook is a test: run from top to bottom in a process of its own, with the smoke recipe and no network."
+import json, re, sys
+from pathlib import Path
+
+import pytest
+
+here = Path(__file__).parent
+sys.path.insert(0, str(here/"_tools"))
+import nbtest  # noqa: E402
+
+
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".ipynb" and file_path.parent in (here, here/"solutions") and not file_path.name.startswith((".", "_")):
+        return Notebook.from_parent(parent, path=file_path)
+
+
+class Notebook(pytest.File):
+    def collect(self): yield Run.from_parent(self, name="runs")
+
+
+class Run(pytest.Item):
+    def runtest(self):
+        env = nbtest.own_home(self.config, f"{self.path.parent.name}-{self.path.stem}")
+        many = sum(isinstance(i, Run) for i in self.session.items) > 3
+        rc, out = nbtest.notebook(self.path, env, here, many)
+        if rc: raise NotebookFailed(explain(self.path, out))
+        if out.strip(): self.add_report_section("call", "slow cells and messages", out)
+
+    def repr_failure(self, excinfo, style=None):
+        return str(excinfo.value) if excinfo.errisinstance(NotebookFailed) else super().repr_failure(excinfo, style)
+
+    def reportinfo(self): return self.path, None, f"{self.path.name} runs"
+
+
+class NotebookFailed(Exception): "A cell raised; the message is the cell and its traceback."
+
+
+def explain(path, out):
+    "The failing cell's source before its traceback, without the frames of the machinery that ran it."
+    out = out.replace(f"{here.parent}/", "")
+    cell = re.search(r"(\w+) in \S+:\n=+\n+While Executing Cell #(\d+):\n", out)
+    if not cell: return out
+    tb = re.sub(r"(Traceback \(most recent call last\):\n)(?:(?!Traceback).)*?exec\(code_obj[^\n]*\n", r"\1", out[cell.end():], flags=re.S)
+    src = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][int(cell[2]) - 1]["source"])
+    return f"{cell[1]} in cell #{cell[2]} of {path.name}\n\n" + "".join(f"    {l}\n" for l in src.splitlines()) + f"\n{out[:cell.start()]}{tb.strip()}"

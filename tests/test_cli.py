@@ -1,0 +1,110 @@
+"The command line as a process: streams, exit statuses, and one sentence for everything that is wrong."
+import json, os, resource, subprocess, sys
+
+import pytest
+
+from videos import REAL, needs_real, write_dataset, write_video
+
+
+def vidcls(*args, cwd=None, limit=None, **env):
+    "Run the command; `limit` is the size that a file may have, in bytes, as on a disk that is full."
+    small = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None
+    r = subprocess.run([sys.executable, "-m", "vidcls", *map(str, args)], capture_output=True, text=True, cwd=cwd,
+                       env=os.environ | {"VIDCLS_RECIPE": "smoke"} | env, preexec_fn=small)
+    assert "Traceback" not in r.stderr
+    return r
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory): return write_dataset(tmp_path_factory.mktemp("data")/"mine", frames=60)
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model")/"mine"
+    r = vidcls("finetune", "--data", data, "--out", out, "--workers", 0, "--json")
+    assert r.returncode == 0, r.stderr
+    assert json.loads(r.stdout)["videos"] == 4 and "random weights" in r.stderr
+    return out
+
+
+def test_help_and_version():
+    for args in (["--help"], ["predict", "--help"], ["--version"]):
+        r = vidcls(*args)
+        assert r.returncode == 0 and r.stdout and not r.stderr
+
+
+@pytest.mark.parametrize("args, what", [
+    (["fly"], "no command 'fly'"), ([], ""), (["predict"], "required"), (["finetune", "--epochs", "many"], "invalid int"),
+    (["finetune", "--speed", "9"], "unrecognized"), (["stick", "x", "--per-class", "a,b"], "--per-class")])
+def test_called_wrongly(args, what):
+    r = vidcls(*args)
+    assert r.returncode == 2 and what in r.stderr
+
+
+def test_what_fails_says_so_in_one_sentence(tmp_path, data):
+    (tmp_path/"empty"/"train"/"Nod").mkdir(parents=True)
+    (tmp_path/"file").touch()
+    cases = [(["finetune", "--recipe", "ucf"], "'ucf'.*choose one of"),
+             (["finetune", "--data", "nowhere"], "no folder 'nowhere'"),
+             (["finetune", "--data", tmp_path/"empty"], "Nod holds no video"),
+             (["finetune", "--data", data, "--out", tmp_path/"file"/"model"], "Cannot write to"),
+             (["finetune", "--data", data, "--checkpoint", tmp_path/"none"], "none"),
+             (["predict", "nowhere", "a.avi"], "no model folder nowhere"),
+             (["check-data", tmp_path/"none"], "no folder")]
+    import re
+    for args, what in cases:
+        r = vidcls(*args)
+        last = r.stderr.strip().splitlines()[-1]
+        assert r.returncode == 1 and not r.stdout and re.search(what, last), (args, r.stderr)
+
+
+def test_predict_answers_what_it_can(model, data, tmp_path):
+    good = next(data.glob("test/*/*.avi"))
+    text, short = tmp_path/"text.avi", write_video(tmp_path/"short.avi", frames=5)
+    text.write_text("no film")
+    r = vidcls("predict", model, good, text, short, tmp_path/"none.avi", "--json", "--device", "cpu")
+    answers = json.loads(r.stdout)
+    assert r.returncode == 1 and "predictions" in answers[0]
+    for a, what in zip(answers[1:], ("not a readable video", "only 5 frames", "no video")): assert what in a["error"] and what in r.stderr
+
+
+def test_a_model_without_its_spec_is_refused(model, data, tmp_path):
+    import shutil
+    shutil.copytree(model, tmp_path/"model")
+    (tmp_path/"model"/"clip_spec.json").unlink()
+    r = vidcls("predict", tmp_path/"model", next(data.glob("test/*/*.avi")))
+    assert r.returncode == 1 and "clip_spec.json" in r.stderr
+
+
+def test_a_full_disk_leaves_no_half_model(data, tmp_path):
+    r = vidcls("finetune", "--data", data, "--out", tmp_path/"model", "--workers", 0, limit=1_000_000)
+    assert r.returncode == 1 and "vidcls finetune: The disk is full" in r.stderr, r.stderr
+    assert not (tmp_path/"model"/"vidcls.json").exists() and not (tmp_path/"model"/"model.safetensors").exists()
+
+
+def test_check_data_finds_leaks_and_junk(data, tmp_path):
+    assert vidcls("check-data", data).returncode == 0
+    root = write_dataset(tmp_path/"set", frames=60)
+    same = next((root/"train"/"Nod").iterdir())
+    (root/"test"/"Nod"/"v_Nod_g99_c01.avi").write_bytes(same.read_bytes())
+    (root/"val"/"Nod"/same.name.replace("c01", "c02")).write_bytes(next((root/"val"/"Wave").iterdir()).read_bytes())
+    (root/"test"/"Wave"/"._v_Wave_g05_c01.avi").write_bytes(b"\0\5\26\7")
+    r = vidcls("check-data", root, "--json")
+    found = json.loads(r.stdout)
+    assert r.returncode == 1 and not found["ok"] and len(found["groups_in_two_splits"]) == 1 and len(found["identical_files"]) == 4
+    assert "1 file(s) are no videos and were skipped" in r.stderr
+
+
+@needs_real
+def test_real_videos_the_whole_way(tmp_path):
+    "The guide's archive of real clips: unpack, fine-tune, predict."
+    from vidcls.data import extract_archive
+    root = extract_archive(REAL, tmp_path, progress=False)
+    r = vidcls("finetune", "--data", root, "--out", tmp_path/"model", "--epochs", 1, "--eval-clips", 1, "--json")
+    assert r.returncode == 0, r.stderr
+    done = json.loads(r.stdout)
+    assert done["videos"] == 30 and not done["skipped"]
+    r = vidcls("predict", tmp_path/"model", next((root/"test"/"Surfing").iterdir()), "--json")
+    best = json.loads(r.stdout)[0]["predictions"]
+    assert r.returncode == 0 and len(best) == 5 and abs(sum(p["score"] for p in best)) <= 1
