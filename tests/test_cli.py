@@ -1,8 +1,9 @@
 "The command line as a process: streams, exit statuses, and one sentence for everything that is wrong."
-import json, os, resource, subprocess, sys
+import json, os, re, resource, shutil, subprocess, sys
 
 import pytest
 
+from vidcls.cli import main
 from videos import REAL, needs_real, write_dataset, write_video
 
 
@@ -42,21 +43,26 @@ def test_called_wrongly(args, what):
     assert r.returncode == 2 and what in r.stderr
 
 
-def test_what_fails_says_so_in_one_sentence(tmp_path, data):
+def here(capsys, *args):
+    "Run the command in this process: what it imports is imported already."
+    status = main([str(a) for a in args])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_what_fails_says_so_in_one_sentence(tmp_path, data, capsys):
     (tmp_path/"empty"/"train"/"Nod").mkdir(parents=True)
     (tmp_path/"file").touch()
     cases = [(["finetune", "--recipe", "ucf"], "'ucf'.*choose one of"),
              (["finetune", "--data", "nowhere"], "no folder 'nowhere'"),
              (["finetune", "--data", tmp_path/"empty"], "Nod holds no video"),
              (["finetune", "--data", data, "--out", tmp_path/"file"/"model"], "Cannot write to"),
-             (["finetune", "--data", data, "--checkpoint", tmp_path/"none"], "none"),
+             (["finetune", "--data", data, "--checkpoint", tmp_path/"none"], "no checkpoint .*none"),
              (["predict", "nowhere", "a.avi"], "no model folder nowhere"),
              (["check-data", tmp_path/"none"], "no folder")]
-    import re
     for args, what in cases:
-        r = vidcls(*args)
-        last = r.stderr.strip().splitlines()[-1]
-        assert r.returncode == 1 and not r.stdout and re.search(what, last), (args, r.stderr)
+        status, out, err = here(capsys, *args)
+        assert status == 1 and not out and re.search(what, err.strip().splitlines()[-1]), (args, err)
 
 
 def test_predict_answers_what_it_can(model, data, tmp_path):
@@ -69,12 +75,11 @@ def test_predict_answers_what_it_can(model, data, tmp_path):
     for a, what in zip(answers[1:], ("not a readable video", "only 5 frames", "no video")): assert what in a["error"] and what in r.stderr
 
 
-def test_a_model_without_its_spec_is_refused(model, data, tmp_path):
-    import shutil
+def test_a_model_without_its_spec_is_refused(model, data, tmp_path, capsys):
     shutil.copytree(model, tmp_path/"model")
     (tmp_path/"model"/"clip_spec.json").unlink()
-    r = vidcls("predict", tmp_path/"model", next(data.glob("test/*/*.avi")))
-    assert r.returncode == 1 and "clip_spec.json" in r.stderr
+    status, out, err = here(capsys, "predict", tmp_path/"model", next(data.glob("test/*/*.avi")))
+    assert status == 1 and not out and "clip_spec.json" in err
 
 
 def test_a_full_disk_leaves_no_half_model(data, tmp_path):
@@ -83,17 +88,17 @@ def test_a_full_disk_leaves_no_half_model(data, tmp_path):
     assert not (tmp_path/"model"/"vidcls.json").exists() and not (tmp_path/"model"/"model.safetensors").exists()
 
 
-def test_check_data_finds_leaks_and_junk(data, tmp_path):
-    assert vidcls("check-data", data).returncode == 0
+def test_check_data_finds_leaks_and_junk(data, tmp_path, capsys):
+    assert here(capsys, "check-data", data)[0] == 0
     root = write_dataset(tmp_path/"set", frames=60)
     same = next((root/"train"/"Nod").iterdir())
     (root/"test"/"Nod"/"v_Nod_g99_c01.avi").write_bytes(same.read_bytes())
     (root/"val"/"Nod"/same.name.replace("c01", "c02")).write_bytes(next((root/"val"/"Wave").iterdir()).read_bytes())
     (root/"test"/"Wave"/"._v_Wave_g05_c01.avi").write_bytes(b"\0\5\26\7")
-    r = vidcls("check-data", root, "--json")
-    found = json.loads(r.stdout)
-    assert r.returncode == 1 and not found["ok"] and len(found["groups_in_two_splits"]) == 1 and len(found["identical_files"]) == 4
-    assert "1 file(s) are no videos and were skipped" in r.stderr
+    with pytest.warns(UserWarning, match=r"1 file\(s\) are no videos and were skipped: test/Wave/._v_Wave"):
+        status, out, _ = here(capsys, "check-data", root, "--json")
+    found = json.loads(out)
+    assert status == 1 and not found["ok"] and len(found["groups_in_two_splits"]) == 1 and len(found["identical_files"]) == 4
 
 
 @needs_real

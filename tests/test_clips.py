@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np, pytest, torch
 
 from vidcls.clips import (ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, clip_starts, eval_views,
-                          guide_transform, import_pytorchvideo, in_span, load_spec, normalize, pick_frames, probe_video, read_clip, read_frames)
+                          guide_transform, import_pytorchvideo, in_span, normalize, pick_frames, probe_video, read_clip, read_frames)
 from vidcls.data import extract_archive, video_table
 from videos import ODD, REAL, needs_odd, needs_real, write_dataset, write_long, write_video
 
@@ -79,7 +79,7 @@ def test_real_clips(tmp_path):
     assert table.groupby("split").size().to_dict() == dict(train=60, val=12, test=30)
     D, _ = import_pytorchvideo()
     rates, reordered = set(), 0
-    for path in table.path:
+    for path in table.path[::2]:
         info = probe_video(path)
         rates.add(round(info.fps, 1))
         view, spec = View(.5*max(0, info.duration - 64/30)), ClipSpec(size=56)
@@ -167,10 +167,10 @@ def test_views_of_an_evaluation():
 def test_a_spec_survives_the_disk_and_refuses_nonsense(tmp_path):
     spec = ClipSpec(8, 1.5, 112, "squash", (.5, .5, .5), (.5, .5, .5), "pixel_values_videos", True)
     spec.save(tmp_path)
-    assert load_spec(tmp_path) == spec and hash(load_spec(tmp_path)) == hash(spec)
+    assert ClipSpec.load(tmp_path) == spec and hash(ClipSpec.load(tmp_path)) == hash(spec)
     for bad in (dict(num_frames=0), dict(seconds=0), dict(size=0), dict(resize="stretch")):
         with pytest.raises(ValueError): replace(spec, **bad)
-    with pytest.raises(FileNotFoundError, match="clip_spec.json"): load_spec(tmp_path/"none")
+    with pytest.raises(FileNotFoundError, match="clip_spec.json"): ClipSpec.load(tmp_path/"none")
 
 
 def test_normalize_is_what_torchvision_does():

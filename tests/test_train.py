@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest, torch
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEVideoProcessor
 
-from vidcls.clips import ClipDataset, ClipSpec, VideoError, load_spec
+from vidcls.clips import ClipDataset, ClipSpec, VideoError
 from vidcls.data import label_maps, video_table
 from vidcls.infer import load_trained, predict, run_inference
 from vidcls.recipes import RECIPES, load_record
@@ -56,7 +56,7 @@ def test_finetune_leaves_a_folder_that_explains_itself(recipe, tmp_path):
     assert isinstance(done, FinetuneResult) and done.metrics["videos"] == 4 and done.metrics["clips"] == 8 and not done.skipped
     assert {f.name for f in done.model_dir.iterdir()} == {"README.md", "config.json", "model.safetensors", "clip_spec.json",
                                                          "video_preprocessor_config.json", "vidcls.json"}
-    record, spec = load_record(done.model_dir), load_spec(done.model_dir)
+    record, spec = load_record(done.model_dir), ClipSpec.load(done.model_dir)
     assert record["recipe"]["data"] == "set" and record["recipe"]["seed"] == 0 and record["versions"]["transformers"]
     assert spec.num_frames == 8 and abs(spec.seconds - .8) < 1e-9 and spec.mean == (.5, .5, .5)
     card = (done.model_dir/"README.md").read_text()

@@ -21,7 +21,7 @@ def command(
     COMMANDS[f.__name__.strip("_").replace("_", "-")] = f
     return f
 
-# %% ../nbs/92_cli.ipynb #33f3d6ce
+# %% ../nbs/92_cli.ipynb #0c9eb436
 @command
 def finetune(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, else the machine's default
@@ -42,12 +42,12 @@ def finetune(
 ):
     "Fine-tune a model and test it per video."
     from vidcls.recipes import get_recipe
-    from vidcls.train import finetune
     given = dict(data=data, checkpoint=checkpoint, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
                  seed=seed, eval_clips=eval_clips, from_scratch=from_scratch or (False if checkpoint else None))
     if data: given |= dict(name=Path(data).stem, data_revision=None)
     if checkpoint: given |= dict(checkpoint_revision=None)
     r = replace(get_recipe(recipe), **{k: v for k,v in given.items() if v is not None or k.endswith("revision")})
+    from vidcls.train import finetune
     done = finetune(r, out, resume, strict, push_to_hub, workers)
     rows = [f"{k:15} {v:.3f}" if isinstance(v, float) else f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])

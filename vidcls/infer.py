@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'video_clips', 'predict']
 
-# %% ../nbs/06_infer.ipynb #5a9a4a56
+# %% ../nbs/06_infer.ipynb #e3534e6a
 import re, tempfile
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
-from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, load_spec, normalize, pick_frames,
+from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, normalize, pick_frames,
                           probe_video, read_clip, read_frames, video_probabilities)
 from .data import hub_reason
 from .recipes import get_device, load_record
 
-# %% ../nbs/06_infer.ipynb #a2b09111
+# %% ../nbs/06_infer.ipynb #ca99f80d
 def model_folder(
     model, # Model folder, or a model on the Hub ("owner/name")
 ) -> Path: # A local folder
@@ -35,7 +35,7 @@ def load_trained(
     "A trained classifier and what it expects. Every weight must be in the file."
     from transformers import AutoConfig, AutoModelForVideoClassification as Auto
     folder = model_folder(model)
-    spec = spec or load_spec(folder)
+    spec = spec or ClipSpec.load(folder)
     wanted = getattr(AutoConfig.from_pretrained(folder), "num_frames", spec.num_frames)
     if wanted != spec.num_frames:
         raise ValueError(f"{model} takes {wanted} frames, its ClipSpec says {spec.num_frames}: correct clip_spec.json or spec=.")

@@ -8,7 +8,7 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'FinetuneResult', 'disk_errors', 'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token',
            'push_model']
 
-# %% ../nbs/05_train.ipynb #3a5dba04
+# %% ../nbs/05_train.ipynb #b7a42273
 import errno, json, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from transformers import Trainer, TrainingArguments, set_seed
-from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize, spec_from_checkpoint, video_probabilities
+from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
 from .recipes import RECORD, Recipe, checkpoint_path, half_precision, home, load_record, versions
 from .transforms import train_transform
@@ -295,7 +295,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #c84935b0
+# %% ../nbs/05_train.ipynb #c5f6048f
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -309,7 +309,7 @@ def finetune(
     if push_to_hub: check_token()
     folder = _output_folder(output_dir or home()/"models"/recipe.name)
     set_seed(recipe.seed)
-    spec = spec_from_checkpoint(checkpoint_path(recipe.checkpoint), recipe, recipe.checkpoint_revision)
+    spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
     table, bad = prepare_table(data_root(recipe, progress), spec, strict, recipe.seed, progress)
     sets = make_datasets(table, spec, recipe)
     model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
