@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata, resources, util
 from pathlib import Path
 
-# %% ../nbs/00_recipes.ipynb #3c9e9d74
+# %% ../nbs/00_recipes.ipynb #8d6b8eb0
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
@@ -26,6 +26,7 @@ class Recipe:
     sampling_rate: int = 4                # Take every n-th frame ...
     fps: float = 30.                      # ... of a video at this nominal frame rate
     resize: str = "crop"                  # "crop" keeps the aspect ratio, "squash" does not (as the guide)
+    scale: tuple = (.7, .875)             # Training crops: smallest and largest side, as a share of the short side
     epochs: int = 4                       # Passes over the training videos
     batch_size: int = 8                   # Clips a step
     learning_rate: float = 5e-5           # Peak of the schedule
@@ -43,9 +44,9 @@ class Recipe:
         rows = '\n'.join(f'| `{k}` | {v} |' for k,v in asdict(self).items())
         return f'| recipe | `{self.name}` |\n|---|---|\n{rows}'
 
-# %% ../nbs/00_recipes.ipynb #492257e5
+# %% ../nbs/00_recipes.ipynb #78a0424a
 _stick = Recipe("stick", data="stick", checkpoint="videomae-stick", from_scratch=True,
-                epochs=24, batch_size=10, learning_rate=1e-3)
+                scale=(.85, 1.), epochs=20, batch_size=10, learning_rate=1e-3)
 RECIPES = dict(
     stick=_stick,
     smoke=replace(_stick, name="smoke", per_class=(2, 1, 1), epochs=1, eval_clips=2),

@@ -96,18 +96,18 @@ def _weights_folder(path, revision):
     file = cached_file(path, "model.safetensors", revision=revision, _raise_exceptions_for_missing_entries=False)
     return Path(file).parent if file else path
 
-# %% ../nbs/05_train.ipynb #e76a1157
+# %% ../nbs/05_train.ipynb #f67cd1cd
 def make_datasets(
     table,          # All videos, with a `split` column
     spec:ClipSpec,  # What a clip is
-    recipe:Recipe,  # Gives `eval_clips` and the seed
+    recipe:Recipe,  # Gives the training crops, `eval_clips` and the seed
 ) -> dict: # "train", "val" and "test" `ClipDataset`s
     "Random views for training, `eval_clips` fixed ones a video for validation and test."
     label2id = label_maps(table)[0]
     if missing := [s for s in SPLITS if not (table.split == s).any()]:
         raise ValueError(f"The data has no {missing[0]} videos: add the folder, or give the table a split (split_by_group).")
     fixed = dict(clips=recipe.eval_clips)
-    kwargs = dict(train=dict(transform=train_transform(spec), seed=recipe.seed), val=fixed, test=fixed)
+    kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed), val=fixed, test=fixed)
     return {s: ClipDataset(table[table.split == s], spec, label2id, **kwargs[s]) for s in SPLITS}
 
 # %% ../nbs/05_train.ipynb #aa266263
