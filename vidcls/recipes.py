@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata, resources, util
 from pathlib import Path
 
-# %% ../nbs/00_recipes.ipynb #8d6b8eb0
+# %% ../nbs/00_recipes.ipynb #e701fd79
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
@@ -32,6 +32,7 @@ class Recipe:
     learning_rate: float = 5e-5           # Peak of the schedule
     warmup_ratio: float = .1              # Share of the steps in which the learning rate rises
     weight_decay: float = .05             # AdamW's
+    label_smoothing: float = 0.           # Share of the target that is spread over all classes
     eval_clips: int = 3                   # Clips a video when evaluating, spread over its length
     seed: int = 0                         # Of weights, order and augmentation
 
@@ -44,9 +45,9 @@ class Recipe:
         rows = '\n'.join(f'| `{k}` | {v} |' for k,v in asdict(self).items())
         return f'| recipe | `{self.name}` |\n|---|---|\n{rows}'
 
-# %% ../nbs/00_recipes.ipynb #78a0424a
+# %% ../nbs/00_recipes.ipynb #2e009e2e
 _stick = Recipe("stick", data="stick", checkpoint="videomae-stick", from_scratch=True,
-                scale=(.85, 1.), epochs=20, batch_size=10, learning_rate=1e-3)
+                scale=(.85, 1.), epochs=24, batch_size=16, learning_rate=1e-3, label_smoothing=.1)
 RECIPES = dict(
     stick=_stick,
     smoke=replace(_stick, name="smoke", per_class=(2, 1, 1), epochs=1, eval_clips=2),
@@ -146,7 +147,7 @@ def known_problems(
         out.append(f"av {av} can hang DataLoader workers: pip install 'av<19'.")
     return out
 
-# %% ../nbs/00_recipes.ipynb #34719e4d
+# %% ../nbs/00_recipes.ipynb #ca4a005a
 @dataclass(frozen=True)
 class Report:
     "Machine, versions and known problems."
@@ -154,13 +155,15 @@ class Report:
     versions: dict # Package to version, None where it is missing
     problems: list # One sentence each
 
+    def _rows(self): return {**self.machine, **{k: v or "not installed" for k,v in self.versions.items()}}
+
     def __str__(self):
-        rows = {**self.machine, **{k: v or "not installed" for k,v in self.versions.items()}}
+        rows = self._rows()
         notes = self.problems or ["No known problem."]
         return '\n'.join([f"{k:16} {v}" for k,v in rows.items()] + notes)
 
     def _repr_markdown_(self):
-        rows = '\n'.join(f'| {k} | {v or "not installed"} |' for k,v in {**self.machine, **self.versions}.items())
+        rows = '\n'.join(f'| {k} | {v} |' for k,v in self._rows().items())
         return f'| | |\n|---|---|\n{rows}\n\n' + '\n'.join(self.problems or ["No known problem."])
 
 # %% ../nbs/00_recipes.ipynb #ce95e959

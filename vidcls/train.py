@@ -132,7 +132,7 @@ def compute_metrics(
     logits, labels = eval_pred
     return _accuracy().compute(predictions=np.argmax(logits, axis=1), references=labels)
 
-# %% ../nbs/05_train.ipynb #3714438d
+# %% ../nbs/05_train.ipynb #b436075b
 def training_arguments(
     recipe:Recipe,       # Epochs, batch size, learning rate, ...
     output_dir,          # Folder for checkpoints
@@ -148,7 +148,7 @@ def training_arguments(
         learning_rate=recipe.learning_rate, per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size, num_train_epochs=recipe.epochs, weight_decay=recipe.weight_decay,
         warmup_steps=int(steps*recipe.warmup_ratio), lr_scheduler_type="cosine", logging_steps=10, seed=recipe.seed,
-        load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, push_to_hub=False,
+        label_smoothing_factor=recipe.label_smoothing, load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, push_to_hub=False,
         bf16=half == "bf16", fp16=half == "fp16", dataloader_num_workers=workers,
         dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none")
     return TrainingArguments(**(args | kwargs))
