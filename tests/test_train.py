@@ -145,3 +145,30 @@ def test_labels_are_numbered_over_all_splits(tmp_path):
     sets = make_datasets(video_table(root), ClipSpec(8, .8, 32), RECIPES["stick"])
     assert sets["val"].label2id == {"A": 0, "B": 1, "C": 2} == label_maps("ABC")[0]
     assert [sets["val"].label2id[l] for l in sets["val"].table.label] == [1, 2]
+
+
+def test_resume_refuses_another_run(recipe, tmp_path, monkeypatch):
+    def killed(*args): raise KeyboardInterrupt
+    with monkeypatch.context() as m:
+        m.setattr("vidcls.train.test_scores", killed)
+        with pytest.raises(KeyboardInterrupt): finetune(recipe, tmp_path/"model", workers=0, progress=False)
+    with pytest.raises(ValueError, match="another run .seed was 0, is 7"):
+        finetune(replace(recipe, seed=7), tmp_path/"model", resume=True, workers=0, progress=False)
+    done = finetune(recipe, tmp_path/"model", resume=True, workers=0, progress=False)
+    assert [h["epoch"] for h in done.history if "eval_accuracy" in h] == [1.0, 2.0]
+
+
+def test_a_changed_spec_is_not_taken_from_memory(recipe, tmp_path):
+    model = finetune(replace(recipe, epochs=1), tmp_path/"model", workers=0, progress=False).model_dir
+    path = video_table(recipe.data).path[0]
+    before = predict(model, path)
+    spec = replace(ClipSpec.load(model), seconds=.4)
+    spec.save(model)
+    assert predict(model, path) != before
+    (model/"clip_spec.json").write_text('{"frames": 16}')
+    with pytest.raises(ValueError, match="clip_spec.json is no ClipSpec"): predict(model, path)
+
+
+@pytest.mark.parametrize("field, value", [("epochs", 0), ("batch_size", 0), ("eval_clips", 0), ("seed", -1)])
+def test_counts_that_cannot_be_are_refused_at_once(recipe, field, value):
+    with pytest.raises(ValueError, match=f"{field} is at least"): replace(recipe, **{field: value})
