@@ -52,7 +52,7 @@ def finetune(
     rows = [f"{k:15} {v:.3f}" if isinstance(v, float) else f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])
 
-# %% ../nbs/92_cli.ipynb #d7877e3a
+# %% ../nbs/92_cli.ipynb #20d12227
 @command
 def predict(
     model:str,       # Model folder, or a model on the Hub
@@ -66,7 +66,7 @@ def predict(
     "Say what is in videos."
     from vidcls.infer import load_trained, model_folder, predict
     if not videos: raise Usage("name at least one video")
-    load_trained(model_folder(model)) # a model that cannot be used is no video's fault
+    load_trained(model_folder(model), device=device) # a model that cannot be used is no video's fault
     out = []
     for v in videos:
         try: out.append(dict(video=v, predictions=predict(model, v, top_k, clips, crops, device=device)))
@@ -75,7 +75,7 @@ def predict(
     lines = [f"{r['video']}\n" + "\n".join(f"  {p['score']:.3f} {p['label']}" for p in r["predictions"]) for r in out if "predictions" in r]
     return out, "\n".join(lines), int(any("error" in r for r in out))
 
-# %% ../nbs/92_cli.ipynb #c5b009ed
+# %% ../nbs/92_cli.ipynb #cc657079
 @command
 def evaluate(
     model:str,           # Model folder, or a model on the Hub
@@ -88,6 +88,7 @@ def evaluate(
     json:bool=False,     # Print JSON
 ):
     "Score a model on whole videos, with a 95 % interval over groups."
+    if predictions and not Path(predictions).absolute().parent.is_dir(): raise Usage(f"there is no folder for {predictions}")
     from vidcls.scoring import evaluate_videos
     s = evaluate_videos(model, data, clips, crops, workers=workers, device=device)
     if predictions: s.predictions.to_csv(predictions, index=False)
@@ -176,7 +177,7 @@ def _positional(name, kwargs):
     before = [kwargs.pop(p.name) for p in params if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
     return before + [v for p in params if p.kind is p.VAR_POSITIONAL for v in kwargs.pop(p.name)]
 
-# %% ../nbs/92_cli.ipynb #9f90cff9
+# %% ../nbs/92_cli.ipynb #b5ffc599
 def main(
     argv:list=None, # Command and options; None: those of this process
 ) -> int: # Exit status: 0 done, 1 failed, 2 called wrongly
@@ -189,7 +190,7 @@ def main(
     name = argv[0]
     if name not in COMMANDS:
         print(f"vidcls: there is no command {name!r}: choose one of {', '.join(COMMANDS)}.", file=sys.stderr); return 2
-    args = _parser(name).parse_args(argv[1:])
+    args = _parser(name).parse_intermixed_args(argv[1:])
     try: return _run(name, args)
     except Usage as e: print(f"vidcls {name}: {e}.", file=sys.stderr); return 2
     except KeyboardInterrupt: print(f"vidcls {name}: stopped.", file=sys.stderr); return 130

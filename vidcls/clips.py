@@ -113,7 +113,7 @@ class ClipSpec:
     def _repr_markdown_(self):
         return '| clip | |\n|---|---|\n' + '\n'.join(f'| {k} | {v} |' for k,v in asdict(self).items())
 
-# %% ../nbs/02_clips.ipynb #4c71f51e
+# %% ../nbs/02_clips.ipynb #29edad1e
 @patch(cls_method=True)
 def load(cls:ClipSpec,
     folder, # Model folder with a `clip_spec.json`
@@ -122,7 +122,8 @@ def load(cls:ClipSpec,
     file = Path(folder)/"clip_spec.json"
     if not file.is_file():
         raise FileNotFoundError(f"{folder} has no clip_spec.json: pass spec=ClipSpec(...) to say what the model expects.")
-    return cls(**json.loads(file.read_text()))
+    try: return cls(**json.loads(file.read_text()))
+    except (TypeError, ValueError) as e: raise ValueError(f"{file} is no ClipSpec ({e}): copy the model again.") from e
 
 # %% ../nbs/02_clips.ipynb #51b91f97
 @patch(cls_method=True)
@@ -170,7 +171,7 @@ def crop_box(
     h, w = max(1, round(h*scale)), max(1, round(w*scale))
     return round((height - h)*y), round((width - w)*x), h, w
 
-# %% ../nbs/02_clips.ipynb #ea0410ba
+# %% ../nbs/02_clips.ipynb #6203bdd8
 def clip_starts(
     duration:float, # Of the video, in seconds
     seconds:float,  # Of a clip
@@ -188,8 +189,9 @@ def eval_views(
 ) -> list: # clips × crops views
     "The fixed views of a video for evaluation."
     places = [.5] if crops == 1 else [i/(crops - 1) for i in range(crops)]
-    at = lambda p: (p, .5, 1.) if info.width >= info.height else (.5, p, 1.)
-    return [View(s, at(p)) for s in clip_starts(info.duration, spec.seconds, clips) for p in places]
+    if clips < 1 or crops < 1: raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {clips} and {crops}.")
+    # Only the longer side has free room, whichever it is: so the place can be given for both.
+    return [View(s, (p, p if crops > 1 else .5, 1.)) for s in clip_starts(info.duration, spec.seconds, clips) for p in places]
 
 # %% ../nbs/02_clips.ipynb #28ab1683
 def random_view(
@@ -425,16 +427,17 @@ def video_probabilities(
     p = np.exp(logits - logits.max(-1, keepdims=True))
     return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
 
-# %% ../nbs/02_clips.ipynb #0e854c07
+# %% ../nbs/02_clips.ipynb #ce856739
 def check_videos(
     table,              # From `video_table`
     spec:ClipSpec,      # What a clip is
     progress:bool=True, # Show a progress bar?
 ) -> tuple: # (rows that can be used, rows that cannot with a column `reason`)
-    "Try every video once, so that nothing breaks later and nothing is left out in silence."
+    "Try every video at its start, middle and end, so that little breaks later and nothing is left out in silence."
     from tqdm.auto import tqdm
     def reason(path):
-        try: read_clip(path, View(), spec)
+        try:
+            for view in dict.fromkeys(eval_views(probe_video(path), spec, 3)): read_clip(path, view, spec)
         except VideoError as e: return str(e)
         return ""
     reasons = [reason(p) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]

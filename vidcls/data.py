@@ -7,12 +7,12 @@ __all__ = ['MARKER', 'UCF101_SUBSET_SHA256', 'SPLITS', 'SUFFIXES', 'sha256', 'ex
            'hub_file', 'download_ucf101_subset', 'data_root', 'parse_name', 'video_table', 'apply_split_lists',
            'label_maps', 'Leakage', 'audit_leakage', 'split_by_group']
 
-# %% ../nbs/01_data.ipynb #fd4dff2e
-import hashlib, json, os, re, shutil, tarfile, tempfile, warnings
+# %% ../nbs/01_data.ipynb #933c7ee0
+import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, warnings, zlib
 from pathlib import Path
 from .recipes import RECIPES, Recipe, home
 
-# %% ../nbs/01_data.ipynb #c4df6527
+# %% ../nbs/01_data.ipynb #d0b6e572
 def _check_members(
     tar,         # Open archive
     name,        # Its name, for messages
@@ -22,7 +22,8 @@ def _check_members(
 ): # Number of members
     "Refuse an archive that is too large, too many or ambiguous, before anything is written."
     total, seen = 0, set()
-    for i,m in enumerate(tar):
+    for i,m in enumerate(m for m in tar if Path(m.name).parts):
+        if m.isfile() and len(Path(m.name).parts) == 1: raise ValueError(f"{name} has {m.name!r} outside any folder: refused.")
         total += m.size
         if Path(m.name).parts[:1] != (top,): raise ValueError(f"{name} has {m.name!r} outside its folder {top!r}: refused.")
         if i >= max_members: raise ValueError(f"{name} has more than {max_members} members: refused.")
@@ -42,7 +43,7 @@ def sha256(
         while block := f.read(2**20): h.update(block)
     return h.hexdigest()
 
-# %% ../nbs/01_data.ipynb #c3c979c5
+# %% ../nbs/01_data.ipynb #69459980
 MARKER = ".vidcls-complete.json"
 
 def _unpack(tar, folder, n, name, progress):
@@ -52,8 +53,9 @@ def _unpack(tar, folder, n, name, progress):
         except tarfile.FilterError as e:
             why = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(e).__name__.removesuffix("Error")).lower()
             raise ValueError(f"{name} is refused for its member {m.name!r}: {why}.") from e
+    while tar.fileobj.read(2**20): pass # to the very end, where gzip compares its checksum
 
-# %% ../nbs/01_data.ipynb #f76ca50d
+# %% ../nbs/01_data.ipynb #82f4f418
 def extract_archive(
     archive,                 # tar file: plain, gzip, bzip2 or xz
     dest,                    # Folder to unpack into
@@ -67,6 +69,8 @@ def extract_archive(
         with tarfile.open(archive) as tar: top = _top_folder(tar, archive.name)
         root, checksum = dest/top, sha256(archive)
         if is_complete(root, checksum): return root
+        if root.exists() and not is_complete(root) and any(root.iterdir()):
+            raise ValueError(f"{root} exists and was not unpacked from an archive: move it away or choose another dest.")
         dest.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=dest, prefix=".unpacking-") as tmp:
             with tarfile.open(archive) as tar: n = _check_members(tar, archive.name, top, max_bytes, max_members)
@@ -74,11 +78,11 @@ def extract_archive(
             (Path(tmp)/top/MARKER).write_text(json.dumps(dict(archive=archive.name, sha256=checksum)))
             if root.exists(): shutil.rmtree(root)
             (Path(tmp)/top).rename(root)
-    except (tarfile.ReadError, EOFError) as e:
+    except (tarfile.ReadError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
         raise ValueError(f"{archive} is not a complete tar archive ({e}): delete it and download it again.") from e
     return root
 
-# %% ../nbs/01_data.ipynb #28e363da
+# %% ../nbs/01_data.ipynb #245fccd8
 def is_complete(
     root:Path,               # Folder that an archive was unpacked to
     checksum:str|None=None,  # SHA-256 of that archive; None: any
@@ -90,7 +94,7 @@ def is_complete(
 
 def _top_folder(tar, name):
     "The first member's first folder name; the whole archive must be below it."
-    first = tar.next()
+    first = next((m for m in tar if Path(m.name).parts), None)
     if first is None: raise ValueError(f"{name} is an empty archive.")
     top = Path(first.name).parts[0]
     if top in ("..", "/", os.sep): raise ValueError(f"{name} is refused: {first.name!r} leads out of the folder.")
@@ -169,22 +173,24 @@ def parse_name(
     m = _name.match(Path(path).stem)
     return (f"g{m['group']}", f"c{m['clip']}") if m else (Path(path).stem, "c01")
 
-# %% ../nbs/01_data.ipynb #aa8a4d00
+# %% ../nbs/01_data.ipynb #aa447cb4
 def _list_videos(root):
     "Sorted (videos, skipped) of all files below the class folders of `root`."
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != MARKER and p.parent != root)
+    walk = [(Path(d), names) for d,_,names in os.walk(root, followlinks=True)
+            if not any(part.startswith(".") for part in Path(d).relative_to(root).parts)]
+    files = sorted(d/n for d,names in walk for n in names if n != MARKER)
     is_video = lambda p: p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     videos = [p for p in files if is_video(p)]
-    empty = {d for d in root.rglob("*") if d.is_dir()} - {a for p in videos for a in p.parents}
+    empty = {d for d,_ in walk if d != root} - {a for p in videos for a in p.parents}
     if empty: raise ValueError(f"The folder {max(empty, key=lambda d: len(d.parts))} holds no video: remove it or add videos to it.")
-    return videos, [p for p in files if not is_video(p)]
+    return videos, [p for p in files if not is_video(p) and p.parent != root]
 
 def _warn_skipped(skipped, root):
     if not skipped: return
     names = ", ".join(str(p.relative_to(root)) for p in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
     warnings.warn(f"{len(skipped)} file(s) are no videos and were skipped: {names}.", stacklevel=3)
 
-# %% ../nbs/01_data.ipynb #5cb5c912
+# %% ../nbs/01_data.ipynb #76981133
 def _folder_table(root):
     "The table of a folder `split/class/video`, or `class/video` (then every split is '')."
     import pandas as pd
@@ -192,6 +198,9 @@ def _folder_table(root):
     has_splits = any((root/s).is_dir() for s in SPLITS)
     videos, skipped = _list_videos(root)
     if not videos: raise ValueError(f"{root} holds no videos: expected split/class/video or class/video.")
+    if odd := [p for p in videos if len(p.relative_to(root).parts) != 2 + has_splits]:
+        raise ValueError(f"{root} holds {odd[0].relative_to(root)}: expected class/video, or split/class/video with splits "
+                         "called train, val and test; name the folder that holds these.")
     _warn_skipped(skipped, root)
     def row(p):
         group, clip = parse_name(p)
@@ -202,11 +211,12 @@ def _folder_table(root):
         raise ValueError(f"{root} has a folder {odd[0]!r} beside the splits: expected only {', '.join(SPLITS)}.")
     return df
 
-# %% ../nbs/01_data.ipynb #62cf40e0
+# %% ../nbs/01_data.ipynb #f044adef
 def _csv_table(file):
     "The table of a CSV file with columns path, label[, group][, split]."
     import pandas as pd
-    df = pd.read_csv(file, dtype=str, keep_default_na=False)
+    try: df = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
+    except ValueError as e: raise ValueError(f"{file} is not a CSV file in UTF-8 ({e}): expected path,label[,group][,split].") from e
     if missing := [c for c in ("path", "label") if c not in df]:
         raise ValueError(f"{file} has no column {missing[0]!r}: expected path,label[,group][,split].")
     if df.empty: raise ValueError(f"{file} lists no videos.")
@@ -215,8 +225,10 @@ def _csv_table(file):
         raise FileNotFoundError(f"{file} lists {bad}, which does not exist.")
     if (blank := df.index[df.label == ""]).size: raise ValueError(f"{file} line {blank[0]+2} has no label.")
     names = [parse_name(p) for p in df.path]
-    if "group" not in df: df["group"] = [g for g,_ in names]
+    given = df["group"] if "group" in df else [""]*len(df)
+    df["group"] = [g or own for g,(own,_) in zip(given, names)]
     if "split" not in df: df["split"] = ""
+    if 0 < (df.split == "").sum() < len(df): raise ValueError(f"{file} gives some videos a split and others none: fill in all or none.")
     if odd := sorted(set(df.split) - {*SPLITS, ""}): raise ValueError(f"{file} has the split {odd[0]!r}: expected {SPLITS}.")
     return df.assign(clip=[c for _,c in names])[["path", "split", "label", "group", "clip"]]
 

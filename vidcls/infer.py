@@ -43,7 +43,7 @@ def load_trained(
     if info["missing_keys"]: raise ValueError(f"{model} lacks the weights {sorted(info['missing_keys'])[0]}, ...: it is no trained classifier.")
     return net.eval().to(device or get_device()), spec
 
-# %% ../nbs/06_infer.ipynb #2ab501ee
+# %% ../nbs/06_infer.ipynb #97158d2b
 def run_inference(
     model,                     # A video classifier
     clip:torch.Tensor,         # [T, C, H, W] or [B, T, C, H, W]; uint8, or float that is normalised already
@@ -56,20 +56,22 @@ def run_inference(
     if wanted and clips.shape[1] != wanted:
         raise ValueError(f"The model takes {wanted} frames, this clip has {clips.shape[1]}: read it with the model's ClipSpec.")
     clips = clips.to(model.device)
-    if clips.dtype == torch.uint8: clips = normalize(clips, spec)
+    if clips.dtype != torch.uint8 and not clips.is_floating_point(): raise ValueError(f"A clip is uint8 or float, not {clips.dtype}.")
+    clips = (normalize(clips, spec) if clips.dtype == torch.uint8 else clips).to(model.dtype)
     with torch.inference_mode(): return model(**{spec.input_key: clips}).logits.float().cpu()
 
-# %% ../nbs/06_infer.ipynb #766ac922
+# %% ../nbs/06_infer.ipynb #88becc84
 def top_labels(
     probabilities,  # [classes]
     id2label:dict,  # Number to class
     top_k:int=5,    # How many
 ) -> list: # [{"label", "score"}, ...], best first: the form that `pipeline` uses
     "The likeliest labels."
+    if top_k < 1: raise ValueError(f"top_k is at least 1, not {top_k}.")
     order = np.argsort(-np.asarray(probabilities), kind="stable")[:top_k]
     return [dict(label=id2label[int(i)], score=float(probabilities[i])) for i in order]
 
-# %% ../nbs/06_infer.ipynb #3a112e46
+# %% ../nbs/06_infer.ipynb #5714862e
 def download_video(
     url:str,                   # http:// or https://
     folder,                    # Where to put it
@@ -77,27 +79,30 @@ def download_video(
     timeout:float=30.,         # Seconds without an answer
 ) -> Path: # The file
     "Fetch a video. Raises `VideoError`."
-    from urllib.error import URLError
+    from http.client import HTTPException
     from urllib.parse import urlparse
     from urllib.request import Request, urlopen
-    file = Path(folder)/("video" + Path(urlparse(url).path).suffix[:8])
     try:
+        file = Path(folder)/("video" + Path(urlparse(url).path).suffix[:8])
         with urlopen(Request(url, headers={"User-Agent": "vidcls"}), timeout=timeout) as r, open(file, "wb") as f:
             while block := r.read(2**20):
                 f.write(block)
                 if f.tell() > max_bytes: raise VideoError(f"{url} has more than {max_bytes} bytes: download it yourself, or raise max_bytes.")
-    except (URLError, OSError) as e: raise VideoError(f"{url} cannot be downloaded ({getattr(e, 'reason', e)}): check the address.") from e
+            if r.length: raise VideoError(f"{url} was cut off, {r.length} bytes are missing: try again.")
+    except VideoError: raise
+    except (HTTPException, OSError, ValueError) as e: raise VideoError(f"{url} cannot be downloaded ({getattr(e, 'reason', e)}): check the address.") from e
     return file
 
-# %% ../nbs/06_infer.ipynb #3ed69806
+# %% ../nbs/06_infer.ipynb #5b120a3a
 def _array_clips(frames, spec):
     "One clip of an array of frames [T, H, W, 3], which is taken as the whole span."
-    frames = torch.as_tensor(np.asarray(frames))
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
-        raise VideoError(f"An array of frames is uint8 [T, H, W, 3]; this one is {frames.dtype} {list(frames.shape)}.")
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise VideoError(f"A video is a file, a URL, or a uint8 array [T, H, W, 3]; this is {frames.dtype} {list(frames.shape)}.")
     if len(frames) < spec.num_frames and not spec.pad:
         raise VideoError(f"The array has {len(frames)} frames, a clip needs {spec.num_frames}: pass more, or pad=True in the spec.")
-    return apply_view(frames[pick_frames(len(frames), spec)].permute(0, 3, 1, 2), View(), spec)[None]
+    picked = torch.from_numpy(np.array(frames[pick_frames(len(frames), spec)])) # a copy: the array may be read-only
+    return apply_view(picked.permute(0, 3, 1, 2), View(), spec)[None]
 
 def video_clips(
     video,          # File, URL, or uint8 array of frames [T, H, W, 3]
@@ -107,13 +112,20 @@ def video_clips(
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
     "The evaluation's views of a video. Raises `VideoError`."
     if not isinstance(video, (str, Path)): return _array_clips(video, spec)
-    if re.match(r"https?://", str(video)):
-        with tempfile.TemporaryDirectory() as d: return video_clips(download_video(str(video), d), spec, clips, crops)
+    if re.match(r"https?://", str(video), re.I):
+        with tempfile.TemporaryDirectory() as d:
+            file = download_video(str(video), d)
+            try: return video_clips(file, spec, clips, crops)
+            except VideoError as e: raise VideoError(str(e).replace(str(file), str(video))) from e
     return torch.stack([read_clip(video, v, spec) for v in eval_views(probe_video(video), spec, clips, crops)])
 
-# %% ../nbs/06_infer.ipynb #3b07d67b
+# %% ../nbs/06_infer.ipynb #5d90d9d6
 @lru_cache(maxsize=2)
 def _loaded(model, spec, device, _changed): return load_trained(model, spec, device)
+
+def _changed(folder):
+    files = [folder/n for n in ("config.json", "clip_spec.json", "model.safetensors")]
+    return tuple(f.stat().st_mtime_ns if f.is_file() else 0 for f in files)
 
 def predict(
     model,                    # Model folder, or a model on the Hub ("owner/name")
@@ -126,8 +138,8 @@ def predict(
 ) -> list: # [{"label", "score"}, ...], best first
     "What is in a video: the model's probabilities, averaged over views as in its test. Keeps the last two models in memory."
     folder = model_folder(model)
-    net, spec = _loaded(str(folder), spec, device, (folder/"config.json").stat().st_mtime_ns)
-    clips = clips or load_record(folder).get("recipe", {}).get("eval_clips", 1)
+    net, spec = _loaded(str(folder.resolve()), spec, device, _changed(folder))
+    if clips is None: clips = load_record(folder).get("recipe", {}).get("eval_clips", 1)
     views = video_clips(video, spec, clips, crops)
     p = video_probabilities(run_inference(net, views, spec), len(views))[0]
     return top_labels(p, net.config.id2label, top_k)

@@ -6,13 +6,13 @@
 __all__ = ['RECIPES', 'RECORD', 'PACKAGES', 'Recipe', 'on_colab', 'get_recipe', 'home', 'checkpoint_path', 'load_record',
            'get_device', 'half_precision', 'known_problems', 'Report', 'versions', 'doctor']
 
-# %% ../nbs/00_recipes.ipynb #24c51775
-import json, os, platform, re, shutil
+# %% ../nbs/00_recipes.ipynb #d7b6cfce
+import json, operator, os, platform, re, shutil
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata, resources, util
 from pathlib import Path
 
-# %% ../nbs/00_recipes.ipynb #e701fd79
+# %% ../nbs/00_recipes.ipynb #26f98095
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
@@ -35,6 +35,12 @@ class Recipe:
     label_smoothing: float = 0.           # Share of the target that is spread over all classes
     eval_clips: int = 3                   # Clips a video when evaluating, spread over its length
     seed: int = 0                         # Of weights, order and augmentation
+
+    def __post_init__(self):
+        for k in ("epochs", "batch_size", "eval_clips", "sampling_rate", "seed"):
+            v = operator.index(getattr(self, k)) # also from NumPy's integers, which JSON does not know
+            object.__setattr__(self, k, v)
+            if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
 
     def seconds(self, num_frames:int=16, # Frames in a clip
                ) -> float: # Span of a clip in seconds

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['bootstrap_interval', 'Scores', 'evaluate_videos', 'score']
 
-# %% ../nbs/07_evaluate.ipynb #60336d70
+# %% ../nbs/07_evaluate.ipynb #7f68b333
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, torch
 from .clips import ClipDataset, video_probabilities
 from .data import video_table
-from .infer import load_trained, run_inference
+from .infer import load_trained, model_folder, run_inference
 from .recipes import load_record
 
 # %% ../nbs/07_evaluate.ipynb #1d9b8bc4
@@ -47,7 +47,7 @@ class Scores:
 
     def _repr_markdown_(self): return str(self)
 
-# %% ../nbs/07_evaluate.ipynb #433cfea4
+# %% ../nbs/07_evaluate.ipynb #b019e247
 def _logits(model, spec, dataset, batch_size, workers, progress):
     "Logits [videos × views, classes], in the data set's order."
     from tqdm.auto import tqdm
@@ -66,9 +66,11 @@ def evaluate_videos(
     progress:bool=True,   # Show a progress bar?
 ) -> Scores: # Accuracy, interval, per class, per video
     "Score whole videos from several views. Raises `VideoError` or `ValueError` rather than leaving one out."
-    model, spec = load_trained(model_dir, device=device)
+    folder = model_folder(model_dir)
+    model, spec = load_trained(folder, device=device)
     table = data if hasattr(data, "columns") else _test_part(video_table(data))
-    clips = clips or load_record(model_dir).get("recipe", {}).get("eval_clips", 1)
+    if not len(table): raise ValueError("The table has no videos to score.")
+    if clips is None: clips = load_record(folder).get("recipe", {}).get("eval_clips", 1)
     ds = ClipDataset(table, spec, {k: int(i) for k,i in model.config.label2id.items()}, clips=clips, crops=crops)
     logits = _logits(model, spec, ds, batch_size, workers, progress)
     return score(ds.table, logits, model.config.id2label, f"{clips} clips × {crops} crops of {spec.seconds:.2f} s, probabilities averaged")

@@ -295,7 +295,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #c5f6048f
+# %% ../nbs/05_train.ipynb #265421eb
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -318,6 +318,7 @@ def finetune(
     args = training_arguments(recipe, folder/"checkpoints", len(sets["train"]), workers, disable_tqdm=not progress)
     trainer = ClipTrainer(model, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
                           compute_metrics=compute_metrics, processing_class=processor, spec=spec)
+    _same_run(folder/"checkpoints", dict(_without_folders(recipe), labels=list(sets["train"].label2id)), resume)
     start = time.time()
     with disk_errors(folder): trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, sets["test"]))
@@ -327,6 +328,16 @@ def finetune(
     shutil.rmtree(folder/"checkpoints", ignore_errors=True)
     if push_to_hub: push_model(folder, push_to_hub)
     return FinetuneResult(folder, metrics, trainer.state.log_history, bad.reason.tolist())
+
+def _same_run(checkpoints, run, resume):
+    "Begin with no checkpoints of another run, or make sure that those to resume from are of this one."
+    file, run = checkpoints/"run.json", json.loads(json.dumps(run))
+    if not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True); checkpoints.mkdir()
+        file.write_text(json.dumps(run))
+    elif file.is_file() and (was := json.loads(file.read_text())) != run:
+        k = next(k for k in run if was.get(k) != run[k])
+        raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run[k]!r}): run without resume.")
 
 def _without_folders(recipe):
     "The recipe as a dict; of local folders only the name, since the record may be published."
