@@ -13,7 +13,7 @@ WORKERS ?= 2
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test lab export readme outputs clean
+.PHONY: help setup tutorial test lab export readme outputs checkpoint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -51,6 +51,9 @@ export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and README.md, clean
 outputs: $(STAMP)  ## run the chapters for real and store their outputs in nbs/
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store --solutions
 	@$(MAKE) --no-print-directory export
+
+checkpoint: $(STAMP)  ## make the shipped checkpoint again, and the table beside it (two hours on two cores)
+	@$(PY) -c 'from vidcls.pretrain import ship; ship()'
 
 clean:  ## remove what was generated (keeps .venv)
 	rm -rf runs build dist *.egg-info .pytest_cache

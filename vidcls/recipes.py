@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata, resources, util
 from pathlib import Path
 
-# %% ../nbs/00_recipes.ipynb #26f98095
+# %% ../nbs/00_recipes.ipynb #d7df641d
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
@@ -33,6 +33,7 @@ class Recipe:
     warmup_ratio: float = .1              # Share of the steps in which the learning rate rises
     weight_decay: float = .05             # AdamW's
     label_smoothing: float = 0.           # Share of the target that is spread over all classes
+    precision: str|None = None            # "fp32", "bf16" or "fp16"; None: what pays on the device
     eval_clips: int = 3                   # Clips a video when evaluating, spread over its length
     seed: int = 0                         # Of weights, order and augmentation
 
@@ -41,6 +42,7 @@ class Recipe:
             v = operator.index(getattr(self, k)) # also from NumPy's integers, which JSON does not know
             object.__setattr__(self, k, v)
             if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
+        if self.precision not in (None, "fp32", "bf16", "fp16"): raise ValueError(f"precision is fp32, bf16 or fp16, not {self.precision!r}.")
 
     def seconds(self, num_frames:int=16, # Frames in a clip
                ) -> float: # Span of a clip in seconds
@@ -51,9 +53,9 @@ class Recipe:
         rows = '\n'.join(f'| `{k}` | {v} |' for k,v in asdict(self).items())
         return f'| recipe | `{self.name}` |\n|---|---|\n{rows}'
 
-# %% ../nbs/00_recipes.ipynb #2e009e2e
-_stick = Recipe("stick", data="stick", checkpoint="videomae-stick", from_scratch=True,
-                scale=(.85, 1.), epochs=24, batch_size=16, learning_rate=1e-3, label_smoothing=.1)
+# %% ../nbs/00_recipes.ipynb #f95f07f6
+_stick = Recipe("stick", data="stick", checkpoint="videomae-stick", scale=(.85, 1.), epochs=12, batch_size=16,
+                learning_rate=5e-4, label_smoothing=.1)
 RECIPES = dict(
     stick=_stick,
     smoke=replace(_stick, name="smoke", per_class=(2, 1, 1), epochs=1, eval_clips=2),

@@ -6,13 +6,14 @@
 __all__ = ['FPS', 'SIZE', 'ARMS', 'ACTIONS', 'FOOT', 'CLASSES', 'VERSION', 'Actor', 'bend', 'Action', 'action', 'wave', 'upright',
            'leg', 'Part', 'line', 'panel', 'figure', 'person', 'Camera', 'quad', 'draw', 'Scene', 'random_camera',
            'random_scene', 'pattern', 'room', 'phases', 'sway', 'shot', 'passers', 'Take', 'random_take', 'expose',
-           'render_clip', 'write_video', 'Clip', 'group_clips', 'plan', 'film', 'film_all', 'processes', 'check_root',
-           'make_stickucf']
+           'render_clip', 'write_video', 'Clip', 'group_clips', 'plan', 'write_whole', 'film', 'film_all', 'processes',
+           'check_root', 'make_set', 'make_stickucf']
 
-# %% ../nbs/90_stick.ipynb #e22dd45c
+# %% ../nbs/90_stick.ipynb #6ef6f8d3
 import json, math, os, subprocess, sys, time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -46,7 +47,7 @@ class Actor:
     tempo:float=1. # Factor on the pace of an action
     rest:float=0. # Share of a cycle spent waiting in the first pose
 
-# %% ../nbs/90_stick.ipynb #9de7e5c3
+# %% ../nbs/90_stick.ipynb #861ac9e8
 def hsv(h:float, s:float, v:float) -> tuple: # RGB, 0 to 255
     "A colour from hue, saturation and value in 0 to 1."
     k = (np.array([5, 3, 1]) + h*6) % 6
@@ -61,7 +62,7 @@ ARMS = dict( # Habits of free hands, as (x, y, z) from the neck for the right on
     hang=(.03, -.345, .14), hips=(.02, -.25, .125), front=(.27, -.06, .09),
     chest=(.13, -.12, .04), head=(-.04, .07, .09), guard=(.16, -.02, .07))
 
-# %% ../nbs/90_stick.ipynb #222f64a1
+# %% ../nbs/90_stick.ipynb #1d4fc692
 def random_actor(rng:np.random.Generator) -> Actor:
     "An actor with random proportions, dark clothes, pace and habits."
     a, u, tone = Actor(), rng.uniform, rng.uniform(.3, 1)
@@ -69,9 +70,9 @@ def random_actor(rng:np.random.Generator) -> Actor:
     colours = {k: dark(rng) for k in ('top', 'legs', 'shoes', 'prop')}
     brown = lambda k, c: tuple((k*np.array(c)).round(1).tolist())
     return replace(a, **lengths, **colours, thick=u(.85, 1.3), skin=brown(tone, (205, 150, 118)), hair=brown(u(.08, .45), (255, 190, 130)),
-        shorts=bool(rng.random() < .4), amp=u(.85, 1.1), arms=str(rng.choice(list(ARMS))), tempo=u(.8, 1.25), rest=u(0, .35))
+        shorts=bool(rng.random() < .4), amp=u(.85, 1.1), arms=str(rng.choice(list(ARMS))), tempo=u(.8, 1.25), rest=u(0, .2))
 
-# %% ../nbs/90_stick.ipynb #47d6dca7
+# %% ../nbs/90_stick.ipynb #5eecb652
 def both(x:float, y:float, z:float) -> np.ndarray: # [2, 3], left then right
     "A left and a right point, mirrored in the plane z=0."
     return np.array([[x, y, -z], [x, y, z]])
@@ -105,7 +106,7 @@ def bend(a:np.ndarray, # Shoulder or hip, [3]
     n = pole - u*(pole@u)
     return a + u*x + n*(math.sqrt(max(l1**2-x**2, 0))/(math.sqrt(n@n)+1e-9)), a+u*reach
 
-# %% ../nbs/90_stick.ipynb #c11e3ed0
+# %% ../nbs/90_stick.ipynb #e397a83c
 def skeleton(pose:Pose, actor:Actor) -> dict: # Joint name → [3] or, left and right, [2, 3]
     "Every joint of `actor` in `pose`."
     up, side = np.asarray(pose.spine, float), np.array([math.sin(pose.twist), 0, math.cos(pose.twist)])
@@ -188,14 +189,14 @@ def panel(x:float, # Where the wall stands
     corners = np.array([[x, 0, -w], [x, h, -w], [x, h, w], [x, 0, w]], float)
     return [Part(corners, (0, 0), c)] + line(corners, .01, colour)
 
-# %% ../nbs/90_stick.ipynb #baa08102
+# %% ../nbs/90_stick.ipynb #cbeaf3fd
 @action('BodyWeightSquats', hz=.65, rests=True)
 def squat(p:float, a:Actor) -> Pose:
     "Hips go back and down, the trunk leans to balance."
     d = a.amp*wave(p)
     return upright(a, (-.15*d, leg(a)-.25*d, 0), lean=.65*d, feet=both(0, FOOT, .1), knees=(1, 0, .5))
 
-# %% ../nbs/90_stick.ipynb #d526876f
+# %% ../nbs/90_stick.ipynb #55172836
 @action('Lunges', hz=.4, rests=True)
 def lunge(p:float, a:Actor) -> Pose:
     "A long step forward, down, and back; then the other leg."
@@ -205,7 +206,7 @@ def lunge(p:float, a:Actor) -> Pose:
     feet[1-side] += (-.1*d, .07*d, 0)
     return upright(a, (.2*d, leg(a)-.2*d, 0), lean=.06*d, feet=feet)
 
-# %% ../nbs/90_stick.ipynb #3df3d5f8
+# %% ../nbs/90_stick.ipynb #a05d0317
 @action('JumpingJack', hz=.85, rests=True)
 def jumping_jack(p:float, a:Actor) -> Pose:
     "Feet apart and arms overhead, and back."
@@ -215,7 +216,7 @@ def jumping_jack(p:float, a:Actor) -> Pose:
     hands = hips + (0, a.torso-.03, 0) + both(.02, -.31*math.cos(arm), a.shoulders/2+.31*math.sin(arm))
     return upright(a, hips, feet=both(0, FOOT+hop, spread), hands=hands, elbows=(-.2, 0, 1))
 
-# %% ../nbs/90_stick.ipynb #85914eb8
+# %% ../nbs/90_stick.ipynb #33ebeb61
 @action('JumpRope', hz=1.5)
 def jump_rope(p:float, a:Actor) -> Pose:
     "Small hops, wrists turn, the rope passes under the feet at the top of a hop."
@@ -224,9 +225,9 @@ def jump_rope(p:float, a:Actor) -> Pose:
     hands = hips + both(.1+.03*math.sin(turn), .03-.03*math.cos(turn), .25)
     s = np.linspace(0, math.pi, 13)[:,None]
     rope = hands[:1]*(1+np.cos(s))/2 + hands[1:]*(1-np.cos(s))/2 + np.sin(s)**.7*np.array([math.sin(turn), -math.cos(turn), 0])*.56
-    return upright(a, hips, feet=both(0, FOOT+hop, .05), hands=hands, props=line(rope, .011, a.prop), toes=(.8, -.3-4*hop, 0), elbows=(-1, -.5, .3))
+    return upright(a, hips, feet=both(0, FOOT+hop, .05), hands=hands, props=line(rope, .016, a.prop), toes=(.8, -.3-4*hop, 0), elbows=(-1, -.5, .3))
 
-# %% ../nbs/90_stick.ipynb #6ca19f39
+# %% ../nbs/90_stick.ipynb #eb947033
 @action('HulaHoop', hz=1.)
 def hula_hoop(p:float, a:Actor) -> Pose:
     "The hips circle; the hoop follows, leaning out."
@@ -234,9 +235,9 @@ def hula_hoop(p:float, a:Actor) -> Pose:
     hips = np.array([r*math.cos(w), leg(a)-.015, r*math.sin(w)])
     s = np.linspace(0, 2*math.pi, 23)
     ring = np.stack([np.cos(s), .25*np.cos(s-w), np.sin(s)], 1)*.27 + hips + (.1*math.cos(w), .05, .1*math.sin(w))
-    return upright(a, hips, lean=-.18*a.amp*math.cos(w), tilt=-.18*a.amp*math.sin(w), feet=both(0, FOOT, .08), props=line(ring, .014, a.prop))
+    return upright(a, hips, lean=-.18*a.amp*math.cos(w), tilt=-.18*a.amp*math.sin(w), feet=both(0, FOOT, .08), props=line(ring, .019, a.prop))
 
-# %% ../nbs/90_stick.ipynb #86a4f1d4
+# %% ../nbs/90_stick.ipynb #823f4230
 @action('BoxingPunchingBag', hz=.9, rests=True, fixture=True)
 def boxing(p:float, a:Actor) -> Pose:
     "From the guard, left and right hand in turn; the bag swings away."
@@ -250,7 +251,7 @@ def boxing(p:float, a:Actor) -> Pose:
     bag = [Part(np.array([low+(top-low)*.6, low]), (.085, .085), a.prop)] + line([top, low+(top-low)*.6], .012, a.prop)
     return upright(a, hips, lean=.08, twist=(-.5 if i else .5)*c, hands=hands, feet=np.array([[.12, FOOT, -.06], [-.14, FOOT+.02, .09]]), props=bag)
 
-# %% ../nbs/90_stick.ipynb #8274473f
+# %% ../nbs/90_stick.ipynb #bc0b5e8d
 @action('PushUps', hz=.7, rests=True)
 def push_up(p:float, a:Actor) -> Pose:
     "The body is a plank that turns about the toes."
@@ -263,7 +264,7 @@ def push_up(p:float, a:Actor) -> Pose:
     hands = both(-.5*body+math.sqrt(body**2-arm**2)*1.0, .02, .16)
     return Pose(hips, u, hands, feet, toes=(.25, -.7, 0), elbows=(-1, .4, .7), knees=(0, -1, 0), face=(.3, -.95, 0))
 
-# %% ../nbs/90_stick.ipynb #a1969c88
+# %% ../nbs/90_stick.ipynb #a681f8ee
 @action('WallPushups', hz=.7, rests=True, fixture=True)
 def wall_push_up(p:float, a:Actor) -> Pose:
     "Leaning on a wall with straight legs, the arms bend and stretch."
@@ -274,7 +275,7 @@ def wall_push_up(p:float, a:Actor) -> Pose:
     hands = both(wall-.02, FOOT+body*.9, .13)
     return Pose(ankle+u*.99*(a.thigh+a.shin), u, hands, ankle+both(0, 0, .06), elbows=(-.3, -.8, .8), props=panel(wall+.02, 1.2, .34, a.prop))
 
-# %% ../nbs/90_stick.ipynb #035aa485
+# %% ../nbs/90_stick.ipynb #8e71d9cd
 @action('HandstandPushups', hz=.6, rests=True, fixture=True)
 def handstand(p:float, a:Actor) -> Pose:
     "Upside down against a wall; the elbows bend until the head nears the floor."
@@ -285,7 +286,7 @@ def handstand(p:float, a:Actor) -> Pose:
     wall = panel(-.14, 1.25, .34, a.prop)
     return Pose(hips, np.array([-.03, -.999, 0]), both(.04, .03, .17), feet, toes=(.1, 1, 0), elbows=(.7, .3, .9), knees=(1, 0, 0), face=(1, 0, 0), props=wall)
 
-# %% ../nbs/90_stick.ipynb #62fba547
+# %% ../nbs/90_stick.ipynb #bb465db6
 @action('PullUps', hz=.5, rests=True, fixture=True)
 def pull_up(p:float, a:Actor) -> Pose:
     "Hands stay on the bar, the body rises until the chin is over it."
@@ -348,7 +349,7 @@ class Camera:
         near = z*c - x*s
         return np.stack([self.x*size[0] + self.mirror*k*(x*c + z*s), self.y*size[1] - k*(y*math.cos(self.pitch) - near*math.sin(self.pitch)), near], -1)
 
-# %% ../nbs/90_stick.ipynb #14cc5838
+# %% ../nbs/90_stick.ipynb #c7230033
 def patch(img:np.ndarray, x0:float, y0:float, x1:float, y1:float):
     "The part of `img` in a box, with the coordinates of its pixels; None when it lies outside."
     x0, y0, x1, y1 = max(int(x0), 0), max(int(y0), 0), min(int(x1)+2, img.shape[2]), min(int(y1)+2, img.shape[1])
@@ -431,22 +432,22 @@ def random_camera(rng:np.random.Generator, # Where the chances come from
     u = rng.uniform
     return Camera(yaw=u(.45, 1.05)*rng.choice([-1, 1]), pitch=u(.08, .2), scale=u(.58, .7), x=x, y=u(.86, .95), mirror=int(rng.choice([-1, 1])))
 
-# %% ../nbs/90_stick.ipynb #1dcb35c7
+# %% ../nbs/90_stick.ipynb #5e0d5ef5
 def random_scene(rng:np.random.Generator, # Where the chances come from
                  name:str, # The action that will be done here
                  others:tuple=None, # Actions of bystanders and of unused props; `CLASSES` if None
-                 still:float=.3 # Share of scenes with a bystander
+                 still:float=.15 # Share of scenes with a bystander
                 ) -> Scene:
     "An actor, a room, a bystander who holds a pose of *another* action, and things lying about."
     u, others = rng.uniform, [o for o in (CLASSES if others is None else others) if o != name]
     two, side = rng.random() < still, rng.choice([-1, 1])
     x = side*u(.12, .18) if two else u(-.07, .07)
     fixtures = [o for o in others if ACTIONS[o].fixture]
-    spare = tuple((str(rng.choice(fixtures)), random_camera(rng, u(.1, .9))) for _ in range(rng.integers(0, 3) if fixtures else 0))
+    spare = tuple((str(rng.choice(fixtures)), random_camera(rng, u(.1, .9))) for _ in range(rng.integers(0, 2) if fixtures else 0))
     return Scene(random_actor(rng), random_camera(rng, .5+x), random_actor(rng), random_camera(rng, .5-x+u(-.03, .03)) if two else None,
         str(rng.choice(others or [name])), u(0, 1), spare, int(rng.integers(2**31)), u(.001, .005), u(0, .03), u(2, 5), int(rng.integers(0, 2)), u(.01, .02)*(rng.random() < .25))
 
-# %% ../nbs/90_stick.ipynb #b5ac92dc
+# %% ../nbs/90_stick.ipynb #7466ada5
 def clouds(rng:np.random.Generator, size:tuple, # (width, height)
            cells:int # Blobs down the height
           ) -> np.ndarray: # [H, W] float32, about -1 to 1
@@ -485,7 +486,7 @@ def room(seed:int, # Seed of colours and textures
         img += ((abs(x-cx) < sx) & (abs(y-cy) < sy) & (down < 0))*rgb(hsv(rng.random(), .35, 1))*u(-.15, .1)
     return np.clip(img, 60, 250).astype(np.float32)
 
-# %% ../nbs/90_stick.ipynb #4df17d2d
+# %% ../nbs/90_stick.ipynb #4d1bee86
 MARGIN = .1 # The room is painted larger than the frame on every side, for the camera to move in
 
 def pale(colour): return tuple(100+.5*c for c in colour)
@@ -626,9 +627,10 @@ def render_clip(name:str, # A key of `ACTIONS`
         out[i] = np.clip(img, 0, 255, out=img).transpose(1, 2, 0)
     return out
 
-# %% ../nbs/90_stick.ipynb #b219d3f7
+# %% ../nbs/90_stick.ipynb #3ed1e097
 def write_video(path, # Where to write an AVI file
                 frames, # Pictures, [H, W, 3] uint8, all of one even size
+                fps=FPS, # Frames a second; a whole number or a `Fraction`
                 bit_rate:int=450_000 # Bits a second
                ) -> None:
     "Write MPEG-4 part 2 in AVI, a key frame every 12 frames, the same bytes for the same pictures."
@@ -636,7 +638,7 @@ def write_video(path, # Where to write an AVI file
     from av.video.reformatter import VideoReformatter
     to_yuv = VideoReformatter()
     with av.open(str(path), 'w', format='avi', options=dict(fflags='+bitexact')) as out:
-        s = out.add_stream('mpeg4', rate=FPS, options=dict(flags='+bitexact', g='12', bf='0'))
+        s = out.add_stream('mpeg4', rate=fps, options=dict(flags='+bitexact', g='12', bf='0'))
         s.height, s.width, s.pix_fmt, s.bit_rate = *frames[0].shape[:2], 'yuv420p', bit_rate
         s.codec_context.thread_count = 1
         for i,f in enumerate(frames):
@@ -691,40 +693,57 @@ def plan(seed:int=0, # Seed of the set
         out += [c for split,n in counts for c in group_clips(split, label, n, int(seed))]
     return out
 
-# %% ../nbs/90_stick.ipynb #568728ad
-def film(root, # Root of the set
-         clip:Clip, # Which file
-         seed:int # Seed of the set
-        ) -> Path: # The file
-    "Render and write one file of the set; it appears under its name only when it is whole."
-    path, key = Path(root)/clip.path, [seed, CLASSES.index(clip.label), clip.group]
-    scene = random_scene(np.random.default_rng(key), clip.label)
-    rng = np.random.default_rng([*key, clip.clip])
-    n = 54 + round(96*rng.beta(1, 3)) # 2 to 6 seconds
+# %% ../nbs/90_stick.ipynb #7912286d
+def write_whole(path:Path, # Where to write an AVI file
+                frames, # Pictures, [H, W, 3] uint8
+                **kwargs # For `write_video`
+               ) -> Path: # The file
+    "Write a file that appears under its name only when it is whole."
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        write_video(temp, render_clip(clip.label, scene, rng, n, FPS, SIZE))
+        write_video(temp, frames, **kwargs)
         os.replace(temp, path)
     finally: temp.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/90_stick.ipynb #5eccd438
-def _work(root, clips, seed):
+def film(root, # Root of the set
+         clip:Clip, # Which file
+         seed:int # Seed of the set
+        ) -> Path: # The file
+    "Render and write one file of StickUCF."
+    key = [seed, CLASSES.index(clip.label), clip.group]
+    scene = random_scene(np.random.default_rng(key), clip.label)
+    rng = np.random.default_rng([*key, clip.clip])
+    n = 54 + round(96*rng.beta(1, 3)) # 2 to 6 seconds
+    return write_whole(Path(root)/clip.path, render_clip(clip.label, scene, rng, n, FPS, SIZE))
+
+# %% ../nbs/90_stick.ipynb #cf6c945c
+def _import(name):
+    "The function with a full name such as vidcls.stick.film."
+    module, _, function = name.rpartition('.')
+    return getattr(import_module(module), function)
+
+def _say(what): os.write(1, (json.dumps(what)+'\n').encode()) # One write a line: several processes share the pipe
+
+def _work(root, clips, seed, film):
     "What a rendering process runs: one line of JSON on stdout for each file."
     try:
-        for c in clips: film(root, Clip(*c), seed); print(json.dumps(c), flush=True)
+        film = _import(film)
+        for c in clips: film(root, Clip(*c), seed); _say(c)
     except BrokenPipeError: os._exit(1) # Nobody waits for us any more
-    except Exception as e: print(json.dumps(f'{type(e).__name__}: {e}'), flush=True)
+    except Exception as e: _say(f'{type(e).__name__}: {e}')
 
+# %% ../nbs/90_stick.ipynb #d4c74767
 def film_all(root, # Root of the set
              clips:list, # `Clip`s to make
              seed:int, # Seed of the set
-             workers:int # Number of processes
+             workers:int, # Number of processes
+             film:str # Full name of a function (root, clip, seed) → file, which every process imports
             ): # Yields each clip when its file is there
     "Film clips in fresh Python processes; each reads its share from stdin and names the files it finishes."
     if workers < 2:
-        for c in clips: film(root, c, seed); yield c
+        for c in clips: _import(film)(root, c, seed); yield c
         return
     run, (r, w) = 'import json, sys; from vidcls.stick import _work; _work(*json.load(sys.stdin))', os.pipe()
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(os.path.abspath, sys.path))}
@@ -733,7 +752,7 @@ def film_all(root, # Root of the set
     try:
         with open(r) as done:
             for i,p in enumerate(procs):
-                with p.stdin: json.dump([str(root), clips[i::workers], seed], p.stdin)
+                with p.stdin: json.dump([str(root), clips[i::workers], seed, film], p.stdin)
             for row in map(json.loads, done):
                 if isinstance(row, str): raise OSError(f"Filming for {root} failed ({row}); call again to go on where it stopped.")
                 yield Clip(*row)
@@ -749,8 +768,8 @@ def processes(workers:int, # As asked for; None for as many as processors
     if not isinstance(workers, int) or workers < 1: raise ValueError(f"workers={workers!r} is not a number of processes: give 1 or more, or None.")
     return 1 if clips < 4 else min(workers, clips)
 
-# %% ../nbs/90_stick.ipynb #33bf16e3
-VERSION = 1 # Of the art: sets of two versions are not the same
+# %% ../nbs/90_stick.ipynb #48cf5dee
+VERSION = 2 # Of the art: sets of two versions are not the same
 
 def _read(path): return json.loads(path.read_text()) if path.exists() else None
 
@@ -760,17 +779,49 @@ def _write(path, what):
     os.replace(temp, path)
 
 def check_root(root:Path, # Root of a set, which may not exist yet
+               name:str, # Name of the set
                recipe:dict # What the set should be: version, seed, per_class
               ) -> None:
     "Refuse a folder with another set or with other videos in it."
-    start, end = _read(root/'stickucf.part.json'), _read(root/'stickucf.json')
+    start, end = _read(root/f'{name.lower()}.part.json'), _read(root/f'{name.lower()}.json')
     have = {k: v for k,v in (end or start or {}).items() if k in recipe}
     if have and have != recipe:
-        raise ValueError(f"{root} holds a StickUCF made with {have}, not {recipe}: give another folder, or delete this one.")
+        raise ValueError(f"{root} holds a {name} made with {have}, not {recipe}: give another folder, or delete this one.")
     if not have and any((root/s).exists() for s in ('train', 'val', 'test')):
-        raise ValueError(f"{root} holds videos that are not a StickUCF's: give another folder.")
+        raise ValueError(f"{root} holds videos that are not a {name}'s: give another folder.")
 
-# %% ../nbs/90_stick.ipynb #c4bf6314
+# %% ../nbs/90_stick.ipynb #69aec58c
+def make_set(root, # Folder for the set; made if it is not there
+             name:str, # Of the set, for messages and its marker file
+             recipe:dict, # Version, seed and size: what tells one set from another
+             clips:list, # `Clip`s to make
+             film:str, # Full name of a function (root, clip, seed) → file
+             workers:int=None, # Processes to film in; as many as processors if None
+             progress:bool=True # Show a progress bar on stderr?
+            ) -> Path: # Root of the set
+    "Film a set, finish a half-made one, or reuse a whole one."
+    from tqdm import tqdm
+    root, end, part = Path(root), Path(root)/f'{name.lower()}.json', Path(root)/f'{name.lower()}.part.json'
+    processes(workers, 9)
+    try:
+        check_root(root, name, recipe)
+        missing = [c for c in clips if not (root/c.path).exists()]
+        if not missing and end.exists(): return root
+        root.mkdir(parents=True, exist_ok=True)
+        _write(part, recipe)
+    except OSError as e:
+        raise type(e)(f"Cannot make a {name} in {root} ({e.strerror}): give a folder that you can write to.") from None
+    for t in root.glob('*/*/.*.tmp'): # Left by a process that was killed
+        if time.time()-t.stat().st_mtime > 3600: t.unlink(missing_ok=True)
+    films = film_all(root, missing, recipe['seed'], processes(workers, len(missing)), film)
+    for _ in tqdm(films, name, len(missing), unit='clip', disable=not progress): pass
+    if not all((root/c.path).exists() for c in clips):
+        raise OSError(f"Not every clip of {root} was made because a process stopped: call again with workers=1 to see why.")
+    _write(end, {**recipe, 'counts': Counter(c.split for c in clips)})
+    part.unlink(missing_ok=True)
+    return root
+
+# %% ../nbs/90_stick.ipynb #a15a835b
 def make_stickucf(root, # Folder for the set; made if it is not there
                   seed:int=0, # Another seed gives other actors, scenes and clips
                   per_class=None, # Clips a class in (train, val, test); None for 300/30/75 in all
@@ -778,24 +829,6 @@ def make_stickucf(root, # Folder for the set; made if it is not there
                   progress:bool=True # Show a progress bar on stderr?
                  ) -> Path: # Root of the set
     "Make the StickUCF set, finish a half-made one, or reuse a whole one."
-    from tqdm import tqdm
-    clips, root = plan(seed, per_class), Path(root)
-    processes(workers, 9)
+    clips = plan(seed, per_class)
     recipe = dict(version=VERSION, seed=int(seed), per_class=None if per_class is None else [int(n) for n in per_class])
-    try:
-        check_root(root, recipe)
-        missing = [c for c in clips if not (root/c.path).exists()]
-        if not missing and (root/'stickucf.json').exists(): return root
-        root.mkdir(parents=True, exist_ok=True)
-        _write(root/'stickucf.part.json', recipe)
-    except OSError as e:
-        raise type(e)(f"Cannot make a StickUCF in {root} ({e.strerror}): give a folder that you can write to.") from None
-    for t in root.glob('*/*/.*.tmp'): # Left by a process that was killed
-        if time.time()-t.stat().st_mtime > 3600: t.unlink(missing_ok=True)
-    films = film_all(root, missing, int(seed), processes(workers, len(missing)))
-    for _ in tqdm(films, 'StickUCF', len(missing), unit='clip', disable=not progress): pass
-    if not all((root/c.path).exists() for c in clips):
-        raise OSError(f"Not every clip of {root} was made because a process stopped: call again with workers=1 to see why.")
-    _write(root/'stickucf.json', {**recipe, 'counts': Counter(c.split for c in clips)})
-    (root/'stickucf.part.json').unlink(missing_ok=True)
-    return root
+    return make_set(root, 'StickUCF', recipe, clips, 'vidcls.stick.film', workers, progress)

@@ -8,7 +8,7 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'FinetuneResult', 'disk_errors', 'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token',
            'push_model']
 
-# %% ../nbs/05_train.ipynb #b7a42273
+# %% ../nbs/05_train.ipynb #80c5a49d
 import errno, json, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +18,7 @@ import numpy as np, torch
 from transformers import Trainer, TrainingArguments, set_seed
 from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
-from .recipes import RECORD, Recipe, checkpoint_path, half_precision, home, load_record, versions
+from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, versions
 from .transforms import train_transform
 
 # %% ../nbs/05_train.ipynb #586ad491
@@ -132,7 +132,7 @@ def compute_metrics(
     logits, labels = eval_pred
     return _accuracy().compute(predictions=np.argmax(logits, axis=1), references=labels)
 
-# %% ../nbs/05_train.ipynb #b436075b
+# %% ../nbs/05_train.ipynb #0af48179
 def training_arguments(
     recipe:Recipe,       # Epochs, batch size, learning rate, ...
     output_dir,          # Folder for checkpoints
@@ -143,13 +143,13 @@ def training_arguments(
     "The guide's arguments, from a recipe."
     steps = -(-n_train//recipe.batch_size)*recipe.epochs
     workers = min(8, os.cpu_count()) if workers is None else workers
-    half = half_precision()
+    half = recipe.precision or half_precision()
     args = dict(output_dir=str(output_dir), remove_unused_columns=False, eval_strategy="epoch", save_strategy="epoch",
         learning_rate=recipe.learning_rate, per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size, num_train_epochs=recipe.epochs, weight_decay=recipe.weight_decay,
         warmup_steps=int(steps*recipe.warmup_ratio), lr_scheduler_type="cosine", logging_steps=10, seed=recipe.seed,
         label_smoothing_factor=recipe.label_smoothing, load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, push_to_hub=False,
-        bf16=half == "bf16", fp16=half == "fp16", dataloader_num_workers=workers,
+        bf16=half == "bf16", fp16=half == "fp16", use_cpu=get_device() == "cpu", dataloader_num_workers=workers,
         dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none")
     return TrainingArguments(**(args | kwargs))
 
@@ -229,22 +229,24 @@ def model_card(
         f"Predict with `vidcls predict MODEL video.avi`: it feeds the model what training fed it (`clip_spec.json`).\n\n"
         f"## Licence\n\n{licence}\n\n## Recipe\n\n| | |\n|---|---|\n{rows}\n")
 
-# %% ../nbs/05_train.ipynb #d874e41a
+# %% ../nbs/05_train.ipynb #5b0dcb0f
 def save_model(
     model,       # Trained model
     processor,   # Its processor
     spec:ClipSpec, # What it was trained on
     record:dict, # Recipe, metrics, versions, history
     folder,      # Model folder
+    card:str=None, # Markdown for the README; None: `model_card` of the record
 ) -> Path: # The folder
     "Write a model folder whole or not at all."
     folder = Path(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as tmp:
         tmp = Path(tmp)
         model.save_pretrained(tmp); processor.save_pretrained(tmp); spec.save(tmp)
-        (tmp/"README.md").write_text(model_card(record), encoding="utf-8")
+        (tmp/"README.md").write_text(card or model_card(record), encoding="utf-8")
         (tmp/RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        for f in sorted(tmp.iterdir(), key=lambda f: f.name == RECORD): os.replace(f, folder/f.name)
+        for f in sorted(tmp.iterdir(), key=lambda f: f.name == RECORD): # The record last: it says that the rest is there
+            f.chmod(0o644); os.replace(f, folder/f.name)
     return folder
 
 # %% ../nbs/05_train.ipynb #8f388821
@@ -295,7 +297,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #265421eb
+# %% ../nbs/05_train.ipynb #54ee313d
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -313,7 +315,7 @@ def finetune(
     table, bad = prepare_table(data_root(recipe, progress), spec, strict, recipe.seed, progress)
     sets = make_datasets(table, spec, recipe)
     model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
-    if recipe.from_scratch: print(f"Starting from random weights of {recipe.checkpoint}'s geometry, as the recipe says.")
+    print(f"Starting from " + (f"random weights of {recipe.checkpoint}'s geometry, as the recipe says." if recipe.from_scratch else f"the weights of {recipe.checkpoint}."))
     processor = make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision)
     args = training_arguments(recipe, folder/"checkpoints", len(sets["train"]), workers, disable_tqdm=not progress)
     trainer = ClipTrainer(model, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,

@@ -1,0 +1,194 @@
+"Masked pre-training, the shipped checkpoint's record, and transfer."
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np, pandas as pd, pytest, torch
+from transformers import TrainerCallback, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEVideoProcessor, set_seed
+
+from vidcls import moves, pretrain as P, stick, train as T
+from vidcls.clips import ClipDataset, ClipSpec, VideoError
+from vidcls.data import video_table
+from vidcls.recipes import RECIPES, checkpoint_path, load_record
+from videos import write_dataset
+
+SHIPPED = Path(checkpoint_path("videomae-stick"))
+
+
+def config(**kwargs):
+    return VideoMAEConfig(**(dict(image_size=32, patch_size=16, num_frames=8, hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, decoder_hidden_size=24, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
+        decoder_intermediate_size=32) | kwargs))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("geometry")
+    config().save_pretrained(folder)
+    VideoMAEVideoProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory): return write_dataset(tmp_path_factory.mktemp("data")/"set")
+
+
+@pytest.fixture
+def recipe(checkpoint, data):
+    return replace(P.MASKED, name="tiny", data=str(data), checkpoint=str(checkpoint), per_class=None, epochs=3, batch_size=2, precision=None)
+
+
+@pytest.mark.parametrize("ratio", [.5, .75, .8, .9])
+@pytest.mark.parametrize("kwargs", [{}, dict(image_size=64, patch_size=8, tubelet_size=4), dict(num_frames=16, tubelet_size=1)])
+def test_tubes_hide_the_same_places_and_as_many_in_every_clip(ratio, kwargs):
+    c = config(**kwargs)
+    m = P.tube_masks(c, 6, ratio, torch.Generator().manual_seed(3)).reshape(6, c.num_frames//c.tubelet_size, -1)
+    places = (c.image_size//c.patch_size)**2
+    assert (m == m[:, :1]).all() and set(m[:, 0].sum(1).tolist()) == {min(round(ratio*places), places-1)}
+    assert len({tuple(r) for r in m[:, 0].int().tolist()}) > 1
+
+
+@pytest.mark.parametrize("ratio", [0, 1, -.1, 1.5])
+def test_a_ratio_that_hides_nothing_or_all_is_refused(recipe, ratio, tmp_path):
+    with pytest.raises(ValueError, match="between 0 and 1"): P.pretrain(recipe, tmp_path/"m", mask_ratio=ratio, progress=False)
+    assert not (tmp_path/"m").exists()
+
+
+@pytest.mark.parametrize("kwargs", [{}, dict(image_size=64, patch_size=8, tubelet_size=4, num_frames=16)])
+def test_cubes_are_those_of_transformers(kwargs):
+    c = config(norm_pix_loss=False, **kwargs)
+    torch.manual_seed(0)
+    model, x = VideoMAEForPreTraining(c).eval(), torch.rand(2, c.num_frames, 3, c.image_size, c.image_size)
+    m = P.tube_masks(c, 2, .75, torch.Generator().manual_seed(0))
+    assert torch.equal(P.from_cubes(P.cubes(x, c), c), x)
+    with torch.no_grad():
+        out = model(x, bool_masked_pos=m)
+        mean, std = (torch.tensor(v)[:, None, None] for v in ((.485, .456, .406), (.229, .224, .225)))
+        goal = P.cubes(x*std + mean, c)[m].reshape(out.logits.shape) # what transformers compares with
+        assert torch.allclose(out.loss, (out.logits - goal).square().mean(), atol=1e-5)
+        c.norm_pix_loss = True
+        assert torch.allclose(model(x, bool_masked_pos=m).loss, P.masked_loss(model, x, m, "normalised"), atol=1e-3)
+
+
+def test_only_the_train_part_is_learned_from(data, tmp_path):
+    table = P.unlabelled(data)
+    assert set(table.path) == set(video_table(data).query("split == 'train'").path) and set(table.label) == {"video"}
+    flat = tmp_path/"flat"; flat.mkdir()
+    (flat/"a b.avi").write_bytes(Path(table.path[0]).read_bytes()); (flat/"notes.txt").write_text("no video")
+    assert [Path(p).name for p in P.unlabelled(flat).path] == ["a b.avi"]
+
+
+def test_pretraining_stores_what_made_it_and_can_be_fine_tuned(recipe, tmp_path):
+    done = P.pretrain(recipe, tmp_path/"m", workers=0, progress=False)
+    record = load_record(done.model_dir)
+    assert {f.name for f in done.model_dir.iterdir()} == {"README.md", "config.json", "model.safetensors", "clip_spec.json",
+                                                         "video_preprocessor_config.json", "vidcls.json"}
+    assert record["losses"] == [list(l) for l in done.losses] and len(done.losses) == done.metrics["clips"]//2
+    assert record["recipe"]["seed"] == 0 and record["versions"]["torch"] and record["data"] == {"name": "set"} and str(tmp_path) not in json.dumps(record)
+    from vidcls.train import finetune
+    f = finetune(replace(RECIPES["stick"], name="t", data=recipe.data, checkpoint=str(done.model_dir), from_scratch=False, epochs=1, batch_size=2), tmp_path/"f", workers=0, progress=False)
+    assert f.metrics["videos"] == 4
+
+
+def test_resume_gives_the_same_losses(recipe, tmp_path, monkeypatch):
+    whole = P.pretrain(recipe, tmp_path/"whole", workers=0, progress=False)
+    steps = len(whole.losses)//3
+    real, n = P.masked_loss, []
+    def dies(*args):
+        n.append(0)
+        if len(n) == 2*steps: raise KeyboardInterrupt # in the second epoch
+        return real(*args)
+    monkeypatch.setattr(P, "masked_loss", dies)
+    with pytest.raises(KeyboardInterrupt): P.pretrain(recipe, tmp_path/"cut", workers=0, progress=False)
+    monkeypatch.setattr(P, "masked_loss", real)
+    done = P.pretrain(recipe, tmp_path/"cut", resume=True, workers=0, progress=False)
+    assert done.losses == whole.losses
+    a, b = (VideoMAEForPreTraining.from_pretrained(r.model_dir).state_dict() for r in (whole, done))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 100.])
+def test_a_loss_that_is_no_number_or_explodes_stops_and_keeps_the_checkpoint(recipe, tmp_path, monkeypatch, factor):
+    real, n = P.masked_loss, []
+    monkeypatch.setattr(P, "masked_loss", lambda *a: (n.append(0), real(*a)*(factor if len(n) == 5 else 1))[1])
+    with pytest.raises(FloatingPointError, match="step 4, it was .* last good checkpoint"): P.pretrain(recipe, tmp_path/"m", workers=0, progress=False)
+    assert not (tmp_path/"m"/"model.safetensors").exists()
+    [kept] = (tmp_path/"m"/"checkpoints").glob("checkpoint-*")
+    assert all(v.isfinite().all() for v in VideoMAEForPreTraining.from_pretrained(kept).state_dict().values())
+    monkeypatch.setattr(P, "masked_loss", real)
+    assert len(P.pretrain(recipe, tmp_path/"m", resume=True, workers=0, progress=False).losses) == 3*len(P.unlabelled(recipe.data))//2
+
+
+def test_bad_videos_are_named_or_refused(recipe, data, tmp_path, capsys):
+    import shutil
+    root = tmp_path/"set"; shutil.copytree(data, root)
+    bad = next((root/"train").glob("*/*.avi")); bad.write_bytes(b"no video")
+    r = replace(recipe, data=str(root), epochs=1)
+    with pytest.raises(VideoError, match=bad.name): P.pretrain(r, tmp_path/"s", strict=True, workers=0, progress=False)
+    done = P.pretrain(r, tmp_path/"m", workers=0, progress=False)
+    assert len(done.skipped) == 1 and bad.name in done.skipped[0] and f"Left out: " in capsys.readouterr().out
+    assert load_record(done.model_dir)["skipped"] == [bad.name]
+
+
+def test_another_family_is_refused(recipe, tmp_path):
+    from transformers import TimesformerConfig
+    TimesformerConfig(image_size=32, patch_size=16, num_frames=8).save_pretrained(tmp_path/"t")
+    with pytest.raises(ValueError, match="masked pre-training is VideoMAE's"): P.pretrain(replace(recipe, checkpoint=str(tmp_path/"t")), tmp_path/"m")
+
+
+# --- the moves ---
+
+def test_no_actor_class_or_room_of_the_moves_is_in_stickucf():
+    assert len(moves.MOVES) >= 30 and not set(moves.MOVES) & set(stick.CLASSES)
+    mine = {moves.random_scene(np.random.default_rng([moves.WORD, 0, i, g]), n, moves.MOVES).texture
+            for i, n in enumerate(moves.MOVES) for g in range(1, 9)}
+    theirs = {stick.random_scene(np.random.default_rng([0, i, g]), n).texture for i, n in enumerate(stick.CLASSES) for g in range(1, 40)}
+    assert not mine & theirs
+
+
+def test_a_longer_set_begins_with_the_shorter_one(tmp_path):
+    assert moves.plan_moves((3, 1, 1)) == moves.plan_moves((5, 1, 1))[:len(moves.plan_moves((3, 1, 1)))]
+    c = moves.plan_moves((1, 0, 0))[7]
+    a, b = (moves.film_move(tmp_path/k, c, 0).read_bytes() for k in "ab")
+    assert a == b != moves.film_move(tmp_path/"c", c, 1).read_bytes()
+
+
+# --- videomae-stick ---
+
+def test_the_shipped_checkpoint_is_small_safe_and_explains_itself():
+    files = [p for p in SHIPPED.iterdir() if p.is_file()]
+    assert sum(p.stat().st_size for p in files) <= 8e6 and {p.suffix for p in files} <= {".json", ".safetensors", ".csv"}
+    record = load_record(SHIPPED)
+    assert record["data"] == json.loads(json.dumps(P.data_hash(P.SUPERVISED))), "the art changed: run `make checkpoint`"
+    assert record["recipe"] == json.loads(json.dumps(vars(P.SUPERVISED)))
+    assert not set(record["labels"]) & set(stick.CLASSES) and set(record["labels"]) == set(moves.MOVES)
+    assert record["versions"]["torch"] and record["metrics"]["seconds"] > 0 and sum("loss" in h for h in record["history"]) > 100
+    full = pd.read_csv(SHIPPED/"transfer.csv")
+    assert set(full.share) == {1., .3, .1} and set(full.start) == {"random weights", "videomae-stick"} and (full.videos == 75).all()
+
+
+def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
+    "The very beginning of the run that made the checkpoint; only the clips of these steps are filmed."
+    recipe, first = P.SUPERVISED, next(h for h in load_record(SHIPPED)["history"] if "loss" in h)
+    clips = {str(tmp_path/c.path): c for c in moves.plan_moves(recipe.per_class)}
+    table = pd.DataFrame([dict(path=p, split=c.split, label=c.label, group=f"g{c.group:02}", clip="c01") for p, c in sorted(clips.items())])
+
+    class Filmed(ClipDataset):
+        def __getitem__(self, i):
+            if not Path(path := self.table.path[i]).exists(): moves.film_move(tmp_path, clips[path], 0)
+            return super().__getitem__(i)
+
+    class Enough(Exception): pass
+    found = []
+    class Stop(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs): found.append(logs["loss"]); raise Enough
+
+    set_seed(recipe.seed)
+    spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe)
+    sets = T.make_datasets(table, spec, recipe)
+    model = T.load_model(recipe.checkpoint, sets["train"].label2id, from_scratch=True)
+    sets["train"].__class__ = Filmed
+    args = T.training_arguments(recipe, tmp_path/"run", len(sets["train"]), workers=2, disable_tqdm=True)
+    trainer = T.ClipTrainer(model, args, train_dataset=sets["train"], data_collator=T.collate_fn, spec=spec, callbacks=[Stop], eval_dataset=sets["val"])
+    with pytest.raises(Enough): trainer.train()
+    assert np.isclose(float(found[0]), float(first["loss"]), rtol=.02)
