@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views',
-           'random_view', 'frame_times', 'in_span', 'pick_frames', 'read_frames', 'apply_view', 'read_clip',
-           'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities',
-           'check_videos']
+           'random_view', 'frame_times', 'in_span', 'pick_frames', 'read_frames', 'apply_view', 'read_views',
+           'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset',
+           'video_probabilities', 'check_videos']
 
 # %% ../nbs/02_clips.ipynb #df177261
 import json, math, os, sys
@@ -253,14 +253,14 @@ def _collect(path, info, seek_to, start, end, hold):
             times.append(t)
         return times, held
 
-# %% ../nbs/02_clips.ipynb #be720ddd
+# %% ../nbs/02_clips.ipynb #a0d67df4
 def _frames_between(path, info, start, end, pick):
-    "The frames shown in [start, end) that `pick(how many there are)` asks for, and their times."
+    "The frames shown in [start, end) that `pick(their times)` asks for by number, and their times."
     import av
     for seek_to in (start, 0):
         try:
             times, held = _collect(path, info, seek_to, start, end, lambda i, size: size < _HOLD)
-            wanted = list(pick(len(times)))
+            wanted = list(pick(times))
             if not set(wanted) <= set(held):
                 times, held = _collect(path, info, seek_to, start, end, lambda i, size: i in set(wanted))
             return [held[i] for i in wanted], [times[i] for i in wanted]
@@ -269,7 +269,7 @@ def _frames_between(path, info, start, end, pick):
             raise VideoError(f"{path} cannot be decoded between {float(start):.2f} and {float(end):.2f} s "
                              f"({_reason(e)}): remove it or copy it again.") from e
 
-# %% ../nbs/02_clips.ipynb #1f807bae
+# %% ../nbs/02_clips.ipynb #81ed39b4
 def pick_frames(
     n:int,          # Frames in the span
     spec:ClipSpec,  # Wants `num_frames`
@@ -277,16 +277,16 @@ def pick_frames(
     "Equally spaced frames, first and last included (PyTorchVideo's `uniform_temporal_subsample`)."
     return torch.linspace(0, n - 1, spec.num_frames).clamp(0, n - 1).long().tolist()
 
-def _checked_pick(path, view, spec, info):
-    def pick(n):
-        if n < 1 or (n < spec.num_frames and not spec.pad):
-            raise VideoError(f"{path} has only {n} frames in the {spec.seconds:.2f} s from {view.start:.2f} s "
-                f"(it lasts {info.duration:.2f} s): a clip needs {spec.num_frames}; leave the video out, "
-                "take longer clips (seconds=), or allow repeats (pad=True).")
-        return pick_frames(n, spec)
-    return pick
+def _picked(info, times, start, spec):
+    "Which of the frames at `times` make the clip from `start`."
+    inside = [i for i,t in enumerate(times) if in_span(t, start, start + spec.seconds)]
+    if (n := len(inside)) < 1 or (n < spec.num_frames and not spec.pad):
+        raise VideoError(f"{info.path} has only {n} frames in the {spec.seconds:.2f} s from {start:.2f} s "
+            f"(it lasts {info.duration:.2f} s): a clip needs {spec.num_frames}; leave the video out, "
+            "take longer clips (seconds=), or allow repeats (pad=True).")
+    return [inside[k] for k in pick_frames(n, spec)]
 
-# %% ../nbs/02_clips.ipynb #88b4ae0e
+# %% ../nbs/02_clips.ipynb #4ad7dff6
 def read_frames(
     path,           # Video file
     start:float=0., # First moment, in seconds
@@ -294,17 +294,20 @@ def read_frames(
     pick=range,     # From the number of frames to the indices that are wanted; default: all
 ) -> tuple: # uint8 [T, C, H, W], and the T times in seconds
     "Frames of a video as they are shown, full size. Raises `VideoError`."
+    frames, times = _frames_between(path, probe_video(path), start, end, lambda times: pick(len(times)))
+    return _to_rgb(frames), times
+
+def _to_rgb(frames):
+    "Decoded frames as uint8 [T, C, H, W], turned as the file asks."
     from av.video.reformatter import VideoReformatter
-    info = probe_video(path)
-    frames, times = _frames_between(path, info, start, end, pick)
     # A converter of our own: the library's shared one hangs forked workers in PyAV 19.
     convert = VideoReformatter()
     a = np.stack([convert.reformat(f, format="rgb24").to_ndarray() for f in frames])
     turn = int(round(frames[0].rotation/90)) % 4
     if turn: a = np.ascontiguousarray(np.rot90(a, turn, axes=(1, 2)))
-    return torch.from_numpy(a).permute(0, 3, 1, 2), times # [T, C, H, W]
+    return torch.from_numpy(a).permute(0, 3, 1, 2)
 
-# %% ../nbs/02_clips.ipynb #65403319
+# %% ../nbs/02_clips.ipynb #784cf398
 def apply_view(
     frames:torch.Tensor, # uint8 [T, C, H, W]
     view:View,           # Which part, mirrored or not
@@ -316,16 +319,48 @@ def apply_view(
     out = F.resized_crop(frames, *box, [spec.size, spec.size], antialias=True)
     return F.horizontal_flip(out) if view.flip else out
 
+# %% ../nbs/02_clips.ipynb #60ff3c74
+def _runs(starts, seconds):
+    "Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."
+    runs = []
+    for s in sorted(set(starts)):
+        if runs and s < runs[-1][-1] + seconds: runs[-1].append(s)
+        else: runs.append([s])
+    return runs
+
+def _full_size(path, info, starts, spec):
+    "The clips of one run before crop and resize: start → uint8 [T, C, H, W]."
+    which = {}
+    def pick(times):
+        which.update({s: _picked(info, times, s, spec) for s in starts})
+        return sorted(set().union(*which.values()))
+    frames, _ = _frames_between(path, info, starts[0], starts[-1] + spec.seconds, pick)
+    rgb, place = _to_rgb(frames), {i: k for k,i in enumerate(sorted(set().union(*which.values())))}
+    rows = {s: [place[i] for i in which[s]] for s in starts}
+    return {s: rgb if r == list(range(len(rgb))) else rgb[r] for s,r in rows.items()}
+
+def read_views(
+    path,               # Video file
+    views:list,         # `View`s of it, such as from `eval_views`
+    spec:ClipSpec=ClipSpec(), # What a clip is
+) -> torch.Tensor: # uint8 [views, T, C, size, size]
+    "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError` rather than returning a short clip."
+    info, out = probe_video(path), [None]*len(views)
+    for starts in _runs([v.start for v in views], spec.seconds):
+        clips = _full_size(path, info, starts, spec)
+        for i,v in enumerate(views):
+            if v.start in clips: out[i] = apply_view(clips[v.start], v, spec)
+    return torch.stack(out)
+
 def read_clip(
     path,               # Video file
     view:View=View(),   # Which clip of it
     spec:ClipSpec=ClipSpec(), # What a clip is
 ) -> torch.Tensor: # uint8 [T, C, size, size]
-    "The one way from (file, view, spec) to a tensor. Raises `VideoError` rather than returning a short clip."
-    info = probe_video(path)
-    frames, _ = read_frames(path, view.start, view.start + spec.seconds, _checked_pick(path, view, spec, info))
-    return apply_view(frames, view, spec)
+    "The clip of one view; see `read_views`."
+    return read_views(path, [view], spec)[0]
 
+# %% ../nbs/02_clips.ipynb #f3cda813
 def normalize(
     clip:torch.Tensor, # uint8 [..., C, H, W]
     spec:ClipSpec,     # Mean and standard deviation
@@ -427,7 +462,7 @@ def video_probabilities(
     p = np.exp(logits - logits.max(-1, keepdims=True))
     return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
 
-# %% ../nbs/02_clips.ipynb #ce856739
+# %% ../nbs/02_clips.ipynb #405dec6a
 def check_videos(
     table,              # From `video_table`
     spec:ClipSpec,      # What a clip is
@@ -437,7 +472,7 @@ def check_videos(
     from tqdm.auto import tqdm
     def reason(path):
         try:
-            for view in dict.fromkeys(eval_views(probe_video(path), spec, 3)): read_clip(path, view, spec)
+            read_views(path, eval_views(probe_video(path), replace(spec, size=8), 3), replace(spec, size=8))
         except VideoError as e: return str(e)
         return ""
     reasons = [reason(p) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]
