@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MARKER', 'UCF101_SUBSET_SHA256', 'SPLITS', 'SUFFIXES', 'sha256', 'extract_archive', 'is_complete', 'hub_reason',
            'hub_file', 'download_ucf101_subset', 'data_root', 'parse_name', 'video_table', 'apply_split_lists',
-           'label_maps', 'Leakage', 'audit_leakage', 'split_by_group']
+           'label_maps', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'split_by_group']
 
 # %% ../nbs/01_data.ipynb #933c7ee0
 import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, warnings, zlib
@@ -145,7 +145,7 @@ def download_ucf101_subset(
                          "the damaged copy was deleted, run this again.")
     return extract_archive(archive, root.parent, progress=progress)
 
-# %% ../nbs/01_data.ipynb #4906c40e
+# %% ../nbs/01_data.ipynb #eb57e9a0
 def data_root(
     recipe:Recipe,      # Says which data
     progress:bool=True, # Show progress bars?
@@ -155,11 +155,15 @@ def data_root(
         from vidcls.stick import make_stickucf
         size = "" if recipe.per_class is None else "-" + "-".join(map(str, recipe.per_class))
         return make_stickucf(home()/"data"/f"StickUCF{size}", per_class=recipe.per_class, progress=progress)
+    if recipe.data == "moves":
+        from vidcls.moves import make_moves
+        counts = recipe.per_class or (300, 4, 4)
+        return make_moves(home()/"data"/f"Moves-{'-'.join(map(str, counts))}", counts, progress=progress)
     if Path(recipe.data).expanduser().exists(): return Path(recipe.data).expanduser()
     if re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.data) and not recipe.data.startswith("."):
         pinned = UCF101_SUBSET_SHA256 if recipe.data == RECIPES["ucf101"].data else None
         return download_ucf101_subset(None, recipe.data, recipe.data_revision, pinned, progress)
-    raise FileNotFoundError(f"There is no folder {recipe.data!r}: name an existing one, a Hub data set, or 'stick'.")
+    raise FileNotFoundError(f"There is no folder {recipe.data!r}: name an existing one, a Hub data set, 'stick' or 'moves'.")
 
 # %% ../nbs/01_data.ipynb #d5482ceb
 SPLITS = ("train", "val", "test")
@@ -280,14 +284,54 @@ def _identical_files(table):
     t = twins.assign(sha256=twins.path.map(sha256))
     return t[t.sha256.duplicated(keep=False)].sort_values("sha256").reset_index(drop=True)
 
-# %% ../nbs/01_data.ipynb #cf26bea1
+# %% ../nbs/01_data.ipynb #61d0026c
+def thumbnails(
+    path,    # Video file
+    n:int=5, # Frames, spread over the video
+) -> "np.ndarray": # float32 [n × 256], of length one
+    "Small grey pictures of a few frames: a fingerprint of what a clip shows. Raises `VideoError`."
+    import numpy as np
+    from vidcls.clips import ClipSpec, View, clip_starts, probe_video, read_views
+    from torchvision.transforms.v2 import functional as F
+    info = probe_video(path)
+    spec = ClipSpec(1, 1.5/info.fps, 64, "squash", pad=True)
+    frames = read_views(path, [View(s) for s in clip_starts(info.duration, spec.seconds, n + 2)[1:-1]], spec)[:, 0] # [n, C, 64, 64]
+    x = F.resize(F.rgb_to_grayscale(frames), [16, 16], antialias=True).float().numpy().reshape(n, -1)
+    x -= x.mean(1, keepdims=True)
+    return (x/(np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)).ravel()/np.sqrt(n)
+
+def look_alikes(
+    table,           # From `video_table`
+    least:float=.97, # Correlation of the pictures
+) -> "pd.DataFrame": # Pairs across splits or labels: path, other, split, other_split, label, other_label, alike
+    "Pairs of clips that show the same pictures, though not the same bytes. Files that cannot be read are left to `check_videos`."
+    import numpy as np, pandas as pd
+    from vidcls.clips import VideoError
+    def seen(p):
+        try: return thumbnails(p)
+        except VideoError: return None
+    found = {i: x for i,x in enumerate(map(seen, table.path)) if x is not None}
+    rows, x = list(found), np.array(list(found.values()), np.float32).reshape(len(found), -1)
+    pairs = []
+    for a in range(0, len(x), 1000): # Blocks, so that memory stays small
+        alike = x[a:a+1000] @ x.T
+        pairs += [(rows[a + i], rows[j], alike[i, j]) for i,j in zip(*np.nonzero(alike >= least)) if a + i < j]
+    t = pd.DataFrame([dict(path=r.path, other=o.path, split=r.split, other_split=o.split, label=r.label, other_label=o.label, alike=float(c))
+                      for i,j,c in pairs for r,o in [(table.iloc[i], table.iloc[j])]],
+                     columns=["path", "other", "split", "other_split", "label", "other_label", "alike"])
+    return t[(t.split != t.other_split) | (t.label != t.other_label)].reset_index(drop=True)
+
+# %% ../nbs/01_data.ipynb #dae79f5e
 class Leakage:
-    "What is shared between splits. `ok` if no group and no file is in two of them."
+    "What is shared between splits. `ok` if no group, no file and no look-alike is in two of them."
     def __init__(self,
         groups, # Groups in more than one split: label, group, splits, videos
         files,  # Byte-identical files: rows of the table with their sha256
+        alike=None, # From `look_alikes`; None: not looked for
     ):
         self.groups, self.files = groups, files
+        known = files.groupby("path").sha256.first().to_dict()
+        self.alike = alike if alike is None else alike[[known.get(a, a) != known.get(b, b) for a,b in zip(alike.path, alike.other)]].reset_index(drop=True)
         per_file = files.groupby("sha256")
         self.crossing = per_file.filter(lambda g: g.split.nunique() > 1)
         self.conflicts = per_file.filter(lambda g: g.label.nunique() > 1)
@@ -295,17 +339,19 @@ class Leakage:
     @property
     def ok(self):
         "Is nothing shared between splits?"
-        return not len(self.groups) and not len(self.crossing) and not len(self.conflicts)
+        return not len(self.groups) and not len(self.crossing) and not len(self.conflicts) and (self.alike is None or not len(self.alike))
 
     def __repr__(self):
         return (f"Leakage: {len(self.groups)} groups in more than one split, {len(self.files)} byte-identical files "
-                f"({len(self.crossing)} of them across splits, {len(self.conflicts)} with conflicting labels).")
+                f"({len(self.crossing)} of them across splits, {len(self.conflicts)} with conflicting labels), "
+                + ("look-alikes not looked for." if self.alike is None else f"{len(self.alike)} look-alikes across splits or labels."))
 
 def audit_leakage(
     table, # From `video_table`
-) -> Leakage: # Shared groups, identical files
-    "Look for groups and files that are in more than one split."
-    return Leakage(_shared_groups(table), _identical_files(table))
+    alike:bool=False, # Also decode every video and look for look-alikes?
+) -> Leakage: # Shared groups, identical files, look-alikes
+    "Look for groups, files and pictures that are in more than one split."
+    return Leakage(_shared_groups(table), _identical_files(table), look_alikes(table) if alike else None)
 
 # %% ../nbs/01_data.ipynb #9e3e4ab1
 def split_by_group(

@@ -1,0 +1,227 @@
+"One view function, intervals that hold, and a report that can be trusted with any name."
+import json, re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np, pandas as pd, pytest, torch
+
+from vidcls import cli, scoring as S, stick
+from vidcls.clips import ClipDataset, ClipSpec, View, eval_views, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views, apply_view
+from vidcls.data import audit_leakage, look_alikes, thumbnails, video_table
+from vidcls.infer import VidclsPipeline, load_trained, predict, video_clips
+from vidcls.recipes import RECIPES
+from vidcls.train import finetune, make_datasets
+from videos import picture, write_dataset, write_video
+
+REAL = Path(__file__).resolve().parents[2]/"shared"/"data"/"UCF101_real6.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")/"set"
+    return stick.make_stickucf(root, per_class=(2, 1, 1), progress=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, data):
+    return finetune(replace(RECIPES["smoke"], data=str(data)), tmp_path_factory.mktemp("model")/"m", workers=0, progress=False).model_dir
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    if not REAL.exists(): pytest.skip("needs the real clips in ../shared/data")
+    from vidcls.data import extract_archive
+    return video_table(extract_archive(REAL, tmp_path_factory.mktemp("real")/"set"))
+
+
+# --- one view function ---
+
+def plain(path, view, spec):
+    "Decode everything, pick by time stamp."
+    frames, times = read_frames(path)
+    inside = [i for i, t in enumerate(times) if in_span(t, view.start, view.start + spec.seconds)]
+    return apply_view(frames[[inside[k] for k in pick_frames(len(inside), spec)]], view, spec)
+
+
+def same_bytes_everywhere(model, table):
+    from transformers import pipeline
+    net, spec = load_trained(model) # from the saved folder
+    pipe = pipeline("video-classification", model=str(model), device="cpu", pipeline_class=VidclsPipeline)
+    ids = {k: i for i, k in enumerate(sorted(set(table.label)))}
+    for clips, crops in ((1, 1), (3, 1), (5, 3)):
+        training, videos = ClipDataset(table, spec, ids, clips=clips, crops=crops), S.VideoViews(table, spec, clips, crops)
+        for v, path in enumerate(table.path):
+            want = torch.stack([plain(path, w, spec) for w in eval_views(probe_video(path), spec, clips, crops)])
+            n = clips*crops
+            assert torch.equal(torch.stack([training[v*n + k]["pixel_values"] for k in range(n)]), want)
+            assert torch.equal(videos[v], want)
+            assert torch.equal(video_clips(path, spec, clips, crops), want)
+            assert torch.equal(pipe.preprocess(path, clips, crops)["pixel_values"], normalize(want, spec))
+
+
+def test_training_evaluation_and_predict_feed_the_same_bytes(model, data):
+    same_bytes_everywhere(model, video_table(data).query("split == 'test'").head(4))
+
+
+def test_the_same_on_real_clips_of_both_frame_rates(model, real):
+    fps = real.path.map(lambda p: round(probe_video(p).fps, 2))
+    assert {25., 29.97} <= set(fps)
+    same_bytes_everywhere(model, pd.concat([real[fps == 25.].head(2), real[fps == 29.97].head(2)]))
+
+
+def test_views_in_any_order_equal_one_view_at_a_time(tmp_path):
+    rng = np.random.default_rng(0)
+    files = [write_video(tmp_path/f"{k}.avi", frames=120, gop=g) for k, g in enumerate((1, 12, 250))] + [write_video(tmp_path/"b.mp4", frames=120, codec="libx264", bframes=3)]
+    spec = ClipSpec(8, .8, 32)
+    for f in files:
+        d = probe_video(f).duration
+        views = [View(float(rng.uniform(0, d - spec.seconds)), tuple(rng.random(2)) + (float(rng.uniform(.3, 1)),), bool(rng.random() < .5)) for _ in range(9)]
+        views += views[:2] # the same again
+        got = read_views(f, views, spec)
+        assert torch.equal(got, torch.stack([read_clip(f, v, spec) for v in views]))
+        assert all(torch.equal(g, plain(f, v, spec)) for g, v in zip(got, views))
+
+
+def test_frames_are_decoded_once_and_gaps_are_not_decoded(tmp_path, monkeypatch):
+    from vidcls import clips as C
+    file, spec, seen = write_video(tmp_path/"long.avi", frames=1500, gop=12), ClipSpec(8, .8, 32), []
+    real = C.frame_times
+    monkeypatch.setattr(C, "frame_times", lambda *a: ((seen.append(t), (t, f))[1] for t, f in real(*a)))
+    read_views(file, eval_views(probe_video(file), spec, 3, 3), spec)
+    assert len(seen) < 3*(20 + 12 + 3) # three spans of 20 frames, each from its key frame
+    seen.clear(); read_views(file, [View(10 + .1*k) for k in range(10)], spec) # overlapping spans
+    assert len(seen) < 45 + 12 + 3
+
+
+# --- scores ---
+
+def scores(right, groups=None, p=None):
+    n = len(right)
+    t = pd.DataFrame(dict(path=[f"v{i}.avi" for i in range(n)], split="test", label=["a", "b"]*(n//2), group=groups if groups is not None else [f"g{i}" for i in range(n)], clip="c01"))
+    truth = t.label.map(dict(a=0, b=1)).to_numpy()
+    logits = np.zeros((n, 2)); logits[np.arange(n), np.where(right, truth, 1 - truth)] = 2 if p is None else p
+    return S.score(t, logits, {0: "a", 1: "b"}, "1 × 1")
+
+
+def test_scores_are_those_of_scikit_learn():
+    from sklearn.metrics import accuracy_score, f1_score
+    rng = np.random.default_rng(1)
+    t = pd.DataFrame(dict(path="x", split="test", label=rng.choice(list("abcdefgh"), 60), group=[f"g{i//3}" for i in range(60)], clip="c"))
+    logits = rng.normal(size=(120, 8))
+    s = S.score(t, logits, dict(enumerate("abcdefgh")), "2 × 1")
+    assert s.accuracy == accuracy_score(t.label, s.predictions.predicted) and np.isclose(s.macro_f1, f1_score(t.label, s.predictions.predicted, average="macro"))
+    best = np.argsort(-s.probabilities, 1)[:, :5]
+    assert np.isclose(s.top5, np.mean([ord(l) - 97 in b for l, b in zip(t.label, best)])) and s.top5 > s.accuracy
+    assert "2 × 1" in str(s) and np.allclose(s.probabilities.sum(1), 1)
+
+
+def test_intervals_resample_groups():
+    right = np.repeat(np.arange(20) % 2 == 0, 5)
+    by_group, alone = S.bootstrap_interval(right, np.repeat(np.arange(20), 5)), S.bootstrap_interval(right, np.arange(100))
+    assert by_group[1] - by_group[0] > 1.8*(alone[1] - alone[0])
+    a = np.random.default_rng(0).random(100) < .6
+    gain, low, high = S.paired_interval(a, ~a, np.arange(100))
+    assert low <= gain <= high and S.paired_interval(a, a, np.arange(100)) == (0, 0, 0)
+
+
+def test_a_label_that_the_model_does_not_know_is_refused(model, data):
+    t = video_table(data).head(2).assign(label="Yodelling")
+    with pytest.raises(ValueError, match="'Yodelling' is not one that the model knows"): S.evaluate_videos(model, t, progress=False)
+
+
+def test_any_batch_size_and_workers_give_the_same(model, data):
+    t = video_table(data).query("split == 'test'")
+    a, b = S.evaluate_videos(model, t, 3, 2, batch_size=4, progress=False), S.evaluate_videos(model, t, 3, 2, batch_size=64, workers=2, progress=False)
+    assert np.allclose(a.probabilities, b.probabilities, atol=1e-5) and list(a.predictions.predicted) == list(b.predictions.predicted)
+
+
+def test_motion_probes_change_only_time():
+    v = torch.arange(16, dtype=torch.uint8)[None, :, None, None, None].expand(2, 16, 3, 4, 4)
+    frames = {k: (f(v) if f else v)[0, :, 0, 0, 0].tolist() for k, f in S.MOTION.items()}
+    assert sorted(frames["shuffled"]) == list(range(16)) != frames["shuffled"] and frames["reversed"] == list(range(16))[::-1]
+    assert frames["frozen"] == [8]*16 and frames["single frame"] == [128]*8 + [8] + [128]*7
+
+
+# --- calibration ---
+
+def test_temperature_repairs_confidence_and_changes_no_decision():
+    rng = np.random.default_rng(0)
+    right = rng.random(400) < .7
+    sure = scores(right, p=4.) # says 0.98, is right 0.7
+    t = S.fit_temperature(sure)
+    p = S.with_temperature(sure.probabilities, t)
+    assert t > 2 and (p.argmax(1) == sure.probabilities.argmax(1)).all() and np.allclose(p.sum(1), 1)
+    assert S.calibration_error(p.max(1), right) < .02 < .2 < S.calibration_error(sure.probabilities.max(1), right)
+    assert np.allclose(S.with_temperature(sure.probabilities, 1.), sure.probabilities)
+
+
+def test_confidence_one_falls_into_the_last_bin(): assert S.calibration_error([1., 1.], [1, 0]) == .5
+
+
+# --- the report ---
+
+EVIL = '<img src=x onerror=alert(1)>&"\''
+
+
+def test_report_escapes_names_and_needs_no_network(tmp_path):
+    name = 'v_<script>alert(1)<&"\'_g01_c01.avi'.replace("/", "")
+    file = write_video(tmp_path/name, frames=40)
+    t = pd.DataFrame(dict(path=[str(file)]*2, split="test", label=[EVIL, "b"], group=["g1", "g2"], clip="c"))
+    s = S.score(t, np.array([[0., 3.], [0., 3.]]), {0: EVIL, 1: "b"}, "1 × 1 <i>")
+    page = S.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html").read_text()
+    assert EVIL not in page and "<script" not in page and "<img src=x" not in page and "&lt;img src=x" in page and "<i>" not in page
+    tags = []
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag, attrs): tags.append((tag, dict(attrs)))
+    Tags().feed(page)
+    images = [a for t, a in tags if t == "img"]
+    assert len(images) == 2 and all(a["src"].startswith("data:image/gif;base64,") and a["alt"] == EVIL for a in images) # as a mistake and as a pair
+    assert not {t for t, _ in tags} & {"script", "i", "link", "iframe"} and not any(k.startswith("on") or k == "href" for _, a in tags for k in a)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert [f.name for f in tmp_path.iterdir() if f.suffix != ".avi"] == ["r.html"]
+
+
+def test_a_report_that_fails_leaves_the_old_one(tmp_path):
+    (tmp_path/"r.html").write_text("old")
+    s = scores(np.array([True, False])) # its files do not exist
+    with pytest.raises(Exception): S.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html")
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("r.html", "old")]
+
+
+def test_evaluate_writes_a_report(model, data, tmp_path, capsys):
+    assert cli.main(["evaluate", str(model), str(data), "--report", str(tmp_path/"r.html"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"accuracy", "interval", "top5", "macro_f1", "protocol", "per_class"} <= set(found)
+    assert (tmp_path/"r.html").read_text().startswith("<!doctype html>")
+    assert cli.main(["evaluate", str(model), str(data), "--report", str(tmp_path/"no"/"r.html")]) == 2
+
+
+# --- leaks that have other bytes ---
+
+def test_a_copy_with_other_bytes_is_found(data, tmp_path, capsys):
+    import imageio.v3 as iio, shutil
+    root = tmp_path/"set"; shutil.copytree(data, root, ignore=lambda d, names: [n for n in names if n.endswith(".json")])
+    source = sorted((root/"train"/"JumpRope").glob("*.avi"))[0]
+    frames = iio.imread(source, plugin="pyav")
+    iio.imwrite(root/"test"/"Lunges"/"v_Lunges_g99_c01.mp4", frames[:, ::2, ::2], plugin="pyav", codec="mpeg4", fps=25)
+    table = video_table(root)
+    assert audit_leakage(table).ok # the bytes differ
+    audit = audit_leakage(table, alike=True)
+    assert not audit.ok and len(audit.alike) == 1 and {audit.alike.label[0], audit.alike.other_label[0]} == {"JumpRope", "Lunges"}
+    assert cli.main(["check-data", str(root)]) == 1
+    assert "look-alikes: " in capsys.readouterr().out
+
+
+def test_identical_files_are_reported_once(data, tmp_path):
+    t = video_table(data)
+    both = pd.concat([t, t[t.split == "train"].head(1).assign(split="test", group="g77")], ignore_index=True)
+    audit = audit_leakage(both, alike=True)
+    assert len(audit.crossing) == 2 and not len(audit.alike) and not audit.ok
+
+
+def test_different_rooms_do_not_look_alike(data): assert not len(look_alikes(video_table(data)))
+
+
+def test_look_alikes_on_real_clips(real):
+    assert not len(look_alikes(real)) and np.isclose(np.linalg.norm(thumbnails(real.path[0])), 1, atol=1e-3)
