@@ -7,16 +7,17 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+BROWSER := $(VENV)/.browser
 WORKERS ?= 2
 
 # Generated data, downloads and results stay inside the checkout.
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test lab export readme outputs checkpoint clean
+.PHONY: help setup tutorial test test-browser fuzz bench matrix cleanroom lab export readme outputs checkpoint clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 $(STAMP): settings.ini setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 10) or sys.exit(f"vidcls needs Python 3.10 or newer; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -40,6 +41,26 @@ tutorial: $(STAMP)  ## run every chapter in order (RECIPE=stick, offline; RECIPE
 test: $(STAMP)  ## run every test: the chapters' checks and tests/
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
+$(BROWSER): $(STAMP)
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) -e '.[browser]'; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check -e '.[browser]'; fi
+	@touch $@
+
+test-browser: $(BROWSER)  ## look at chapters (CHAPTERS=all: every one), README and report in Chromium; screenshots in runs/browser
+	@if ! command -v $${VIDCLS_CHROMIUM:-} chromium chromium-browser google-chrome google-chrome-stable >/dev/null && \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium with apt-get ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null || true; fi
+	@$(PY) -m pytest tests/browser
+
+fuzz: $(STAMP)  ## read thousands of damaged videos (VIDCLS_FUZZ=5000, minutes)
+	@VIDCLS_FUZZ=$${VIDCLS_FUZZ:-5000} OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_odd_videos.py -k fuzzed -q
+
+matrix:  ## run all tests on Python 3.10 to 3.13, each with the oldest and the newest packages (needs uv; hours)
+	@bash tests/tools/matrix.sh
+
+cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (half an hour)
+	@bash tests/tools/cleanroom.sh
+
 lab: $(STAMP)  ## open JupyterLab on the chapters
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
 
@@ -52,7 +73,10 @@ outputs: $(STAMP)  ## run the chapters for real and store their outputs in nbs/
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store --solutions
 	@$(MAKE) --no-print-directory export
 
-checkpoint: $(STAMP)  ## make the shipped checkpoint again, and the table beside it (two hours on two cores)
+bench: $(STAMP)  ## race the input pipelines and the training step against the guide's; writes runs/bench/
+	@$(PY) -c 'from vidcls.bench import bench; bench("$(VIDCLS_HOME)/bench")'
+
+checkpoint: $(STAMP)  ## make both shipped checkpoints again, and the table beside them (three hours on two cores)
 	@$(PY) -c 'from vidcls.pretrain import ship; ship()'
 
 clean:  ## remove what was generated (keeps .venv)

@@ -26,7 +26,7 @@ setup(
     packages=find_packages(include=["vidcls", "vidcls.*"]),
     include_package_data=True,
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "browser")},
     entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": ["vidcls=vidcls._modidx:d"]},
     classifiers=[
         "Intended Audience :: Developers",

@@ -7,6 +7,7 @@ from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]/"nbs"/"_tools"))
 import nbtest  # noqa: E402
+from videos import write_dataset  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,9 @@ def dist(once, pytestconfig):
         rc, out = nbtest.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, src], env=nbtest.clean_env(pytestconfig))
         assert rc == 0, out
     return once("dist", _build)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    "A small data set in UCF101's layout, not to be changed."
+    return write_dataset(tmp_path_factory.mktemp("data")/"set")

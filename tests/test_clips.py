@@ -1,11 +1,14 @@
 "Reading clips: against a plain reader, against PyTorchVideo, on real and odd files, and at the edges."
-import math, subprocess, sys
+import math, os, subprocess, sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np, pytest, torch
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from vidcls.clips import (ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, clip_starts, eval_views,
+from vidcls import clips
+from vidcls.clips import (ClipDataset, ClipSpec, FrameCache, VideoError, View, apply_view, check_videos, clip_starts, eval_views,
                           guide_transform, import_pytorchvideo, in_span, normalize, pick_frames, probe_video, read_clip, read_frames)
 from vidcls.data import extract_archive, video_table
 from videos import ODD, REAL, needs_odd, needs_real, write_dataset, write_long, write_video
@@ -15,7 +18,7 @@ SPEC = ClipSpec(seconds=1., size=32)
 
 def plain_clip(path, view, spec):
     "Decode everything, then pick by time stamp."
-    frames, times = read_frames(path)
+    frames, times = read_frames(path, 0, view.start + spec.seconds)
     inside = [i for i, t in enumerate(times) if in_span(t, view.start, view.start + spec.seconds)]
     return apply_view(frames[[inside[k] for k in pick_frames(len(inside), spec)]], view, spec)
 
@@ -54,11 +57,23 @@ def test_frames_are_picked_by_time_not_by_number(videos):
     assert (len(slow), len(fast)) == (25, 50) and slow[0] - fast[0] < .04
 
 
-def test_a_lower_memory_limit_gives_the_same_clip(videos, monkeypatch):
-    whole = [read_clip(p, View(.3), SPEC) for p in videos if p.name != "vfr.mp4"]
-    monkeypatch.setattr("vidcls.clips._HOLD", 20_000)
-    again = [read_clip(p, View(.3), SPEC) for p in videos if p.name != "vfr.mp4"]
-    assert all(map(torch.equal, whole, again))
+@pytest.mark.parametrize("wrong", [lambda t: [], lambda t: t[:-1], lambda t: t[3:], lambda t: t + [t[-1] + .04]])
+def test_a_wrong_promise_of_the_packets_changes_nothing(videos, monkeypatch, wrong):
+    files = [p for p in videos if p.name != "vfr.mp4"]
+    right, real = [read_clip(p, View(.3), SPEC) for p in files], clips._promised
+    monkeypatch.setattr(clips, "_promised", lambda *a: wrong(real(*a)))
+    assert all(map(torch.equal, right, [read_clip(p, View(.3), SPEC) for p in files]))
+
+
+def test_only_the_frames_of_the_clip_are_held(videos, monkeypatch):
+    held, real = [], clips._collect
+    monkeypatch.setattr(clips, "_collect", lambda *a: held.append(real(*a)) or held[-1])
+    for p in videos[:3]: read_clip(p, View(.52), replace(SPEC, num_frames=4, seconds=1.))
+    assert [(len(times), len(frames)) for times, frames in held] == [(25, 4)]*3 # and nothing was decoded twice
+
+
+def test_a_part_that_shows_nothing_is_an_error(videos):
+    with pytest.raises(VideoError, match="shows nothing between 100.00"): read_frames(videos[0], 100., 101.)
 
 
 def test_equal_to_pytorchvideo_on_the_same_view(videos):
@@ -212,3 +227,87 @@ def test_check_videos_lists_what_cannot_be_used(tmp_path):
 def test_all_frames_to_infinity(videos):
     frames, times = read_frames(videos[0], 0, math.inf)
     assert len(frames) == 60 and number(frames[:20]) == list(range(20))
+
+
+# --- frame cache ---
+
+def test_cached_clips_are_the_decoded_ones(videos, tmp_path):
+    cache = FrameCache(tmp_path/"frames", 10**9)
+    for path in videos[:4]:
+        info = probe_video(path)
+        spec = replace(SPEC, num_frames=8)
+        many = eval_views(info, spec, 4, 3) + [View(s, (.2, .7, .8), True) for s in (.1, .52)]
+        for _ in range(2): assert torch.equal(clips.read_views(path, many, spec, cache), clips.read_views(path, many, spec))
+    assert len(list(cache.folder.glob("*.frames"))) == 4
+
+
+def test_a_cache_never_outgrows_its_limit_and_the_rest_is_decoded(videos, tmp_path):
+    one = 60*48*64*3
+    cache = FrameCache(tmp_path/"frames", 2*one + one//2)
+    for path in (videos[0], videos[1], videos[6]): assert torch.equal(read_clip(path, View(.3), SPEC, cache), read_clip(path, View(.3), SPEC))
+    assert len(list(cache.folder.glob("*.frames"))) == 2 and cache.size() <= 2*one + one//2
+
+
+def test_a_changed_video_is_decoded_anew(tmp_path):
+    cache, path = FrameCache(tmp_path/"frames", 10**9), write_video(tmp_path/"a.avi")
+    first = read_clip(path, View(.3), SPEC, cache)
+    write_video(path, first=20)
+    os.utime(path, (1, 1))
+    again = read_clip(path, View(.3), SPEC, cache)
+    assert not torch.equal(first, again) and torch.equal(again, read_clip(path, View(.3), SPEC))
+
+
+def test_two_processes_share_a_cache(videos, tmp_path):
+    code = ("import sys, torch; from vidcls.clips import *\nfrom dataclasses import replace\n"
+            "c = FrameCache(sys.argv[1], 10**9); s = ClipSpec(seconds=1., size=32)\n"
+            "assert all(torch.equal(read_clip(p, View(.3), s, c), read_clip(p, View(.3), s)) for p in sys.argv[2:])")
+    files = [str(p) for p in videos if p.name != "vfr.mp4"]
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path/"frames"), *files]) for _ in range(2)]
+    assert [p.wait(120) for p in both] == [0, 0]
+    assert len(list((tmp_path/"frames").glob("*.frames"))) == len(files) and not list((tmp_path/"frames").glob("*.tmp"))
+
+
+def test_a_damaged_cache_file_is_named(videos, tmp_path):
+    cache = FrameCache(tmp_path/"frames", 10**9)
+    read_clip(videos[0], View(.3), SPEC, cache)
+    [file] = cache.folder.glob("*.frames")
+    file.write_bytes(file.read_bytes()[:-300_000])
+    with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
+
+
+def test_memory_for_frames_is_given_back():
+    code = "from vidcls.clips import frame_cache; print(frame_cache('ram').folder)"
+    folder = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
+    assert folder.parent == Path("/dev/shm") and not folder.exists()
+    with pytest.raises(ValueError, match="'ram', 'disk' or None"): clips.frame_cache("gpu")
+
+
+# --- any moment of any file ---
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    "Containers, codecs, key-frame distances, B-frames, and no time stamps at all."
+    d = tmp_path_factory.mktemp("kinds")
+    made = [write_video(d/f"b{b}g{g}.avi", 75, bframes=b, gop=g) for b in (0, 2) for g in (1, 12, 250)]
+    made += [write_video(d/f"h{b}.mp4", 75, codec="libx264", bframes=b, gop=20) for b in (0, 3)]
+    made += [write_video(d/"h.avi", 75, codec="libx264", bframes=3, gop=12), write_video(d/"m.mp4", 75, bframes=2), write_video(d/"f.mkv", 75, fps=Fraction(30000, 1001), codec="libx264"),
+             write_video(d/"raw.h264", 75, codec="libx264", bframes=0)]
+    pts = np.cumsum(np.random.default_rng(1).integers(1, 4, 75)).tolist()
+    made += [write_video(d/"vfr.mp4", 75, codec="libx264", pts=pts, bframes=2), write_video(d/"vfr.mkv", 75, codec="libx264", pts=pts)]
+    return [(p, *read_frames(p)) for p in made]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 13), start=st.floats(0, 1), seconds=st.floats(.2, 1.5), n=st.integers(1, 24), on_stamp=st.booleans())
+def test_any_clip_equals_decoding_everything(kinds, which, start, seconds, n, on_stamp):
+    path, frames, times = kinds[which]
+    start *= times[-1]
+    if on_stamp: start = min(times, key=lambda t: abs(t - start)) # exactly where a frame begins
+    spec, view = ClipSpec(n, seconds, 24), View(start)
+    inside = [i for i, t in enumerate(times) if in_span(t, start, start + seconds)]
+    if len(inside) < n:
+        with pytest.raises(VideoError, match=f"only {len(inside)} frames"): read_clip(path, view, spec)
+        spec = replace(spec, pad=True)
+        if not inside: return
+    want = apply_view(frames[[inside[k] for k in pick_frames(len(inside), spec)]], view, spec)
+    assert torch.equal(read_clip(path, view, spec), want)

@@ -1,36 +1,23 @@
 "Masked pre-training, the shipped checkpoint's record, and transfer."
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
-from transformers import TrainerCallback, VideoMAEConfig, VideoMAEForPreTraining, VideoMAEVideoProcessor, set_seed
+from transformers import TrainerCallback, VideoMAEForPreTraining, set_seed
 
 from vidcls import moves, pretrain as P, stick, train as T
 from vidcls.clips import ClipDataset, ClipSpec, VideoError
 from vidcls.data import video_table
-from vidcls.recipes import RECIPES, checkpoint_path, load_record
-from videos import write_dataset
+from vidcls.recipes import RECIPES, Recipe, checkpoint_path, load_record
+from videos import tiny_config, write_checkpoint
 
 SHIPPED = Path(checkpoint_path("videomae-stick"))
-
-
-def config(**kwargs):
-    return VideoMAEConfig(**(dict(image_size=32, patch_size=16, num_frames=8, hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, decoder_hidden_size=24, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
-        decoder_intermediate_size=32) | kwargs))
+PAINTED = json.loads((SHIPPED/"masked.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("geometry")
-    config().save_pretrained(folder)
-    VideoMAEVideoProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory): return write_dataset(tmp_path_factory.mktemp("data")/"set")
+def checkpoint(tmp_path_factory): return write_checkpoint(tmp_path_factory.mktemp("geometry"), tiny_config())
 
 
 @pytest.fixture
@@ -41,7 +28,7 @@ def recipe(checkpoint, data):
 @pytest.mark.parametrize("ratio", [.5, .75, .8, .9])
 @pytest.mark.parametrize("kwargs", [{}, dict(image_size=64, patch_size=8, tubelet_size=4), dict(num_frames=16, tubelet_size=1)])
 def test_tubes_hide_the_same_places_and_as_many_in_every_clip(ratio, kwargs):
-    c = config(**kwargs)
+    c = tiny_config(**kwargs)
     m = P.tube_masks(c, 6, ratio, torch.Generator().manual_seed(3)).reshape(6, c.num_frames//c.tubelet_size, -1)
     places = (c.image_size//c.patch_size)**2
     assert (m == m[:, :1]).all() and set(m[:, 0].sum(1).tolist()) == {min(round(ratio*places), places-1)}
@@ -56,7 +43,7 @@ def test_a_ratio_that_hides_nothing_or_all_is_refused(recipe, ratio, tmp_path):
 
 @pytest.mark.parametrize("kwargs", [{}, dict(image_size=64, patch_size=8, tubelet_size=4, num_frames=16)])
 def test_cubes_are_those_of_transformers(kwargs):
-    c = config(norm_pix_loss=False, **kwargs)
+    c = tiny_config(norm_pix_loss=False, **kwargs)
     torch.manual_seed(0)
     model, x = VideoMAEForPreTraining(c).eval(), torch.rand(2, c.num_frames, 3, c.image_size, c.image_size)
     m = P.tube_masks(c, 2, .75, torch.Generator().manual_seed(0))
@@ -119,6 +106,35 @@ def test_a_loss_that_is_no_number_or_explodes_stops_and_keeps_the_checkpoint(rec
     assert len(P.pretrain(recipe, tmp_path/"m", resume=True, workers=0, progress=False).losses) == 3*len(P.unlabelled(recipe.data))//2
 
 
+def test_rows_of_another_recipe_are_not_taken(recipe, data, tmp_path):
+    r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
+    table = P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False)
+    before = (tmp_path/"transfer.csv").read_bytes()
+    assert len(table) == 1 and P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False).equals(table)
+    with pytest.raises(ValueError, match="of another recipe"): P.transfer({"random weights": None}, replace(r, learning_rate=1e-2), tmp_path, [(.5, 0)], progress=False)
+    assert (tmp_path/"transfer.csv").read_bytes() == before
+
+
+def test_the_loss_and_the_config_must_agree():
+    model = VideoMAEForPreTraining(tiny_config(norm_pix_loss=True))
+    x, m = torch.zeros(1, 8, 3, 32, 32), P.tube_masks(model.config, 1)
+    for target in ("pixels", "motion"):
+        with pytest.raises(ValueError, match="norm_pix_loss=True"): P.masked_loss(model, x, m, target)
+    with pytest.raises(ValueError, match="none of"): P.masked_loss(model, x, m, "colour")
+
+
+@pytest.mark.parametrize("mean", [.5, .45])
+def test_what_is_painted_is_in_the_clips_own_colours_whatever_the_processors_mean(mean):
+    "A model that paints one grey, in transformers' units, must come out as the grey that these units mean."
+    spec, c = ClipSpec(8, .8, 32, mean=(mean,)*3, std=(.5,)*3), tiny_config(norm_pix_loss=False)
+    model, clips = VideoMAEForPreTraining(c), torch.full((1, 8, 3, 32, 32), 100, dtype=torch.uint8)
+    goal = (100/255 - mean)/.5*torch.tensor([.229, .224, .225]) + torch.tensor([.485, .456, .406]) # that clip, as transformers sees it
+    with torch.no_grad():
+        model.decoder.head.weight.zero_(); model.decoder.head.bias.copy_(goal.repeat(len(model.decoder.head.bias)//3))
+    out = P.reconstruct(model, clips, P.tube_masks(c, 1, .75), spec)
+    assert (out.int() - 100).abs().max() <= 1
+
+
 def test_bad_videos_are_named_or_refused(recipe, data, tmp_path, capsys):
     import shutil
     root = tmp_path/"set"; shutil.copytree(data, root)
@@ -126,7 +142,7 @@ def test_bad_videos_are_named_or_refused(recipe, data, tmp_path, capsys):
     r = replace(recipe, data=str(root), epochs=1)
     with pytest.raises(VideoError, match=bad.name): P.pretrain(r, tmp_path/"s", strict=True, workers=0, progress=False)
     done = P.pretrain(r, tmp_path/"m", workers=0, progress=False)
-    assert len(done.skipped) == 1 and bad.name in done.skipped[0] and f"Left out: " in capsys.readouterr().out
+    assert len(done.skipped) == 1 and bad.name in done.skipped[0] and "Left out: " in capsys.readouterr().out
     assert load_record(done.model_dir)["skipped"] == [bad.name]
 
 
@@ -155,28 +171,51 @@ def test_a_longer_set_begins_with_the_shorter_one(tmp_path):
 
 # --- videomae-stick ---
 
+def as_json(recipe): return json.loads(json.dumps(asdict(recipe)))
+
+
 def test_the_shipped_checkpoint_is_small_safe_and_explains_itself():
-    files = [p for p in SHIPPED.iterdir() if p.is_file()]
+    files = list(SHIPPED.iterdir())
     assert sum(p.stat().st_size for p in files) <= 8e6 and {p.suffix for p in files} <= {".json", ".safetensors", ".csv"}
-    record = load_record(SHIPPED)
-    assert record["data"] == json.loads(json.dumps(P.data_hash(P.SUPERVISED))), "the art changed: run `make checkpoint`"
-    assert record["recipe"] == json.loads(json.dumps(vars(P.SUPERVISED)))
-    assert not set(record["labels"]) & set(stick.CLASSES) and set(record["labels"]) == set(moves.MOVES)
-    assert record["versions"]["torch"] and record["metrics"]["seconds"] > 0 and sum("loss" in h for h in record["history"]) > 100
+    labelled = load_record(SHIPPED)
+    for record, recipe in ((labelled, P.SUPERVISED), (PAINTED, P.MASKED)):
+        assert record["data"] == json.loads(json.dumps(P.data_hash(recipe))), "the art changed: run `make checkpoint`"
+        assert as_json(Recipe(**record["recipe"])) == as_json(recipe) # fields that are newer than the record have their default
+        assert record["versions"]["torch"] and record["metrics"]["seconds"] > 0
+    assert not set(labelled["labels"]) & set(stick.CLASSES) and set(labelled["labels"]) == set(moves.MOVES)
+    assert sum("loss" in h for h in labelled["history"]) > 100 and len(PAINTED["losses"]) > 1000 and "labels" not in PAINTED
     full = pd.read_csv(SHIPPED/"transfer.csv")
-    assert set(full.share) == {1., .3, .1} and set(full.start) == {"random weights", "videomae-stick"} and (full.videos == 75).all()
+    assert set(full.share) == {1., .3, .1} and set(full.start) == {"random weights", "masked only", "videomae-stick"} and (full.videos == 75).all()
+    assert set(full[full.share == 1].seed) == {0, 1, 2}
+
+
+def filmed_on_demand(recipe, root):
+    "The table of a recipe's moves, and a data set class that films a clip when it is asked for."
+    clips = {str(root/c.path): c for c in moves.plan_moves(recipe.per_class)}
+    table = pd.DataFrame([dict(path=p, split=c.split, label=c.label, group=f"g{c.group:02}", clip="c01") for p, c in sorted(clips.items())])
+
+    class Filmed(ClipDataset):
+        def __getitem__(self, i):
+            if not Path(path := self.table.path[i]).exists(): moves.film_move(root, clips[path], 0)
+            return super().__getitem__(i)
+    return table, Filmed
+
+
+def test_the_first_masked_losses_are_found_again(tmp_path, monkeypatch):
+    table, Filmed = filmed_on_demand(P.MASKED, tmp_path)
+    table = table[table.split == "train"].assign(label="video").reset_index(drop=True)
+    recorded = [v for _, v in PAINTED["losses"][:6]]
+    trainer = P.masked_trainer(P.MASKED, table, tmp_path/"run", workers=0, disable_tqdm=True, max_steps=6, save_strategy="no",
+                               warmup_steps=int(-(-len(table)//P.MASKED.batch_size)*P.MASKED.epochs*P.MASKED.warmup_ratio))
+    trainer.train_dataset.__class__ = Filmed
+    trainer.train()
+    assert np.allclose([v for _, v in P.step_losses(trainer.state.log_history)], recorded, rtol=.02)
 
 
 def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     "The very beginning of the run that made the checkpoint; only the clips of these steps are filmed."
     recipe, first = P.SUPERVISED, next(h for h in load_record(SHIPPED)["history"] if "loss" in h)
-    clips = {str(tmp_path/c.path): c for c in moves.plan_moves(recipe.per_class)}
-    table = pd.DataFrame([dict(path=p, split=c.split, label=c.label, group=f"g{c.group:02}", clip="c01") for p, c in sorted(clips.items())])
-
-    class Filmed(ClipDataset):
-        def __getitem__(self, i):
-            if not Path(path := self.table.path[i]).exists(): moves.film_move(tmp_path, clips[path], 0)
-            return super().__getitem__(i)
+    table, Filmed = filmed_on_demand(recipe, tmp_path)
 
     class Enough(Exception): pass
     found = []

@@ -9,12 +9,10 @@ import numpy as np, pandas as pd, pytest, torch
 from vidcls import cli, scoring as S, stick
 from vidcls.clips import ClipDataset, ClipSpec, View, eval_views, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views, apply_view
 from vidcls.data import audit_leakage, look_alikes, thumbnails, video_table
-from vidcls.infer import VidclsPipeline, load_trained, predict, video_clips
+from vidcls.infer import VidclsPipeline, load_trained, video_clips
 from vidcls.recipes import RECIPES
-from vidcls.train import finetune, make_datasets
-from videos import picture, write_dataset, write_video
-
-REAL = Path(__file__).resolve().parents[2]/"shared"/"data"/"UCF101_real6.tar.gz"
+from vidcls.train import finetune
+from videos import REAL, write_video
 
 
 @pytest.fixture(scope="module")

@@ -1,36 +1,29 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
-import json
+import json, time
 from dataclasses import replace
 
-import pytest, torch
-from transformers import VideoMAEConfig, VideoMAEForPreTraining, VideoMAEVideoProcessor
+import numpy as np, pytest, torch
+from safetensors.torch import load_file
+from transformers import Trainer, VideoMAEForPreTraining
 
-from vidcls.clips import ClipDataset, ClipSpec, VideoError
+from vidcls.clips import ClipDataset, ClipSpec, VideoError, import_pytorchvideo
 from vidcls.data import label_maps, video_table
 from vidcls.infer import load_trained, predict, run_inference
-from vidcls.recipes import RECIPES, load_record
-from vidcls.train import (ClipTrainer, FinetuneResult, collate_fn, compute_metrics, finetune, load_model,
+from vidcls import train as T
+from vidcls.recipes import RECIPES, checkpoint_path, load_record
+from vidcls.train import (ClipTrainer, FinetuneResult, clip_flops, collate_fn, fit_batch, compute_metrics, finetune, load_model,
                           make_datasets, prepare_table, training_arguments)
-from videos import write_dataset, write_video
+from videos import tiny_config, write_checkpoint, write_dataset, write_video
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     "A random VideoMAE of the smallest size, saved with the published key names."
-    folder = tmp_path_factory.mktemp("checkpoint")
     torch.manual_seed(0)
-    model = VideoMAEForPreTraining(VideoMAEConfig(image_size=32, patch_size=16, num_frames=8, hidden_size=24, num_hidden_layers=2,
-        num_attention_heads=2, intermediate_size=32, decoder_hidden_size=24, decoder_num_hidden_layers=1,
-        decoder_num_attention_heads=2, decoder_intermediate_size=32))
+    model = VideoMAEForPreTraining(tiny_config())
     for name, p in model.named_parameters():
         if name.endswith("bias"): torch.nn.init.normal_(p)
-    model.save_pretrained(folder)
-    VideoMAEVideoProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory): return write_dataset(tmp_path_factory.mktemp("data")/"set")
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), model)
 
 
 @pytest.fixture
@@ -172,3 +165,103 @@ def test_a_changed_spec_is_not_taken_from_memory(recipe, tmp_path):
 @pytest.mark.parametrize("field, value", [("epochs", 0), ("batch_size", 0), ("eval_clips", 0), ("seed", -1)])
 def test_counts_that_cannot_be_are_refused_at_once(recipe, field, value):
     with pytest.raises(ValueError, match=f"{field} is at least"): replace(recipe, **{field: value})
+
+
+# --- speed, options ---
+
+def test_the_log_says_how_fast_and_who_waits(recipe, tmp_path):
+    trainer = trainer_for(recipe, tmp_path, logging_steps=1)
+    trainer.train()
+    log = [h for h in trainer.state.log_history if "loss" in h]
+    assert len(log) == 6 and all(h["clips_per_second"] > 0 and 0 <= h["data_wait"] <= 1 and 0 <= h["flop_utilisation"] < 1.5 for h in log)
+
+
+def test_a_slow_loader_shows_as_waiting_and_evaluation_does_not(recipe, tmp_path, monkeypatch):
+    trainer = trainer_for(recipe, tmp_path, logging_steps=1)
+    real, wait = ClipDataset.__getitem__, .5
+    monkeypatch.setattr(ClipDataset, "__getitem__", lambda self, i: (time.sleep(wait if self.transform else 0.), real(self, i))[1])
+    trainer._clip_flops(); trainer._machine() # measured once, not part of any step
+    monkeypatch.setattr(Trainer, "evaluate", lambda self, *a, **k: (time.sleep(2), dict(eval_accuracy=0., eval_loss=0.))[1])
+    trainer.train()
+    log = [h for h in trainer.state.log_history if "loss" in h][1:]
+    # accelerate fetches one batch ahead: the last step of an epoch waits for nothing, the first for two
+    assert np.mean([h["data_wait"] for h in log]) > .4 and min(h["clips_per_second"] for h in log) > .5
+
+
+def test_flops_are_those_of_a_matrix_product():
+    class One(torch.nn.Module):
+        def __init__(self): super().__init__(); self.w = torch.nn.Linear(8*3*32*32, 10, bias=False)
+        device, dtype = torch.device("cpu"), torch.float32
+        def forward(self, pixel_values): return self.w(pixel_values.flatten(1))
+    assert clip_flops(One(), ClipSpec(8, .8, 32)) == 3*2*8*3*32*32*10
+
+
+def test_lower_layers_take_smaller_steps(recipe, tmp_path):
+    trainer = trainer_for(recipe, tmp_path)
+    trainer.layer_decay = .5
+    groups = trainer.create_optimizer().param_groups
+    names = {p: n for n, p in trainer.model.named_parameters()}
+    rate = {names[p]: g["lr"] for g in groups for p in g["params"]}
+    top = recipe.learning_rate
+    assert rate["classifier.weight"] == top and len(rate) == len(names)
+    assert rate["videomae.embeddings.patch_embeddings.projection.weight"] == top*.5**3
+    assert {v for n, v in rate.items() if "layer.0." in n} == {top*.5**2} and {v for n, v in rate.items() if "layer.1." in n} == {top*.5}
+    decay = {names[p]: g["weight_decay"] for g in groups for p in g["params"]}
+    assert decay["classifier.bias"] == 0 and decay["classifier.weight"] == recipe.weight_decay
+
+
+def test_blended_clips_are_pytorchvideos_and_fill_ups_do_not_count(recipe, tmp_path):
+    trainer = trainer_for(recipe, tmp_path)
+    _, TV = import_pytorchvideo()
+    trainer._mix = TV.MixVideo(num_classes=2)
+    x, y = torch.rand(4, 8, 3, 32, 32), torch.tensor([0, 1, 1, -100])
+    torch.manual_seed(0); ours, soft = trainer._mixed(x, y)
+    torch.manual_seed(0); theirs, labels = TV.MixVideo(num_classes=2)(x.transpose(1, 2), y.clamp(min=0))
+    assert torch.equal(ours, theirs.transpose(1, 2)) and torch.equal(soft[:3], labels[:3]) and not soft[3].any()
+    trainer.model.train()
+    inputs = trainer._prepare_inputs(dict(pixel_values=(x*255).byte(), labels=y))
+    logits = trainer.model(inputs["pixel_values"]).logits
+    want = -(inputs["labels"]*logits.log_softmax(-1)).sum()/3
+    assert torch.isclose(trainer.compute_loss(trainer.model, inputs, num_items_in_batch=torch.tensor(3)), want)
+
+
+def test_options_that_make_no_sense_are_refused(recipe):
+    for bad in (0, 1.5, -1):
+        with pytest.raises(ValueError, match="layer_decay"): replace(recipe, layer_decay=bad)
+
+
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_a_frame_cache_changes_nothing_but_the_time(recipe, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
+    plain = finetune(recipe, tmp_path/"plain", workers=0, progress=False)
+    kept = finetune(recipe, tmp_path/"kept", workers=0, progress=False, cache=kind)
+    a, b = (load_file(r.model_dir/"model.safetensors") for r in (plain, kept))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert (len(list((tmp_path/"home"/"frames").glob("*.frames"))) == 12) == (kind == "disk")
+
+
+@pytest.mark.parametrize("room, wanted", [(9, (8, False)), (8, (8, False)), (7, (4, False)), (3, (2, False)), (1, (1, False)), (.5, (2, True)), (.2, (1, True))])
+def test_the_largest_part_of_a_batch_that_fits_is_found(monkeypatch, room, wanted):
+    "A device with room for so many clips; with checkpointing a clip takes a fifth."
+    model = load_model(checkpoint_path("videomae-stick"), {"a": 0, "b": 1})
+    state, seen = torch.get_rng_state(), []
+    def step(model, spec, clips, half):
+        torch.rand(3); seen.append(clips)
+        if clips*(.2 if model.is_gradient_checkpointing else 1) > room: raise torch.OutOfMemoryError
+    monkeypatch.setattr(T, "_try_step", step)
+    assert fit_batch(model, ClipSpec(16, 1., 64), 8) == wanted and torch.equal(state, torch.get_rng_state())
+    assert model.is_gradient_checkpointing == wanted[1] and all(p.grad is None for p in model.parameters())
+
+
+def test_a_clip_that_never_fits_is_an_error(monkeypatch):
+    def step(*args): raise torch.OutOfMemoryError
+    monkeypatch.setattr(T, "_try_step", step)
+    with pytest.raises(MemoryError, match="Not even one clip of 16"): fit_batch(load_model(checkpoint_path("videomae-stick"), {"a": 0}), ClipSpec(16, 1., 64), 4)
+
+
+def test_parts_of_a_batch_learn_what_the_batch_learns(recipe, tmp_path):
+    r = replace(recipe, epochs=2, batch_size=4)
+    whole = finetune(r, tmp_path/"whole", workers=0, progress=False)
+    parts = finetune(r, tmp_path/"parts", workers=0, progress=False, per_device_train_batch_size=2, gradient_accumulation_steps=2, gradient_checkpointing=True)
+    a, b = (load_file(x.model_dir/"model.safetensors") for x in (whole, parts))
+    assert all(torch.allclose(a[k], b[k], atol=2e-5) for k in a)

@@ -1,4 +1,4 @@
-"Small videos for tests, and where the real ones are."
+"Small videos and models for tests, and where the real ones are."
 from pathlib import Path
 
 import av, numpy as np, pytest
@@ -16,16 +16,16 @@ def picture(i, h=48, w=64):
     return a
 
 
-def write_video(path, frames=60, fps=25, codec="mpeg4", size=(64, 48), pts=None, bframes=0, gop=12, first=0, **options):
+def write_video(path, frames=60, fps=25, codec="mpeg4", size=(64, 48), pts=None, bframes=0, gop=12, first=0, fmt="yuv420p", draw=picture, **options):
     "A video of pictures numbered from `first`; `pts` gives other time stamps in units of 1/fps."
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as c:
         s = c.add_stream(codec, rate=fps, options=options)
-        s.width, s.height, s.pix_fmt = *size, "yuv420p"
+        s.width, s.height, s.pix_fmt = *size, fmt
         s.bit_rate = 4_000_000 # so that the grey levels survive
         s.codec_context.max_b_frames, s.codec_context.gop_size = bframes, gop
         for i in range(frames):
-            f = av.VideoFrame.from_ndarray(picture(first + i, size[1], size[0]), format="rgb24")
+            f = av.VideoFrame.from_ndarray(draw(first + i, size[1], size[0]), format="rgb24")
             f.pts = i if pts is None else pts[i]
             c.mux(s.encode(f))
         c.mux(s.encode())
@@ -58,3 +58,29 @@ def write_dataset(root, classes=("Nod", "Wave"), per_split=None, **kwargs):
                 g += 1
                 write_video(root/split/label/f"v_{label}_g{g:02}_c01.avi", **{"frames": 40, "first": g, **kwargs})
     return root
+
+
+def tiny_config(**kwargs):
+    "The smallest VideoMAE."
+    from transformers import VideoMAEConfig
+    return VideoMAEConfig(**(dict(image_size=32, patch_size=16, num_frames=8, hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, decoder_hidden_size=24, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
+        decoder_intermediate_size=32) | kwargs))
+
+
+def write_checkpoint(folder, model):
+    "A model, or only a config, with the processor beside it."
+    from transformers import VideoMAEVideoProcessor
+    model.save_pretrained(folder)
+    VideoMAEVideoProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)).save_pretrained(folder)
+    return folder
+
+
+def write_model(folder, labels=("Nod", "Wave"), seconds=.8):
+    "A tiny classifier with random weights, and what `predict` wants beside it."
+    from transformers import VideoMAEForVideoClassification
+    from vidcls.clips import ClipSpec
+    names = dict(enumerate(labels))
+    write_checkpoint(folder, VideoMAEForVideoClassification(tiny_config(id2label=names, label2id={v: k for k, v in names.items()})))
+    ClipSpec(8, seconds, 32, "crop", (.5,)*3, (.5,)*3).save(folder)
+    return folder

@@ -22,7 +22,7 @@ def command(
     COMMANDS[f.__name__.strip("_").replace("_", "-")] = f
     return f
 
-# %% ../nbs/92_cli.ipynb #0c9eb436
+# %% ../nbs/92_cli.ipynb #6a35a55c
 @command
 def finetune(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, else the machine's default
@@ -35,38 +35,56 @@ def finetune(
     seed:int=None,           # Of weights, order and augmentation
     eval_clips:int=None,     # Clips a video in the test
     from_scratch:bool=False, # Take only the checkpoint's geometry, with random weights
+    layer_decay:float=None,  # Learning rate of a layer as a share of the next one's
+    mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
     resume:bool=False,       # Go on from the last checkpoint in the model folder
     strict:bool=False,       # Stop at a video that cannot be read rather than leave it out
     workers:int=None,        # Processes that read clips
+    cache:str=None,          # Keep decoded frames in ram or on disk
+    compile:bool=False,      # Compile the model with torch.compile; pays on GPUs and in long runs
     push_to_hub:str=None,    # Push the model to this repository, owner/name
     json:bool=False,         # Print JSON
 ):
     "Fine-tune a model and test it per video."
     from vidcls.recipes import get_recipe
     given = dict(data=data, checkpoint=checkpoint, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-                 seed=seed, eval_clips=eval_clips, from_scratch=from_scratch or (False if checkpoint else None))
+                 seed=seed, eval_clips=eval_clips, layer_decay=layer_decay, mix=mix or None, from_scratch=from_scratch or (False if checkpoint else None))
     if data: given |= dict(name=Path(data).stem, data_revision=None)
     if checkpoint: given |= dict(checkpoint_revision=None)
     r = replace(get_recipe(recipe), **{k: v for k,v in given.items() if v is not None or k.endswith("revision")})
     from vidcls.train import finetune
-    done = finetune(r, out, resume, strict, push_to_hub, workers)
+    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, torch_compile=compile)
     rows = [f"{k:15} {v:.3f}" if isinstance(v, float) else f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])
 
-# %% ../nbs/92_cli.ipynb #20d12227
+# %% ../nbs/92_cli.ipynb #a672558b
+def _files(video):
+    "The videos of a folder, or the video itself."
+    if not Path(video).is_dir(): return [video]
+    from vidcls.data import video_files
+    return video_files(video)
+
 @command
 def predict(
     model:str,       # Model folder, or a model on the Hub
-    *videos:str,     # Video files or URLs
+    *videos:str,     # Video files, URLs, or folders of videos
     top_k:int=5,     # How many labels
     clips:int=None,  # Clips in time; default: as many as the model was tested with
     crops:int=1,     # Crops along the longer side
     device:str=None, # cuda, mps or cpu; default: the fastest there is
+    out:str=None,    # Write a line of JSON for each video to this file as they come; a second run does what is missing
+    workers:int=0,   # Processes that read clips, with --out
     json:bool=False, # Print JSON
 ):
     "Say what is in videos."
-    from vidcls.infer import load_trained, model_folder, predict
+    from vidcls.infer import load_trained, model_folder, predict, predict_files
     if not videos: raise Usage("name at least one video")
+    videos = [f for v in videos for f in _files(v)]
+    if out:
+        rows = predict_files(model, videos, out, top_k, clips, crops, device, workers)
+        bad = [r["error"] for r in rows if "error" in r]
+        for e in bad: print(f"vidcls: {e}", file=sys.stderr)
+        return dict(file=out, videos=len(rows), failed=len(bad)), f"{len(rows)} videos in {out}, {len(bad)} of them failed", int(bool(bad))
     load_trained(model_folder(model), device=device) # a model that cannot be used is no video's fault
     out = []
     for v in videos:
@@ -76,7 +94,7 @@ def predict(
     lines = [f"{r['video']}\n" + "\n".join(f"  {p['score']:.3f} {p['label']}" for p in r["predictions"]) for r in out if "predictions" in r]
     return out, "\n".join(lines), int(any("error" in r for r in out))
 
-# %% ../nbs/92_cli.ipynb #a7499df8
+# %% ../nbs/92_cli.ipynb #9b6e7116
 @command
 def evaluate(
     model:str,           # Model folder, or a model on the Hub
@@ -85,6 +103,7 @@ def evaluate(
     crops:int=1,         # Crops along the longer side
     workers:int=0,       # Processes that read clips
     device:str=None,     # cuda, mps or cpu; default: the fastest there is
+    out:str=None,        # Write each video's logits as a line of JSON to this file as they come; a second run does what is missing
     predictions:str=None, # Write a CSV with a row a video to this file
     report:str=None,     # Write one HTML page with scores, confusions and mistakes as GIFs to this file
     json:bool=False,     # Print JSON
@@ -93,14 +112,17 @@ def evaluate(
     for file in filter(None, (predictions, report)):
         if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
     from vidcls import scoring
-    s = scoring.evaluate_videos(model, data, clips, crops, workers=workers, device=device)
-    if predictions: s.predictions.to_csv(predictions, index=False)
-    if report: scoring.report(s, scoring.load_trained(model)[1], report)
+    s = scoring.evaluate_videos(model, data, clips, crops, workers=workers, device=device, out=out)
+    if not _main(): return {}, ""
+    if predictions:
+        from vidcls.recipes import whole
+        with whole(predictions) as tmp: s.predictions.to_csv(tmp, index=False)
+    if report: scoring.report(s, scoring.load_trained(model)[1], report, title=f"{Path(model).name} on {Path(data).name}")
     found = dict(accuracy=s.accuracy, interval=s.interval, top5=s.top5, macro_f1=s.macro_f1, clip_accuracy=s.clip_accuracy,
                  videos=len(s.predictions), protocol=s.protocol, per_class=s.per_class.accuracy.to_dict())
     return found, f"{s}\n{s.per_class.round(3).to_string()}"
 
-# %% ../nbs/92_cli.ipynb #6ed8a5fe
+# %% ../nbs/92_cli.ipynb #b398695f
 @command
 def pretrain(
     data:str,                # Folder of videos (only its train part, if it has one); labels are not used
@@ -109,8 +131,8 @@ def pretrain(
     epochs:int=50,           # Passes over the videos
     batch_size:int=32,       # Clips a step
     learning_rate:float=1e-3, # Peak of the schedule
-    mask_ratio:float=.8,     # Share of every clip that is hidden
-    target:str="motion",     # What to paint: motion, pixels or normalised (the paper's)
+    mask_ratio:float=.75,     # Share of every clip that is hidden
+    target:str="pixels",     # What to paint: pixels, motion or normalised (the paper's)
     seed:int=0,              # Of weights, order, crops and masks
     resume:bool=False,       # Go on from the last checkpoint in the model folder
     strict:bool=False,       # Stop at a video that cannot be read rather than leave it out
@@ -190,15 +212,21 @@ def usage() -> str: # Text of `vidcls --help`
     return ("usage: vidcls COMMAND [OPTIONS]\n\nVideo classification: train, predict, check.\n\n"
             f"commands:\n{rows}\n\n`vidcls COMMAND --help` lists a command's options; `vidcls --version` the version.")
 
-# %% ../nbs/92_cli.ipynb #8e4d65ad
+# %% ../nbs/92_cli.ipynb #2a7ef98e
+def _main(): return int(os.environ.get("RANK", 0)) == 0 # Of several processes, one speaks
+
 def _run(name, args):
     "Run a command, print its result, return the exit status."
     import json
     kwargs = {k: v for k,v in vars(args).items() if k not in ("pdb", "xtra")}
     with redirect_stdout(sys.stderr):
         out, text, *status = COMMANDS[name](*_positional(name, kwargs), **kwargs)
-    print(json.dumps(out, indent=1) if args.json else text)
+    if _main(): print(json.dumps(out, indent=1) if args.json else _shown(text))
     return status[0] if status else 0
+
+def _shown(text):
+    "The text as a terminal can show it: file names may hold escape codes, and bytes that are no text."
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 def _positional(name, kwargs):
     "Take the variadic parameter and those before it out of `kwargs`, in order."

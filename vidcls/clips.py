@@ -6,23 +6,27 @@
 __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views',
            'random_view', 'frame_times', 'in_span', 'pick_frames', 'read_frames', 'apply_view', 'read_views',
            'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset',
-           'video_probabilities', 'check_videos']
+           'FrameCache', 'frame_cache', 'video_probabilities', 'check_videos']
 
-# %% ../nbs/02_clips.ipynb #df177261
-import json, math, os, sys
+# %% ../nbs/02_clips.ipynb #2af9bb31
+import atexit, hashlib, html, itertools, json, math, os, shutil, sys, tempfile, warnings
+from bisect import bisect_left
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .data import label_maps
-from .recipes import checkpoint_path
+from .recipes import checkpoint_path, home, whole
 
-# %% ../nbs/02_clips.ipynb #4ad01ee6
+# %% ../nbs/02_clips.ipynb #20e7df15
 class VideoError(ValueError):
-    "A video that cannot be used: names the file, the reason and the way out."
+    "A video that cannot be used: names the file, the reason and the way out, in one line that can be printed."
+    def __init__(self, text):
+        # A file's name may hold line breaks, escape codes and bytes that are no text
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)))
 
 @contextmanager
 def open_video(
@@ -33,19 +37,22 @@ def open_video(
     path = Path(path)
     if not path.is_file(): raise VideoError(f"There is no video {path}: check the path.")
     if not path.stat().st_size: raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
-    try: container = av.open(os.path.abspath(path))
+    try: container = av.open(os.path.abspath(path), metadata_errors="replace") # A title in Latin-1 is no damage
     except (av.error.FFmpegError, ValueError) as e:
         raise VideoError(f"{path} is not a readable video ({_reason(e)}): remove it or copy it again.") from e
     with container:
+        if container.format.name in _LISTS: raise VideoError(f"{path} is no video but a list of other files: remove it.")
         if not container.streams.video: raise VideoError(f"{path} has no video stream: remove it.")
         stream = container.streams.video[0]
         if stream.codec_context is None: raise VideoError(f"{path} has a codec that FFmpeg does not know: convert it.")
         stream.codec_context.thread_count = 1
         yield container, stream
 
+_LISTS = {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest"} # FFmpeg goes by content, whatever the suffix
+
 def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
 
-# %% ../nbs/02_clips.ipynb #00f4d945
+# %% ../nbs/02_clips.ipynb #802c63bd
 @dataclass(frozen=True)
 class VideoInfo:
     "What a video file holds, read from its packets."
@@ -57,6 +64,7 @@ class VideoInfo:
     fps: float      # Average frames a second
     codec: str      # FFmpeg's name of the codec
     stamps: str     # Which time stamps are right: "pts", "dts" (AVI), or "" where there are none
+    clock: tuple = field(default=(), repr=False, compare=False) # (ticks when frames are shown, tick of time 0, seconds a tick)
 
 def probe_video(
     path, # Video file
@@ -66,20 +74,32 @@ def probe_video(
     stat = path.stat() if path.is_file() else None
     return _probe(str(path), stat and (stat.st_size, stat.st_mtime_ns))
 
-# %% ../nbs/02_clips.ipynb #e4df2dc0
+# %% ../nbs/02_clips.ipynb #8551af2d
 @lru_cache(maxsize=100_000)
 def _probe(path, _stat):
     with open_video(path) as (container, stream):
-        n, last, stamps = 0, None, "dts" if container.format.name == "avi" else "pts"
+        n, last, ticks, stamps = 0, None, [], "dts" if container.format.name == "avi" else "pts"
         for p in _packets(path, container, stream):
             n, t = n + 1, getattr(p, stamps)
-            if t is not None and (last is None or t > last): last, length = t, p.duration
+            if t is None: continue
+            if not p.is_discard: ticks.append(t)
+            if last is None or t > last: last, length = t, p.duration
         if not n: raise VideoError(f"{path} holds no pictures: remove it or copy it again.")
         rate = float(stream.average_rate or stream.guessed_rate or 0) or 25.
         if last is None: duration = n/rate
-        else: duration = float((last - (stream.start_time or 0))*stream.time_base + (length or 0)*stream.time_base) or 1/rate
+        zero = min(([] if stream.start_time is None else [stream.start_time]) + ticks, default=0) # A damaged stamp can put the start after frames
+        if last is not None: duration = float((last - zero)*stream.time_base + (length or 0)*stream.time_base) or 1/rate
         c = stream.codec_context
-        return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, "" if last is None else stamps)
+        # An AVI with B-frames stamps each picture with the packet after its own
+        if ticks and stamps == "dts" and c.has_b_frames: ticks = [*sorted(ticks)[1:], last + round(duration/n/stream.time_base)]
+        return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, "" if last is None else stamps,
+                         (_short(ticks), zero, Fraction(stream.time_base)))
+
+def _short(ticks):
+    "Sorted; as a range if they are evenly spaced, since thousands of these are remembered."
+    ticks = sorted(ticks)
+    even = range(ticks[0], ticks[-1] + 1, max(1, ticks[1] - ticks[0])) if len(ticks) > 1 else ticks
+    return even if list(even) == ticks else np.array(ticks)
 
 def _packets(path, container, stream):
     import av
@@ -87,7 +107,7 @@ def _packets(path, container, stream):
     except av.error.FFmpegError as e:
         raise VideoError(f"{path} is damaged ({_reason(e)}): remove it or copy it again.") from e
 
-# %% ../nbs/02_clips.ipynb #1d9d1d98
+# %% ../nbs/02_clips.ipynb #b1f22008
 @dataclass(frozen=True)
 class ClipSpec:
     "What a clip is: the one definition that training, evaluation and inference share."
@@ -105,13 +125,16 @@ class ClipSpec:
             raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {self}.")
         if self.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {self.resize!r}.")
         for k in ("mean", "std"): object.__setattr__(self, k, tuple(map(float, getattr(self, k))))
+        if (len(self.mean), len(self.std)) != (3, 3) or not min(self.std) > 0: raise ValueError(f"mean and std are three numbers each, and std is above 0, not {self.mean} and {self.std}.")
+        if self.input_key not in ("pixel_values", "pixel_values_videos"): raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {self.input_key!r}.")
+        if self.size > 4096: raise ValueError(f"A clip is at most 4096 pixels wide, not {self.size}.")
 
     def save(self, folder): # Model folder
         "Write `clip_spec.json` into `folder`."
         (Path(folder)/"clip_spec.json").write_text(json.dumps(asdict(self), indent=1))
 
     def _repr_markdown_(self):
-        return '| clip | |\n|---|---|\n' + '\n'.join(f'| {k} | {v} |' for k,v in asdict(self).items())
+        return '| clip | |\n|---|---|\n' + '\n'.join(f'| {k} | {html.escape(str(v))} |' for k,v in asdict(self).items())
 
 # %% ../nbs/02_clips.ipynb #29edad1e
 @patch(cls_method=True)
@@ -125,7 +148,7 @@ def load(cls:ClipSpec,
     try: return cls(**json.loads(file.read_text()))
     except (TypeError, ValueError) as e: raise ValueError(f"{file} is no ClipSpec ({e}): copy the model again.") from e
 
-# %% ../nbs/02_clips.ipynb #51b91f97
+# %% ../nbs/02_clips.ipynb #4dd8faaf
 @patch(cls_method=True)
 def from_checkpoint(cls:ClipSpec,
     checkpoint,         # "videomae-stick", a model folder, or a model on the Hub
@@ -135,7 +158,7 @@ def from_checkpoint(cls:ClipSpec,
     "Frames, size, mean and std from a checkpoint; the time span from the recipe."
     from transformers import AutoConfig
     checkpoint = checkpoint_path(checkpoint)
-    config = AutoConfig.from_pretrained(checkpoint, revision=revision)
+    config = AutoConfig.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
     jepa = config.model_type == "vjepa2"
     n, size = (config.frames_per_clip, config.crop_size) if jepa else (config.num_frames, config.image_size)
     pixels = _processor_config(checkpoint, revision)
@@ -206,14 +229,14 @@ def random_view(
     side = 1/((1/scale[1]) + s*(1/scale[0] - 1/scale[1]))
     return View(start*max(0., info.duration - spec.seconds), (x, y, side), bool(f < flip))
 
-# %% ../nbs/02_clips.ipynb #ea0ee18f
+# %% ../nbs/02_clips.ipynb #5747ae56
 def frame_times(
     frames,     # Decoded frames, in the decoder's order
     stream,     # Their video stream
     info,       # From `probe_video`
 ): # Yields (seconds from the start of the video, frame)
     "When each frame is shown, by the kind of stamp that the file can be trusted with."
-    zero, base, t = stream.start_time or 0, Fraction(stream.time_base), None
+    zero, base, t = info.clock[1] if info.clock else stream.start_time or 0, Fraction(stream.time_base), None
     for f in frames:
         tick = getattr(f, info.stamps, None)
         if tick is not None: t = (tick - zero)*base.numerator/base.denominator
@@ -229,40 +252,50 @@ def in_span(
     "Whether a frame belongs to the span, to within a nanosecond."
     return start - 1e-9 <= t < end - 1e-9
 
-# %% ../nbs/02_clips.ipynb #86a7b8de
-_HOLD = 128*2**20 # bytes of decoded frames to keep while it is not yet known which ones the clip needs
+# %% ../nbs/02_clips.ipynb #56c5d89c
+def _promised(info, start, end):
+    "The times in [start, end) at which the packets say that frames are shown."
+    if not info.stamps: return [t for t in itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1)) if in_span(t, start, end)]
+    ticks, zero, base = info.clock
+    seconds = lambda k: (int(k) - zero)*base.numerator/base.denominator
+    first, after = (bisect_left(ticks, t - 1e-9, key=seconds) for t in (start, end))
+    return [seconds(k) for k in ticks[first:after]]
 
 class _LateSeek(Exception): "The key frame that the container led to comes after the start."
 
 def _decode(container, stream, info, start, end):
     "Yield (seconds, frame) from the key frame before `start` until frames reach `end`."
-    seek = start > 0 and info.stamps
-    if seek: container.seek(int(start/stream.time_base) + (stream.start_time or 0), stream=stream)
+    seek = start > 0 and info.stamps and container.format.name != "mpeg" # whose stamps FFmpeg guesses anew after a seek
+    if seek: container.seek(int(start/stream.time_base) + info.clock[1], stream=stream)
     for i,(t,f) in enumerate(frame_times(container.decode(stream), stream, info)):
         if i == 0 and seek and t > start + 1e-9: raise _LateSeek
         if t >= end - 1e-9: return
         yield t, f
 
-def _collect(path, info, seek_to, start, end, hold):
-    "Times of all frames in [start, end), and those of the frames that `hold(number, bytes so far)` wants."
+def _collect(path, info, seek_to, start, end, wanted):
+    "Times of all frames in [start, end), and the wanted ones by number."
     with open_video(path) as (container, stream):
-        times, held, size = [], {}, 0
+        times, held = [], {}
         for t,f in _decode(container, stream, info, seek_to, end):
             if not in_span(t, start, end): continue
-            if hold(len(times), size): held[len(times)], size = f, size + sum(p.buffer_size for p in f.planes)
+            if len(times) in wanted:
+                if f.is_corrupt: raise VideoError(f"{path} is damaged at {t:.2f} s: remove it or copy it again.")
+                held[len(times)] = f
             times.append(t)
         return times, held
 
-# %% ../nbs/02_clips.ipynb #a0d67df4
+# %% ../nbs/02_clips.ipynb #96101835
 def _frames_between(path, info, start, end, pick):
     "The frames shown in [start, end) that `pick(their times)` asks for by number, and their times."
     import av
+    try: likely = set(pick(_promised(info, start, end)))
+    except VideoError: likely = set() # Too few, say the packets; let the decoder have the last word
     for seek_to in (start, 0):
         try:
-            times, held = _collect(path, info, seek_to, start, end, lambda i, size: size < _HOLD)
+            times, held = _collect(path, info, seek_to, start, end, likely)
             wanted = list(pick(times))
-            if not set(wanted) <= set(held):
-                times, held = _collect(path, info, seek_to, start, end, lambda i, size: i in set(wanted))
+            if not set(wanted) <= set(held): times, held = _collect(path, info, seek_to, start, end, set(wanted))
+            if len({(f.width, f.height) for f in held.values()}) > 1: raise VideoError(f"{path} changes the size of its frames: convert it.")
             return [held[i] for i in wanted], [times[i] for i in wanted]
         except _LateSeek: continue
         except av.error.FFmpegError as e:
@@ -286,7 +319,7 @@ def _picked(info, times, start, spec):
             "take longer clips (seconds=), or allow repeats (pad=True).")
     return [inside[k] for k in pick_frames(n, spec)]
 
-# %% ../nbs/02_clips.ipynb #4ad7dff6
+# %% ../nbs/02_clips.ipynb #5d584df5
 def read_frames(
     path,           # Video file
     start:float=0., # First moment, in seconds
@@ -295,6 +328,7 @@ def read_frames(
 ) -> tuple: # uint8 [T, C, H, W], and the T times in seconds
     "Frames of a video as they are shown, full size. Raises `VideoError`."
     frames, times = _frames_between(path, probe_video(path), start, end, lambda times: pick(len(times)))
+    if not frames: raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: ask for an earlier part.")
     return _to_rgb(frames), times
 
 def _to_rgb(frames):
@@ -303,9 +337,15 @@ def _to_rgb(frames):
     # A converter of our own: the library's shared one hangs forked workers in PyAV 19.
     convert = VideoReformatter()
     a = np.stack([convert.reformat(f, format="rgb24").to_ndarray() for f in frames])
-    turn = int(round(frames[0].rotation/90)) % 4
-    if turn: a = np.ascontiguousarray(np.rot90(a, turn, axes=(1, 2)))
-    return torch.from_numpy(a).permute(0, 3, 1, 2)
+    return torch.from_numpy(_turned(a, frames[0])).permute(0, 3, 1, 2)
+
+def _turned(a, frame):
+    "Pictures [T, H, W, C], turned by quarters and mirrored as the frame's matrix says."
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None: return a
+    xx, xy, _, yx, yy, *_ = np.frombuffer(bytes(matrix), np.int32).tolist() # shown at (xx*x + yx*y, xy*x + yy*y)
+    if abs(xx) + abs(yy) < abs(xy) + abs(yx): a, xx, yy = a.swapaxes(1, 2), yx, xy
+    return np.ascontiguousarray(a[:, ::-1 if yy < 0 else 1, ::-1 if xx < 0 else 1])
 
 # %% ../nbs/02_clips.ipynb #784cf398
 def apply_view(
@@ -319,7 +359,7 @@ def apply_view(
     out = F.resized_crop(frames, *box, [spec.size, spec.size], antialias=True)
     return F.horizontal_flip(out) if view.flip else out
 
-# %% ../nbs/02_clips.ipynb #60ff3c74
+# %% ../nbs/02_clips.ipynb #789805cd
 def _runs(starts, seconds):
     "Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."
     runs = []
@@ -328,14 +368,15 @@ def _runs(starts, seconds):
         else: runs.append([s])
     return runs
 
-def _full_size(path, info, starts, spec):
+def _full_size(path, info, starts, spec, cache):
     "The clips of one run before crop and resize: start → uint8 [T, C, H, W]."
     which = {}
     def pick(times):
         which.update({s: _picked(info, times, s, spec) for s in starts})
         return sorted(set().union(*which.values()))
-    frames, _ = _frames_between(path, info, starts[0], starts[-1] + spec.seconds, pick)
-    rgb, place = _to_rgb(frames), {i: k for k,i in enumerate(sorted(set().union(*which.values())))}
+    kept = cache and cache.frames(path, starts[0], starts[-1] + spec.seconds, pick)
+    rgb = kept if kept is not None else _to_rgb(_frames_between(path, info, starts[0], starts[-1] + spec.seconds, pick)[0])
+    place = {i: k for k,i in enumerate(sorted(set().union(*which.values())))}
     rows = {s: [place[i] for i in which[s]] for s in starts}
     return {s: rgb if r == list(range(len(rgb))) else rgb[r] for s,r in rows.items()}
 
@@ -343,22 +384,24 @@ def read_views(
     path,               # Video file
     views:list,         # `View`s of it, such as from `eval_views`
     spec:ClipSpec=ClipSpec(), # What a clip is
+    cache=None,         # From `frame_cache`
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
     "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError` rather than returning a short clip."
     info, out = probe_video(path), [None]*len(views)
     for starts in _runs([v.start for v in views], spec.seconds):
-        clips = _full_size(path, info, starts, spec)
+        clips = _full_size(path, info, starts, spec, cache)
         for i,v in enumerate(views):
             if v.start in clips: out[i] = apply_view(clips[v.start], v, spec)
-    return torch.stack(out)
+    return torch.stack(out) if len(out) > 1 else out[0][None] # One view is not copied again
 
 def read_clip(
     path,               # Video file
     view:View=View(),   # Which clip of it
     spec:ClipSpec=ClipSpec(), # What a clip is
+    cache=None,         # From `frame_cache`
 ) -> torch.Tensor: # uint8 [T, C, size, size]
     "The clip of one view; see `read_views`."
-    return read_views(path, [view], spec)[0]
+    return read_views(path, [view], spec, cache)[0]
 
 # %% ../nbs/02_clips.ipynb #f3cda813
 def normalize(
@@ -369,12 +412,14 @@ def normalize(
     mean, std = (torch.tensor(t, device=clip.device).view(-1, 1, 1) for t in (spec.mean, spec.std))
     return (clip.float()/255 - mean)/std
 
-# %% ../nbs/02_clips.ipynb #4e338cc8
+# %% ../nbs/02_clips.ipynb #d234f10a
 def import_pytorchvideo():
     "`pytorchvideo.data` and `pytorchvideo.transforms`, which look for a torchvision module by its old name."
     import torchvision.transforms._functional_tensor as renamed
     sys.modules.setdefault("torchvision.transforms.functional_tensor", renamed)
-    import pytorchvideo.data, pytorchvideo.transforms
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning) # of PyTorch, about how PyTorchVideo compiles
+        import pytorchvideo.data, pytorchvideo.transforms
     return pytorchvideo.data, pytorchvideo.transforms
 
 # %% ../nbs/02_clips.ipynb #492e1453
@@ -402,7 +447,7 @@ def guide_dataset(
     sampler = D.make_clip_sampler("random" if train else "uniform", spec.seconds)
     return D.Ucf101(str(folder), clip_sampler=sampler, decode_audio=False, transform=guide_transform(spec, train))
 
-# %% ../nbs/02_clips.ipynb #00bdeb57
+# %% ../nbs/02_clips.ipynb #74022cca
 class ClipDataset(torch.utils.data.Dataset):
     "Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."
     def __init__(self,
@@ -413,12 +458,13 @@ class ClipDataset(torch.utils.data.Dataset):
         clips:int=1,         # Fixed views: clips in time
         crops:int=1,         # Fixed views: crops along the longer side
         seed:int=0,          # Of the random views
+        cache=None,          # From `frame_cache`; None: decode every time
     ):
         self.table, self.spec, self.transform = table.reset_index(drop=True), spec, transform
         self.label2id = label2id or label_maps(table)[0]
         if unknown := sorted(set(table.label) - set(self.label2id)):
             raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(self.label2id)}.")
-        self.clips, self.crops, self.seed = clips, crops, seed
+        self.clips, self.crops, self.seed, self.cache = clips, crops, seed, cache
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # seen by workers that live on
 
     @property
@@ -441,16 +487,86 @@ class ClipDataset(torch.utils.data.Dataset):
         return {"pixel_values": clip, "labels": self.label2id[row.label]}
 
     def _fixed_clip(self, path, k):
-        return read_clip(path, eval_views(probe_video(path), self.spec, self.clips, self.crops)[k], self.spec)
+        return read_clip(path, eval_views(probe_video(path), self.spec, self.clips, self.crops)[k], self.spec, self.cache)
 
     def _random_clip(self, path, video):
         rng = np.random.default_rng((self.seed, int(self._epoch), video))
-        return self.transform.read(path, rng)
+        return self.transform.read(path, rng, self.cache) if self.cache else self.transform.read(path, rng)
 
     def __repr__(self):
         kind = "1 random view" if self.transform else f"{self.clips} × {self.crops} views"
         return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
                 f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
+
+# %% ../nbs/02_clips.ipynb #0c2d479b
+class FrameCache:
+    "Decoded frames of whole videos in a folder, up to a limit; shared by all processes that name the folder."
+    def __init__(self,
+        folder,       # Created if need be
+        max_bytes:int=16*2**30, # What does not fit is not kept
+    ):
+        self.folder, self.max_bytes, self.full = Path(folder), max_bytes, False
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _file(self, path):
+        s = os.stat(path)
+        key = f"{os.path.abspath(path)}|{s.st_size}|{s.st_mtime_ns}"
+        return self.folder/f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.frames"
+
+    def size(self) -> int: # bytes
+        "What the frames take up."
+        return sum(f.stat().st_size for f in self.folder.glob("*.frames"))
+
+    def _fill(self, path, file):
+        "Keep a video's frames if there is room. One process at a time, so that the limit holds."
+        from filelock import FileLock
+        info = probe_video(path)
+        self.full = self.full or info.frames*info.width*info.height*3 > self.max_bytes - self.size()
+        if self.full: return False
+        frames, times = read_frames(path)
+        a = frames.permute(0, 2, 3, 1).contiguous().numpy() # [T, H, W, C]
+        with FileLock(self.folder/"lock"):
+            if a.nbytes > self.max_bytes - self.size(): return False
+            with whole(file) as tmp, open(tmp, "wb") as f:
+                np.save(f, np.array(times)); np.save(f, np.array(a.shape)); f.write(a.data)
+        return True
+
+    def frames(self,
+        path,        # Video file
+        start:float, # First moment, in seconds
+        end:float,   # Moment after the last
+        pick,        # From times to the wanted numbers
+    ): # uint8 [T, C, H, W]; None if the video is not kept
+        "The frames in [start, end) that `pick(their times)` asks for, as from decoding."
+        file = self._file(path)
+        if not file.exists() and not self._fill(path, file): return None
+        with open(file, "rb", buffering=0) as f:
+            times, shape = np.load(f), np.load(f)
+            inside = [i for i,t in enumerate(times.tolist()) if in_span(t, start, end)]
+            wanted = [inside[k] for k in pick([float(times[i]) for i in inside])]
+            out, first, one = np.empty((len(wanted), *shape[1:]), np.uint8), f.tell(), int(np.prod(shape[1:]))
+            for a,i in zip(out, wanted):
+                f.seek(first + i*one)
+                if f.readinto(a.data) != one: raise VideoError(f"{file} is damaged: remove it.")
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+def frame_cache(
+    kind:str|None,  # "ram", "disk" or None
+    max_bytes:int|None=None, # None: 16 GiB on disk, half of the free memory in RAM
+) -> FrameCache|None: # None for None
+    "A cache on disk below `home()`, which stays, or in memory, which goes with the process."
+    if kind is None: return None
+    if kind == "disk": return FrameCache(home()/"frames", max_bytes or 16*2**30)
+    if kind != "ram": raise ValueError(f"cache is 'ram', 'disk' or None, not {kind!r}.")
+    memory = Path("/dev/shm")
+    if not memory.is_dir(): raise ValueError("This system has no /dev/shm to keep frames in memory: use cache='disk'.")
+    me = os.getpid()
+    for old in memory.glob("vidcls-frames-*"): # Of a process that was killed
+        if not Path(f"/proc/{old.name.split('-')[2]}").exists(): shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"vidcls-frames-{me}-", dir=memory))
+    # Workers are forked and must not remove what the others read
+    atexit.register(lambda: os.getpid() == me and shutil.rmtree(folder, ignore_errors=True))
+    return FrameCache(folder, max_bytes or shutil.disk_usage(memory).free//2)
 
 # %% ../nbs/02_clips.ipynb #b4aa5c59
 def video_probabilities(
@@ -462,17 +578,36 @@ def video_probabilities(
     p = np.exp(logits - logits.max(-1, keepdims=True))
     return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
 
-# %% ../nbs/02_clips.ipynb #405dec6a
+# %% ../nbs/02_clips.ipynb #2f2f4861
+def _check_whole(path, spec):
+    "Decode every frame and look at every span that a random view may fall on."
+    import av
+    info, times = probe_video(path), []
+    try:
+        with open_video(path) as (container, stream):
+            for t,f in frame_times(container.decode(stream), stream, info):
+                if f.is_corrupt: raise VideoError(f"{path} is damaged at {t:.2f} s: remove it or copy it again.")
+                times.append(t)
+    except av.error.FFmpegError as e:
+        raise VideoError(f"{path} cannot be decoded after {times[-1] if times else 0:.2f} s ({_reason(e)}): remove it or copy it again.") from e
+    # A span holds fewest frames if it begins just after one
+    last = max(0., info.duration - spec.seconds)
+    starts = [0., last, *(t + 2e-9 for t in times if t + 2e-9 <= last)]
+    first, after = np.searchsorted(times, np.array(starts) - 1e-9), np.searchsorted(times, np.array(starts) + spec.seconds - 1e-9)
+    worst = int(np.argmin(after - first))
+    _picked(info, times[first[worst]:after[worst]], starts[worst], spec)
+
 def check_videos(
     table,              # From `video_table`
     spec:ClipSpec,      # What a clip is
     progress:bool=True, # Show a progress bar?
 ) -> tuple: # (rows that can be used, rows that cannot with a column `reason`)
-    "Try every video at its start, middle and end, so that little breaks later and nothing is left out in silence."
+    "Decode every video once, so that nothing breaks later and nothing is left out in silence."
     from tqdm.auto import tqdm
     def reason(path):
         try:
-            read_views(path, eval_views(probe_video(path), replace(spec, size=8), 3), replace(spec, size=8))
+            _check_whole(path, spec)
+            read_views(path, eval_views(probe_video(path), spec), replace(spec, size=8))
         except VideoError as e: return str(e)
         return ""
     reasons = [reason(p) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['MARKER', 'UCF101_SUBSET_SHA256', 'SPLITS', 'SUFFIXES', 'sha256', 'extract_archive', 'is_complete', 'hub_reason',
-           'hub_file', 'download_ucf101_subset', 'data_root', 'parse_name', 'video_table', 'apply_split_lists',
-           'label_maps', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'split_by_group']
+           'hub_file', 'download_ucf101_subset', 'data_root', 'parse_name', 'video_files', 'video_table',
+           'apply_split_lists', 'label_maps', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'split_by_group']
 
-# %% ../nbs/01_data.ipynb #933c7ee0
-import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, warnings, zlib
+# %% ../nbs/01_data.ipynb #f0f48dba
+import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicodedata, warnings, zlib
 from pathlib import Path
 from .recipes import RECIPES, Recipe, home
 
-# %% ../nbs/01_data.ipynb #d0b6e572
+# %% ../nbs/01_data.ipynb #d594da86
 def _check_members(
     tar,         # Open archive
     name,        # Its name, for messages
@@ -21,17 +21,42 @@ def _check_members(
     max_members, # Most members it may have
 ): # Number of members
     "Refuse an archive that is too large, too many or ambiguous, before anything is written."
-    total, seen = 0, set()
-    for i,m in enumerate(m for m in tar if Path(m.name).parts):
-        if m.isfile() and len(Path(m.name).parts) == 1: raise ValueError(f"{name} has {m.name!r} outside any folder: refused.")
+    total, seen = 0, {}
+    for i,m in enumerate(tar, 1):
         total += m.size
-        if Path(m.name).parts[:1] != (top,): raise ValueError(f"{name} has {m.name!r} outside its folder {top!r}: refused.")
-        if i >= max_members: raise ValueError(f"{name} has more than {max_members} members: refused.")
-        if total > max_bytes: raise ValueError(f"{name} would unpack to more than {max_bytes} bytes: refused.")
-        if m.isfile() and (low := m.name.lower()) in seen:
-            raise ValueError(f"{name} has two members called {m.name!r} (on some disks): refused.")
-        if m.isfile(): seen.add(low)
-    return len(seen)
+        if m.size < 0 or i > max_members or total > max_bytes:
+            raise ValueError(f"{name} " + ("is damaged" if m.size < 0 else f"has more than {max_members} members" if i > max_members
+                             else f"would unpack to more than {max_bytes} bytes") + ": refused.")
+        if parts := Path(m.name).parts: _check_member(m, parts, name, top, seen)
+    return i
+
+def _check_member(m, parts, name, top, seen):
+    "Refuse what leads out, is no file, or would be another member's file or folder on a disk that ignores case or accents."
+    def refuse(why): raise ValueError(f"{name} has {m.name[:80]!r} {why}: refused.")
+    if parts[0] != top or ".." in parts: refuse(f"outside its folder {top!r}")
+    if not m.isfile() and not m.isdir(): refuse("that is a link or a device")
+    if m.isfile() and len(parts) == 1: refuse("outside any folder")
+    if len(parts) > 30 or max(len(os.fsencode(p)) for p in parts) > 255: refuse("with too long a name")
+    if MARKER in parts: refuse("which is a name of our own")
+    for n in range(1, len(parts) + 1):
+        is_file = m.isfile() and n == len(parts)
+        was = seen.setdefault(unicodedata.normalize("NFC", "/".join(parts[:n])).casefold(), (parts[:n], is_file, m))
+        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m): refuse("twice (on some disks)")
+
+class _Sips:
+    "A file that is never asked for much at once: `tarfile` reads a member's name whole, however long."
+    def __init__(self, file): self._file = file
+    def read(self, n=-1):
+        if not 0 <= n <= 2**20: raise tarfile.ReadError("a header of more than a megabyte")
+        return self._file.read(n)
+    def __getattr__(self, name): return getattr(self._file, name)
+
+class _Tar(tarfile.TarFile):
+    @classmethod
+    def taropen(cls, name, mode="r", fileobj=None, **kwargs):
+        tar = super().taropen(name, mode, _Sips(fileobj or open(name, "rb")), **kwargs)
+        tar._extfileobj = fileobj is not None # Closes what it opened
+        return tar
 
 # %% ../nbs/01_data.ipynb #b9b1afcc
 def sha256(
@@ -43,46 +68,48 @@ def sha256(
         while block := f.read(2**20): h.update(block)
     return h.hexdigest()
 
-# %% ../nbs/01_data.ipynb #69459980
+# %% ../nbs/01_data.ipynb #be1d690a
 MARKER = ".vidcls-complete.json"
 
-def _unpack(tar, folder, n, name, progress):
+def _unpack(tar, folder, n, name, progress, max_bytes):
     from tqdm.auto import tqdm
     for m in tqdm(tar, total=n, desc=f"unpacking {name}", unit="file", disable=not progress):
         try: tar.extract(m, folder, filter="data")
         except tarfile.FilterError as e:
             why = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(e).__name__.removesuffix("Error")).lower()
             raise ValueError(f"{name} is refused for its member {m.name!r}: {why}.") from e
-    while tar.fileobj.read(2**20): pass # to the very end, where gzip compares its checksum
+    left = max_bytes
+    while block := tar.fileobj.read(2**20): # to the very end, where gzip compares its checksum
+        if (left := left - len(block)) < 0: raise ValueError(f"{name} goes on for more than {max_bytes} bytes after its last member: refused.")
 
-# %% ../nbs/01_data.ipynb #82f4f418
+# %% ../nbs/01_data.ipynb #ad7a3f98
 def extract_archive(
     archive,                 # tar file: plain, gzip, bzip2 or xz
     dest,                    # Folder to unpack into
     max_bytes:int=20*2**30,  # Most bytes to unpack
-    max_members:int=100_000, # Most members to unpack
+    max_members:int=50_000,  # Most members to unpack
     progress:bool=True,      # Show a progress bar?
 ) -> Path: # The one folder at the archive's top, inside `dest`
     "Unpack a data set archive: checked, whole or not at all, reused when it is already there."
     archive, dest = Path(archive), Path(dest)
     try:
-        with tarfile.open(archive) as tar: top = _top_folder(tar, archive.name)
+        with _Tar.open(archive) as tar: top = _top_folder(tar, archive.name)
         root, checksum = dest/top, sha256(archive)
         if is_complete(root, checksum): return root
         if root.exists() and not is_complete(root) and any(root.iterdir()):
             raise ValueError(f"{root} exists and was not unpacked from an archive: move it away or choose another dest.")
         dest.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=dest, prefix=".unpacking-") as tmp:
-            with tarfile.open(archive) as tar: n = _check_members(tar, archive.name, top, max_bytes, max_members)
-            with tarfile.open(archive) as tar: _unpack(tar, tmp, n, archive.name, progress)
+            with _Tar.open(archive) as tar: n = _check_members(tar, archive.name, top, max_bytes, max_members)
+            with _Tar.open(archive) as tar: _unpack(tar, tmp, n, archive.name, progress, max_bytes)
             (Path(tmp)/top/MARKER).write_text(json.dumps(dict(archive=archive.name, sha256=checksum)))
             if root.exists(): shutil.rmtree(root)
             (Path(tmp)/top).rename(root)
-    except (tarfile.ReadError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
-        raise ValueError(f"{archive} is not a complete tar archive ({e}): delete it and download it again.") from e
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
+        raise ValueError(f"{archive} is not a complete tar archive ({' '.join(str(e).split())}): delete it and download it again.") from e
     return root
 
-# %% ../nbs/01_data.ipynb #245fccd8
+# %% ../nbs/01_data.ipynb #12c67514
 def is_complete(
     root:Path,               # Folder that an archive was unpacked to
     checksum:str|None=None,  # SHA-256 of that archive; None: any
@@ -94,8 +121,8 @@ def is_complete(
 
 def _top_folder(tar, name):
     "The first member's first folder name; the whole archive must be below it."
-    first = next((m for m in tar if Path(m.name).parts), None)
-    if first is None: raise ValueError(f"{name} is an empty archive.")
+    first = next((m for i,m in zip(range(100), tar) if Path(m.name).parts or m.size < 0), None)
+    if first is None or not Path(first.name).parts: raise ValueError(f"{name} is an empty archive.")
     top = Path(first.name).parts[0]
     if top in ("..", "/", os.sep): raise ValueError(f"{name} is refused: {first.name!r} leads out of the folder.")
     return top
@@ -177,6 +204,15 @@ def parse_name(
     m = _name.match(Path(path).stem)
     return (f"g{m['group']}", f"c{m['clip']}") if m else (Path(path).stem, "c01")
 
+# %% ../nbs/01_data.ipynb #cb715a84
+def video_files(
+    folder, # With videos at any depth
+) -> list: # Paths, sorted
+    "Every video below a folder. Raises `FileNotFoundError` if there is none."
+    files = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not files: raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
+    return files
+
 # %% ../nbs/01_data.ipynb #aa447cb4
 def _list_videos(root):
     "Sorted (videos, skipped) of all files below the class folders of `root`."
@@ -194,7 +230,7 @@ def _warn_skipped(skipped, root):
     names = ", ".join(str(p.relative_to(root)) for p in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
     warnings.warn(f"{len(skipped)} file(s) are no videos and were skipped: {names}.", stacklevel=3)
 
-# %% ../nbs/01_data.ipynb #76981133
+# %% ../nbs/01_data.ipynb #58b9daa8
 def _folder_table(root):
     "The table of a folder `split/class/video`, or `class/video` (then every split is '')."
     import pandas as pd
@@ -210,6 +246,9 @@ def _folder_table(root):
         group, clip = parse_name(p)
         split = p.relative_to(root).parts[0] if has_splits else ""
         return dict(path=str(p), split=split, label=p.parent.name, group=group, clip=clip)
+    for p in videos:
+        try: str(p).encode()
+        except UnicodeEncodeError: raise ValueError(f"The name of {os.fsencode(p)} is not UTF-8: rename the file.") from None
     df = pd.DataFrame([row(p) for p in videos])
     if has_splits and (odd := sorted(set(df.split) - set(SPLITS))):
         raise ValueError(f"{root} has a folder {odd[0]!r} beside the splits: expected only {', '.join(SPLITS)}.")
@@ -284,7 +323,7 @@ def _identical_files(table):
     t = twins.assign(sha256=twins.path.map(sha256))
     return t[t.sha256.duplicated(keep=False)].sort_values("sha256").reset_index(drop=True)
 
-# %% ../nbs/01_data.ipynb #61d0026c
+# %% ../nbs/01_data.ipynb #608e6bf2
 def thumbnails(
     path,    # Video file
     n:int=5, # Frames, spread over the video
@@ -311,7 +350,7 @@ def look_alikes(
         try: return thumbnails(p)
         except VideoError: return None
     found = {i: x for i,x in enumerate(map(seen, table.path)) if x is not None}
-    rows, x = list(found), np.array(list(found.values()), np.float32).reshape(len(found), -1)
+    rows, x = list(found), np.array(list(found.values()) or np.zeros((0, 1)), np.float32)
     pairs = []
     for a in range(0, len(x), 1000): # Blocks, so that memory stays small
         alike = x[a:a+1000] @ x.T

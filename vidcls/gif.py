@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['unnormalize_img', 'clip_frames', 'create_gif', 'display_gif', 'film_strip', 'clip_grid']
 
-# %% ../nbs/04_gif.ipynb #0286e436
-import os
+# %% ../nbs/04_gif.ipynb #59b209bf
 from pathlib import Path
 import numpy as np, torch
 from .clips import ClipSpec
+from .recipes import whole
 
 # %% ../nbs/04_gif.ipynb #fb92a913
 def unnormalize_img(
@@ -34,7 +34,7 @@ def clip_frames(
     frames = clip.permute(0, 2, 3, 1).cpu() # [T, H, W, C]
     return frames.numpy() if frames.dtype == torch.uint8 else unnormalize_img(frames, mean, std)
 
-# %% ../nbs/04_gif.ipynb #3c2e7ccc
+# %% ../nbs/04_gif.ipynb #ec810097
 def create_gif(
     clip,                 # [T, C, H, W], uint8 or normalised float
     filename="sample.gif",# Where to write it
@@ -45,11 +45,7 @@ def create_gif(
     import imageio.v3 as iio
     frames = clip_frames(clip, spec.mean, spec.std)
     delay = spec.seconds*1000/len(frames) if duration is None else duration
-    tmp = f"{filename}.tmp{os.getpid()}"
-    try:
-        iio.imwrite(tmp, frames, extension=".gif", duration=max(20, round(delay, -1)), loop=0)
-        os.replace(tmp, filename)
-    finally: Path(tmp).unlink(missing_ok=True)
+    with whole(filename) as tmp: iio.imwrite(tmp, frames, extension=".gif", duration=max(20, round(delay, -1)), loop=0)
     return str(filename)
 
 # %% ../nbs/04_gif.ipynb #dfe6a13d

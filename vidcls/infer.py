@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'video_clips', 'predict',
-           'VidclsPipeline']
+           'VidclsPipeline', 'Journal', 'process_device', 'predict_files']
 
-# %% ../nbs/06_infer.ipynb #d719ebc3
-import re, tempfile
+# %% ../nbs/06_infer.ipynb #669293b2
+import json, re, tempfile, uuid
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
+from accelerate import PartialState
 from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, normalize, pick_frames,
-                          probe_video, read_clip, read_frames, read_views, video_probabilities)
+                          probe_video, read_views, video_probabilities)
 from .data import hub_reason
-from .recipes import get_device, load_record
+from .recipes import get_device, no_bar, saved_clips, weight_errors, whole
 
-# %% ../nbs/06_infer.ipynb #ca99f80d
+# %% ../nbs/06_infer.ipynb #35412ea0
 def model_folder(
     model, # Model folder, or a model on the Hub ("owner/name")
 ) -> Path: # A local folder
@@ -37,10 +38,10 @@ def load_trained(
     from transformers import AutoConfig, AutoModelForVideoClassification as Auto
     folder = model_folder(model)
     spec = spec or ClipSpec.load(folder)
-    wanted = getattr(AutoConfig.from_pretrained(folder), "num_frames", spec.num_frames)
+    wanted = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "num_frames", spec.num_frames)
     if wanted != spec.num_frames:
         raise ValueError(f"{model} takes {wanted} frames, its ClipSpec says {spec.num_frames}: correct clip_spec.json or spec=.")
-    net, info = Auto.from_pretrained(folder, output_loading_info=True, use_safetensors=True)
+    with weight_errors(model), no_bar(): net, info = Auto.from_pretrained(folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
     if info["missing_keys"]: raise ValueError(f"{model} lacks the weights {sorted(info['missing_keys'])[0]}, ...: it is no trained classifier.")
     return net.eval().to(device or get_device()), spec
 
@@ -120,7 +121,7 @@ def video_clips(
             except VideoError as e: raise VideoError(str(e).replace(str(file), str(video))) from e
     return read_views(video, eval_views(probe_video(video), spec, clips, crops), spec)
 
-# %% ../nbs/06_infer.ipynb #5d90d9d6
+# %% ../nbs/06_infer.ipynb #d47df12f
 @lru_cache(maxsize=2)
 def _loaded(model, spec, device, _changed): return load_trained(model, spec, device)
 
@@ -140,12 +141,12 @@ def predict(
     "What is in a video: the model's probabilities, averaged over views as in its test. Keeps the last two models in memory."
     folder = model_folder(model)
     net, spec = _loaded(str(folder.resolve()), spec, device, _changed(folder))
-    if clips is None: clips = load_record(folder).get("recipe", {}).get("eval_clips", 1)
+    if clips is None: clips = saved_clips(folder)
     views = video_clips(video, spec, clips, crops)
     p = video_probabilities(run_inference(net, views, spec), len(views))[0]
     return top_labels(p, net.config.id2label, top_k)
 
-# %% ../nbs/06_infer.ipynb #2850345d
+# %% ../nbs/06_infer.ipynb #4248edf2
 from transformers import VideoClassificationPipeline
 
 class VidclsPipeline(VideoClassificationPipeline):
@@ -156,7 +157,7 @@ class VidclsPipeline(VideoClassificationPipeline):
     ):
         super().__init__(*args, **kwargs)
         folder = model_folder(self.model.name_or_path)
-        self.spec, self.clips = spec or ClipSpec.load(folder), load_record(folder).get("recipe", {}).get("eval_clips", 1)
+        self.spec, self.clips = spec or ClipSpec.load(folder), saved_clips(folder)
 
     def _sanitize_parameters(self, top_k=None, clips=None, crops=None):
         given = lambda **kw: {k: v for k,v in kw.items() if v is not None}
@@ -178,3 +179,96 @@ class VidclsPipeline(VideoClassificationPipeline):
         "Probabilities averaged over the views."
         logits = model_outputs.logits.float()
         return top_labels(video_probabilities(logits, len(logits))[0], self.model.config.id2label, top_k)
+
+# %% ../nbs/06_infer.ipynb #65c1596c
+class Journal:
+    "Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."
+    def __init__(self,
+        file,     # A .jsonl file
+        run:dict, # What all lines have in common; lines of another run are refused
+    ):
+        self.file, self.run, self.rows = Path(file), json.loads(json.dumps(run)), {}
+        self.state = PartialState(cpu=get_device() == "cpu")
+        if not self.file.absolute().parent.is_dir(): raise FileNotFoundError(f"There is no folder for {file}: create it first.")
+        for f in [self.file, *self._parts()]: self._read(f)
+        self.state.wait_for_everyone() # Nobody writes before all have read
+        self.part = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex[:12]}.part")
+
+    def _parts(self): return sorted(self.file.parent.glob(f".{self.file.name}.*.part"))
+
+    def _read(self, f):
+        for line in f.read_text(encoding="utf-8").splitlines() if f.is_file() else []:
+            try: row = json.loads(line)
+            except ValueError: continue # The process was killed in the middle of a line
+            if other := [k for k,v in self.run.items() if row.get(k) != v]:
+                raise ValueError(f"{f} is of another run ({other[0]} was {row.get(other[0])!r}, is {self.run[other[0]]!r}): name another file.")
+            self.rows[row["video"]] = row
+
+    def mine(self,
+        videos, # All items of the run
+    ) -> list: # What this process has to do
+        "This process' share of what is missing."
+        todo = [v for v in videos if v not in self.rows]
+        return todo[self.state.process_index::self.state.num_processes]
+
+    def write(self,
+        video:str, # Item
+        **what,    # Its results
+    ):
+        "Write down an item's results at once."
+        with open(self.part, "a", encoding="utf-8") as f: f.write(json.dumps({"video": video, **self.run, **what}) + "\n")
+
+    def finish(self,
+        videos, # All items of the run
+    ) -> list: # Their rows, in that order
+        "Put the parts together into one file, when all processes are done."
+        self.state.wait_for_everyone()
+        for f in self._parts(): self._read(f)
+        rows = [self.rows[v] for v in videos]
+        self.state.wait_for_everyone() # Nobody reads any more
+        if self.state.is_main_process:
+            with whole(self.file) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+            for f in self._parts(): f.unlink()
+        self.state.wait_for_everyone()
+        return rows
+
+class _Views(torch.utils.data.Dataset):
+    "The views of each video, or why there are none."
+    def __init__(self, videos, *args): self.videos, self.args = videos, args
+    def __len__(self): return len(self.videos)
+    def __getitem__(self, i):
+        try: return video_clips(self.videos[i], *self.args)
+        except VideoError as e: return str(e)
+
+def process_device(
+    device:str|None=None, # None: the fastest there is, and under `torchrun` this process' own
+) -> str: # For `load_trained`
+    "Where this process computes."
+    state = PartialState(cpu=(device or get_device()) == "cpu")
+    return device or (str(state.device) if state.num_processes > 1 else get_device())
+
+def predict_files(
+    model,                    # Model folder, or a model on the Hub ("owner/name")
+    videos:list,              # Files or URLs
+    out,                      # A .jsonl file; what is in it already is not done again
+    top_k:int=5,              # How many labels
+    clips:int|None=None,      # Clips in time; None: as many as the model was tested with
+    crops:int=1,              # Crops along the longer side
+    device:str|None=None,     # None: the fastest there is
+    workers:int=0,            # Processes that read clips, for each process that predicts
+    progress:bool=True,       # Show a progress bar?
+) -> list: # {"video", "model", "views", "predictions" or "error"} for each, in order
+    "Predict many videos, in one process or in several; goes on where it stopped."
+    from tqdm.auto import tqdm
+    folder, device = model_folder(model), process_device(device)
+    net, spec = load_trained(folder, device=device)
+    if clips is None: clips = saved_clips(folder)
+    videos = list(dict.fromkeys(map(str, videos)))
+    log = Journal(out, dict(model=Path(model).name, views=f"{clips}x{crops}", top_k=top_k))
+    mine = log.mine(videos)
+    loader = torch.utils.data.DataLoader(_Views(mine, spec, clips, crops), batch_size=None, num_workers=workers)
+    for video,views in zip(mine, tqdm(loader, desc="predicting", unit="video", disable=not (progress and log.state.is_main_process))):
+        if isinstance(views, str): log.write(video, error=views); continue
+        logits = torch.cat([run_inference(net, v, spec) for v in views.split(16)])
+        log.write(video, predictions=top_labels(video_probabilities(logits, len(logits))[0], net.config.id2label, top_k))
+    return log.finish(videos)

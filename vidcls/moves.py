@@ -306,7 +306,7 @@ def mountain_climbers(p:float, a:Actor) -> Pose:
     feet = np.array([[-.38, .06, -.05], [-.38, .06, .05]]) + k*np.array([.34, .06, 0])
     return Pose(hips, s, both(n[0]+.02, .03, .12), feet, toes=(.25, -.7, 0), knees=(.6, -1, .1), elbows=(-1, .4, .7), face=(.3, -.95, 0))
 
-# %% ../nbs/93_moves.ipynb #fa94c89c
+# %% ../nbs/93_moves.ipynb #6364622d
 @action('PlankJacks', hz=1.)
 def plank_jacks(p:float, a:Actor) -> Pose:
     "Hands on the floor, feet jump apart and together."
@@ -316,7 +316,7 @@ def plank_jacks(p:float, a:Actor) -> Pose:
 @action('PlankPikes', hz=.6, rests=True)
 def hip_lifts(p:float, a:Actor) -> Pose:
     "Hands on the floor, the hips go up and down."
-    d = a.amp*wave(p); hips = np.array([0, .3+.2*d, 0]); sh = np.array([math.sqrt(a.torso**2-(.04-.2*d)**2*.9), .3, 0])
+    d = a.amp*wave(p); hips = np.array([0, .3+.2*d, 0])
     s = np.array([math.cos(.1-.9*d), math.sin(.1-.9*d), 0]); n = hips+s*a.torso
     return Pose(hips, s, both(n[0]+.05, .03, .12), both(-.4+.06*d, .06, .05), toes=(.25, -.7, 0), knees=(0, -1, .1), elbows=(-1, .4, .7), face=(.3, -.95, 0))
 
@@ -383,7 +383,7 @@ def climbing(p:float, a:Actor) -> Pose:
     rails = line([[.2, 0, -.16], [.2, 1.3, -.16]], .014, a.prop)+line([[.2, 0, .16], [.2, 1.3, .16]], .014, a.prop)
     return upright(a, hips, lean=.1, hands=n+np.array([[.18, .1+.13*s, -.12], [.18, .1-.13*s, .12]]), feet=np.array([[.15, .2-.1*s, -.08], [.15, .2+.1*s, .08]]), knees=(1, .2, .2), elbows=(-.5, -1, .3), props=rungs+rails)
 
-# %% ../nbs/93_moves.ipynb #b1f9d9ec
+# %% ../nbs/93_moves.ipynb #3e52c387
 @action('Rowing', hz=.5)
 def rowing(p:float, a:Actor) -> Pose:
     "Seated, legs push and arms pull."
@@ -395,7 +395,7 @@ def rowing(p:float, a:Actor) -> Pose:
 @action('Cycling', hz=1.1)
 def cycling(p:float, a:Actor) -> Pose:
     "Seated on a bicycle, the feet turn."
-    c, s = turn(p); hips = np.array([-.12, .58, 0]); n = neck_of(hips, a, .65); hub = np.array([.0, .17, 0])
+    c, s = turn(p); hips = np.array([-.12, .58, 0]); hub = np.array([.0, .17, 0])
     feet = hub + np.array([[.09*c, .09*s, -.05], [-.09*c, -.09*s, .05]]); t = np.linspace(0, 2*math.pi, 13)
     wheels = [x for cx in (-.27, .33) for x in line(np.stack([cx+.17*np.cos(t), .17+.17*np.sin(t), 0*t], 1), .012, a.prop)]
     frame = line([[-.27, .17, 0], [-.12, .52, 0], hub, [.25, .52, 0], [.33, .17, 0]], .014, a.prop)

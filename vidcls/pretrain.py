@@ -4,38 +4,39 @@
 
 # %% auto #0
 __all__ = ['TARGETS', 'SUPERVISED', 'MASKED', 'unlabelled', 'tube_masks', 'cubes', 'from_cubes', 'motion', 'masked_loss',
-           'MaskedTrainer', 'step_losses', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct',
-           'make_checkpoint', 'fewer_labels', 'transfer', 'ship']
+           'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash',
+           'reconstruct', 'make_checkpoint', 'fewer_labels', 'transfer', 'ship']
 
-# %% ../nbs/08_pretrain.ipynb #9a8eef4a
+# %% ../nbs/08_pretrain.ipynb #05ef262e
 import hashlib, json, math, os, shutil, time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
+from torch import nn
 from transformers import set_seed
-from .clips import ClipDataset, ClipSpec, VideoError, check_videos
-from .data import SUFFIXES, data_root, video_table
-from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, versions
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize
+from .data import data_root, video_files, video_table
+from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, versions, weight_errors, whole
 from .train import (ClipTrainer, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
-                          check_encoder, collate_fn, disk_errors, finetune, make_processor, save_model, training_arguments)
+                          check_encoder, clip_flops, collate_fn, disk_errors, finetune, make_processor, save_model, training_arguments)
 from .transforms import train_transform
 
-# %% ../nbs/08_pretrain.ipynb #3402c91f
+# %% ../nbs/08_pretrain.ipynb #9ada12a8
 def unlabelled(
     root, # Any folder of videos; only its `train` part, if it has one
 ) -> "pd.DataFrame": # As from `video_table`, all of one class
     "Every video file below a folder. Raises `FileNotFoundError` if there is none."
     import pandas as pd
     folder = Path(root)/"train" if (Path(root)/"train").is_dir() else Path(root)
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not files: raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
-    return pd.DataFrame(dict(path=[str(f) for f in files], split="train", label="video", group=[f.stem for f in files], clip="c01"))
+    files = video_files(folder)
+    return pd.DataFrame(dict(path=files, split="train", label="video", group=[Path(f).stem for f in files], clip="c01"))
 
-# %% ../nbs/08_pretrain.ipynb #e44fd988
+# %% ../nbs/08_pretrain.ipynb #2b0712b2
 def tube_masks(
     config,              # The model's config: sizes of clip and cube
     n:int,               # Clips
-    ratio:float=.8,      # Share of the places that are hidden
+    ratio:float=.75,     # Share of the places that are hidden
     generator:torch.Generator=None, # Where the chances come from
 ) -> torch.Tensor: # bool [n, cubes], True where hidden; as many in every clip
     "Random tubes: the same places in every frame (Tong et al. 2022, 3.2)."
@@ -65,7 +66,7 @@ def from_cubes(
     x = x.reshape(len(x), -1, g, g, k, p, p, config.num_channels).permute(0, 1, 4, 7, 2, 5, 3, 6) # [B, t, k, C, h, p, w, p]
     return x.reshape(len(x), -1, config.num_channels, g*p, g*p)
 
-# %% ../nbs/08_pretrain.ipynb #3f58833b
+# %% ../nbs/08_pretrain.ipynb #ef7b74ef
 def motion(
     frames:torch.Tensor, # [B, T, C, H, W]
     config,              # The model's config
@@ -74,35 +75,40 @@ def motion(
     change = cubes((frames - frames.mean(1, keepdim=True)).abs(), config).mean(-1)
     return change/(change.mean(1, keepdim=True) + 1e-6)
 
-TARGETS = ("motion", "pixels", "normalised")
+TARGETS = ("pixels", "motion", "normalised")
+
+_IMAGENET = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])[:, :, None, None] # transformers' masked loss knows no other
+
+def _unit(frames): return frames*_IMAGENET[1].to(frames) + _IMAGENET[0].to(frames)
 
 def masked_loss(
     model,               # `VideoMAEForPreTraining`
     frames:torch.Tensor, # Normalised, [B, T, C, H, W]
     mask:torch.Tensor,   # bool [B, cubes], True where hidden
-    target:str="motion", # What to paint: one of `TARGETS`
+    target:str="pixels", # What to paint: one of `TARGETS`
 ) -> torch.Tensor: # Scalar
-    "Mean squared error of the hidden cubes; `normalised` is the paper's, `motion` weights pixels by how much moves."
+    "Mean squared error of the hidden cubes, pixels in 0 to 1; `normalised` is the paper's, `motion` weights pixels by how much moves."
+    c = getattr(model, "module", model).config
     if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
-    model.config.norm_pix_loss = target == "normalised"
+    if c.norm_pix_loss != (target == "normalised"):
+        raise ValueError(f"The model's config has norm_pix_loss={c.norm_pix_loss}, which is not the target {target!r}.")
     out = model(frames, bool_masked_pos=mask)
-    if target == "normalised": return out.loss
-    goal = cubes(frames, model.config)[mask].reshape(out.logits.shape)
+    if target != "motion": return out.loss
+    goal = cubes(_unit(frames), c)[mask].reshape(out.logits.shape)
     error = (out.logits.float() - goal).square().mean(-1) # [B, hidden cubes]
-    if target != "motion": return error.mean()
-    w = .1 + motion(frames, model.config)[mask].reshape(error.shape)
+    w = .1 + motion(frames, c)[mask].reshape(error.shape)
     return (error*w).sum()/w.sum()
 
-# %% ../nbs/08_pretrain.ipynb #9bed66c2
+# %% ../nbs/08_pretrain.ipynb #4d716c98
 class MaskedTrainer(ClipTrainer):
     "Trains `VideoMAEForPreTraining` and writes down the loss of every step."
     def __init__(self, *args,
-        mask_ratio:float=.8,  # Share of the places that are hidden
-        target:str="motion",  # One of `TARGETS`
+        mask_ratio:float=.75,  # Share of the places that are hidden
+        target:str="pixels",  # One of `TARGETS`
         **kwargs              # As for `ClipTrainer`
     ):
         super().__init__(*args, **kwargs)
-        self.mask_ratio, self.target = mask_ratio, target
+        self.mask_ratio, self.target, self.first = mask_ratio, target, []
 
     def compute_loss(self,
         model,                   # `VideoMAEForPreTraining`, perhaps wrapped
@@ -118,10 +124,15 @@ class MaskedTrainer(ClipTrainer):
         self._write(step, loss.item())
         return loss
 
+    def _clip_flops(self):
+        mask = tube_masks(self.model.config, 1, self.mask_ratio).to(self.model.device)
+        self._flops = self._flops or clip_flops(self.model, self.spec, bool_masked_pos=mask)
+        return self._flops
+
     def _write(self, step, loss):
-        losses = step_losses(self.state.log_history)
+        if len(self.first) < 5: self.first = [v for _,v in step_losses(self.state.log_history)[:5]]
         self.state.log_history.append(dict(step=step, masked_loss=round(loss, 5)))
-        first = np.mean([v for _,v in losses[:5]]) if losses else loss
+        first = np.mean(self.first or [loss])
         if not math.isfinite(loss) or loss > 5*first:
             raise FloatingPointError(f"The loss is {loss:.3g} at step {step}, it was {first:.3g} at first: go on from the last good "
                 f"checkpoint in {Path(self.args.output_dir).name} with resume, or begin again with a lower learning rate.")
@@ -132,7 +143,15 @@ def step_losses(
     "The losses that `MaskedTrainer` wrote down."
     return [(h["step"], h["masked_loss"]) for h in history if "masked_loss" in h]
 
-# %% ../nbs/08_pretrain.ipynb #894ac275
+# %% ../nbs/08_pretrain.ipynb #99b16d97
+def xavier(
+    model, # With random weights
+): # The same model
+    "Initial weights as in the paper's code (Glorot and Bengio 2010). The usual 0.02 is made for wider networks and learns slowly here."
+    for m in model.modules():
+        if isinstance(m, (nn.Linear, nn.Conv3d)): nn.init.xavier_uniform_(m.weight.data.flatten(1))
+    return model
+
 @dataclass
 class PretrainResult:
     "A pre-trained model: where it is and how it got there."
@@ -145,8 +164,8 @@ def masked_trainer(
     recipe:Recipe,         # Checkpoint, crops, batch, rate, seed
     table,                 # From `unlabelled`
     folder,                # For checkpoints
-    mask_ratio:float=.8,   # Share of the places that are hidden
-    target:str="motion",   # One of `TARGETS`
+    mask_ratio:float=.75,   # Share of the places that are hidden
+    target:str="pixels",   # One of `TARGETS`
     workers:int|None=None, # Processes that read clips; None: as many as cores, at most 8
     **kwargs,              # Any other `TrainingArguments`
 ) -> MaskedTrainer: # Ready to train
@@ -155,23 +174,24 @@ def masked_trainer(
     path, revision = checkpoint_path(recipe.checkpoint), recipe.checkpoint_revision
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, revision)
     set_seed(recipe.seed)
-    if recipe.from_scratch: model = VideoMAEForPreTraining(AutoConfig.from_pretrained(path, revision=revision))
+    if recipe.from_scratch: model = xavier(VideoMAEForPreTraining(AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)))
     else:
-        model, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True, output_loading_info=True)
+        with weight_errors(recipe.checkpoint): model, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True, output_loading_info=True, dtype=torch.float32)
         check_encoder(model, info, recipe.checkpoint); check_biases(model, _weights_folder(path, revision))
         if info["missing_keys"]: print(f"{recipe.checkpoint} has no decoder: it begins with random weights.")
+    model.config.norm_pix_loss = target == "normalised"
     data = ClipDataset(table, spec, transform=train_transform(spec, recipe.scale), seed=recipe.seed)
     off = dict(eval_strategy="no", load_best_model_at_end=False, label_smoothing_factor=0., adam_beta2=.95, logging_steps=50)
     args = training_arguments(recipe, folder, len(data), workers, **(off | kwargs))
     return MaskedTrainer(model, args, train_dataset=data, data_collator=collate_fn, spec=spec, mask_ratio=mask_ratio, target=target,
                          processing_class=make_processor(spec, recipe.checkpoint, revision))
 
-# %% ../nbs/08_pretrain.ipynb #4f71b993
+# %% ../nbs/08_pretrain.ipynb #cb7db7ab
 def pretrain(
     recipe:Recipe,         # Data (labels are not used), checkpoint, how long
     output_dir=None,       # Model folder; None: `home()/"models"/recipe.name`
-    mask_ratio:float=.8,   # Share of the places that are hidden
-    target:str="motion",   # One of `TARGETS`
+    mask_ratio:float=.75,   # Share of the places that are hidden
+    target:str="pixels",   # One of `TARGETS`
     resume:bool=False,     # Go on from the last checkpoint in `output_dir`?
     strict:bool=False,     # Stop at a bad video rather than leave it out?
     workers:int|None=None, # Processes that read clips; None: as many as cores, at most 8
@@ -198,10 +218,10 @@ def pretrain(
     shutil.rmtree(folder/"checkpoints", ignore_errors=True)
     return PretrainResult(folder, metrics, losses, bad.reason.tolist())
 
-# %% ../nbs/08_pretrain.ipynb #e20cc445
+# %% ../nbs/08_pretrain.ipynb #5a384922
 def _geometry(recipe):
     from transformers import AutoConfig
-    c = AutoConfig.from_pretrained(checkpoint_path(recipe.checkpoint), revision=recipe.checkpoint_revision)
+    c = AutoConfig.from_pretrained(checkpoint_path(recipe.checkpoint), revision=recipe.checkpoint_revision, trust_remote_code=False)
     if c.model_type != "videomae": raise ValueError(f"{recipe.checkpoint} is a {c.model_type}: masked pre-training is VideoMAE's.")
     return c
 
@@ -222,7 +242,7 @@ def data_hash(
                 size=moves.SIZE, fps=float(moves.FPS), frames=moves.FRAMES, seed=0)
     return made | dict(sha256=hashlib.sha256(json.dumps(made).encode()).hexdigest())
 
-# %% ../nbs/08_pretrain.ipynb #ada71b8d
+# %% ../nbs/08_pretrain.ipynb #c2b28f57
 @torch.no_grad()
 def reconstruct(
     model,              # `VideoMAEForPreTraining`
@@ -231,17 +251,18 @@ def reconstruct(
     spec:ClipSpec,      # Mean and std
 ) -> torch.Tensor: # uint8 [B, T, C, H, W]
     "Clips with the hidden cubes painted by the model. For the targets `motion` and `pixels`."
-    from vidcls.clips import normalize
-    model = model.eval()
-    x = cubes(normalize(clips, spec), model.config)
-    x[mask] = model(normalize(clips, spec), bool_masked_pos=mask).logits.float().flatten(0, 1)
+    x = cubes(clips, model.config)
+    painted = torch.zeros(x.shape)
+    painted[mask] = model.eval()(normalize(clips, spec), bool_masked_pos=mask).logits.float().flatten(0, 1)
+    seen = (from_cubes(painted, model.config) - _IMAGENET[0])/_IMAGENET[1] # as the model sees pixels
     mean, std = (torch.tensor(v)[:, None, None] for v in (spec.mean, spec.std))
-    return ((from_cubes(x, model.config)*std + mean)*255).round().clamp(0, 255).to(torch.uint8)
+    x[mask] = cubes((255*(seen*std + mean)).round().clamp(0, 255).to(torch.uint8), model.config)[mask]
+    return from_cubes(x, model.config)
 
-# %% ../nbs/08_pretrain.ipynb #241e0502
+# %% ../nbs/08_pretrain.ipynb #cbda0cec
 SUPERVISED = Recipe("moves", data="moves", checkpoint="videomae-stick", from_scratch=True, per_class=(300, 4, 4), scale=(.85, 1.),
                     epochs=10, batch_size=32, learning_rate=1e-3, label_smoothing=.1, precision="bf16", eval_clips=1)
-MASKED = replace(SUPERVISED, name="masked", per_class=(60, 4, 4), batch_size=16, learning_rate=1.5e-3, label_smoothing=0.) # The first step by itself
+MASKED = replace(SUPERVISED, name="masked", epochs=3, batch_size=8, learning_rate=2e-3, label_smoothing=0., scale=(1., 1.)) # Painting alone, no labels
 
 def make_checkpoint(
     folder,             # Model folder for the result
@@ -252,10 +273,10 @@ def make_checkpoint(
     "Make `videomae-stick`: learn other actions, with labels, from random weights. Its record says from which data, exactly."
     done = finetune(recipe, folder, resume=(Path(folder)/"checkpoints").is_dir(), workers=workers, progress=progress)
     record = load_record(folder) | dict(data=data_hash(recipe))
-    (Path(folder)/RECORD).write_text(json.dumps(record), encoding="utf-8")
+    with whole(Path(folder)/RECORD) as tmp: tmp.write_text(json.dumps(record), encoding="utf-8")
     return done.model_dir
 
-# %% ../nbs/08_pretrain.ipynb #ed014232
+# %% ../nbs/08_pretrain.ipynb #f77b7210
 def fewer_labels(
     table,       # From `video_table`
     share:float, # Of the training videos that keep their label
@@ -269,39 +290,41 @@ def transfer(
     starts:dict,        # Name → checkpoint, or None for random weights
     recipe:Recipe,      # The fine-tuning, the same for all
     folder,             # For tables, models and `transfer.csv`; what is there is not run again
-    shares:tuple=(1., .3, .1), # Of the labels
-    seeds:tuple=(0,),   # One run each
+    runs=((1., 0), (.3, 0), (.1, 0)), # (share of the labels, seed)
     workers:int|None=None, # Processes that read clips
     progress:bool=True, # Show progress bars?
 ) -> "pd.DataFrame": # Columns start, share, seed, labelled (training clips), epochs, seconds, video_accuracy, ...
-    "Fine-tune from several starts on several shares of the labels."
+    "Fine-tune from several starts on several shares of the labels. Raises `ValueError` where `folder` holds another recipe's rows."
     import pandas as pd
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     file, table = folder/"transfer.csv", video_table(data_root(recipe, progress))
-    done = pd.read_csv(file, dtype=dict(start=str)) if file.is_file() else pd.DataFrame(columns=["start", "share", "seed"])
-    for share in shares:
+    this = hashlib.sha256(json.dumps(_without_folders(recipe), sort_keys=True).encode()).hexdigest()[:12]
+    done = pd.read_csv(file, dtype=dict(start=str, recipe=str)) if file.is_file() else pd.DataFrame(columns=["recipe", "start", "share", "seed"])
+    if not (done.recipe == this).all(): raise ValueError(f"{file} is of another recipe: name another folder, or move it away.")
+    for share,seed in runs:
         part, data = fewer_labels(table, share), (folder/f"labels-{share:g}.csv").absolute()
-        part.assign(path=[os.path.abspath(p) for p in part.path]).drop(columns="clip").to_csv(data, index=False)
-        for seed in seeds:
-            for name,checkpoint in starts.items():
-                if ((done.start == name) & (done.share == share) & (done.seed == seed)).any(): continue
-                r = replace(recipe, data=str(data), seed=seed, epochs=max(1, round(recipe.epochs/share**.5)),
-                            **(dict(from_scratch=True) if checkpoint is None else dict(checkpoint=str(checkpoint), from_scratch=False)))
-                m = finetune(r, folder/"model", workers=workers, progress=progress).metrics
-                row = dict(start=name, share=share, seed=seed, labelled=int((part.split == "train").sum()), epochs=r.epochs, **m)
-                done = pd.DataFrame([*done.to_dict("records"), row]); done.to_csv(file, index=False)
+        with whole(data) as tmp: part.assign(path=[os.path.abspath(p) for p in part.path]).drop(columns="clip").to_csv(tmp, index=False)
+        for name,checkpoint in starts.items():
+            if ((done.start == name) & (done.share == share) & (done.seed == seed)).any(): continue
+            r = replace(recipe, data=str(data), seed=seed, epochs=max(1, round(recipe.epochs/share**.5)),
+                        **(dict(from_scratch=True) if checkpoint is None else dict(checkpoint=str(checkpoint), from_scratch=False)))
+            m = finetune(r, folder/"model", workers=workers, progress=progress).metrics
+            row = dict(recipe=this, start=name, share=share, seed=seed, labelled=int((part.split == "train").sum()), epochs=r.epochs, **m)
+            done = pd.DataFrame([*done.to_dict("records"), row])
+            with whole(file) as tmp: done.to_csv(tmp, index=False)
     return done
 
-# %% ../nbs/08_pretrain.ipynb #b6512fb2
+# %% ../nbs/08_pretrain.ipynb #4f1b9346
 def ship(
     workers:int|None=None, # Processes that read clips
 ) -> Path: # The checkpoint in the package
-    "What `make checkpoint` does: train `videomae-stick`, measure what it is worth, and put both into the package. Goes on where it stopped."
+    "What `make checkpoint` does: train `videomae-stick`, measure what it is worth, put both into the package. Goes on where it stopped."
     here, work = Path(checkpoint_path("videomae-stick")), home()/"checkpoint"
+    if not load_record(work/"masked"): pretrain(MASKED, work/"masked", resume=(work/"masked"/"checkpoints").is_dir(), workers=workers)
     if not load_record(work/"moves").get("data"): make_checkpoint(work/"moves", workers=workers)
     for f in ("config.json", "model.safetensors", RECORD): shutil.copy(work/"moves"/f, here/f)
-    starts = {"random weights": None, "videomae-stick": "videomae-stick"}
-    transfer(starts, RECIPES["stick"], work/"stick", workers=workers)
-    transfer(starts, RECIPES["stick"], work/"stick", (1.,), (0, 1, 2), workers)
+    with whole(here/"masked.json") as tmp: tmp.write_text(json.dumps(load_record(work/"masked")))
+    starts = {"random weights": None, "masked only": work/"masked", "videomae-stick": "videomae-stick"}
+    transfer(starts, RECIPES["stick"], work/"stick", [(1., 0), (.3, 0), (.1, 0), (1., 1), (1., 2)], workers)
     shutil.copy(work/"stick"/"transfer.csv", here)
     return here

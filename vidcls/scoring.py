@@ -7,15 +7,18 @@ __all__ = ['MOTION', 'bootstrap_interval', 'paired_interval', 'Scores', 'VideoVi
            'confused_pairs', 'pair_examples', 'gallery', 'report', 'motion_probe', 'calibration_error',
            'with_temperature', 'fit_temperature']
 
-# %% ../nbs/07_evaluate.ipynb #16a6f4a5
-import base64, html, os, tempfile
+# %% ../nbs/07_evaluate.ipynb #ab6f1f5b
+import base64, html, tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from .clips import ClipSpec, eval_views, probe_video, read_views, video_probabilities
 from .data import video_table
-from .infer import load_trained, model_folder, run_inference
-from .recipes import load_record
+from .infer import Journal, load_trained, model_folder, process_device, run_inference
+from .recipes import saved_clips, whole
 
 # %% ../nbs/07_evaluate.ipynb #1d9b8bc4
 def bootstrap_interval(
@@ -72,7 +75,7 @@ class Scores:
 
     def _repr_markdown_(self): return str(self)
 
-# %% ../nbs/07_evaluate.ipynb #aaaad015
+# %% ../nbs/07_evaluate.ipynb #71a28963
 class VideoViews(torch.utils.data.Dataset):
     "All fixed views of a video at once, and what to do with them before the model sees them."
     def __init__(self,
@@ -89,19 +92,27 @@ class VideoViews(torch.utils.data.Dataset):
         views = read_views(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.clips, self.crops), self.spec)
         return self.change(views) if self.change else views
 
-def _logits(model, spec, videos, batch_size, workers, progress):
-    "Logits [videos × views, classes], in the data set's order; the views of a few videos share a batch."
+def _logits(model, spec, videos, which, batch_size, workers, progress):
+    "Yield (number, logits [views, classes]) of the videos `which`; the views of a few videos share a batch."
     from tqdm.auto import tqdm
-    out, waiting = [], []
-    loader = torch.utils.data.DataLoader(videos, batch_size=None, num_workers=workers)
-    for v in tqdm(loader, desc="scoring", unit="video", disable=not progress):
+    loader = torch.utils.data.DataLoader(torch.utils.data.Subset(videos, which), batch_size=None, num_workers=workers)
+    asked, waiting, done = [], torch.empty(0, dtype=torch.uint8), torch.empty(0)
+    def finished(views):
+        nonlocal done
+        done = torch.cat([done, run_inference(model, views, spec)])
+        while asked and asked[0][1] <= len(done):
+            i, n = asked.pop(0)
+            yield i, done[:n]
+            done = done[n:]
+    for i,v in zip(which, tqdm(loader, desc="scoring", unit="video", disable=not progress)):
+        asked.append((i, len(v)))
         waiting = torch.cat([waiting, v]) if len(waiting) else v
         while len(waiting) >= batch_size:
-            out.append(run_inference(model, waiting[:batch_size], spec)); waiting = waiting[batch_size:]
-    if len(waiting): out.append(run_inference(model, waiting, spec))
-    return torch.cat(out).numpy()
+            yield from finished(waiting[:batch_size])
+            waiting = waiting[batch_size:]
+    if len(waiting): yield from finished(waiting)
 
-# %% ../nbs/07_evaluate.ipynb #17393642
+# %% ../nbs/07_evaluate.ipynb #c85e1674
 def evaluate_videos(
     model_dir,            # Model folder, or a model on the Hub
     data,                 # Table from `video_table`, or a data set (then its test videos)
@@ -112,17 +123,31 @@ def evaluate_videos(
     device:str|None=None, # None: the fastest there is
     progress:bool=True,   # Show a progress bar?
     change=None,          # Callable on a video's views before the model sees them, see `MOTION`
+    out=None,             # A .jsonl file for each video's logits as they come; a second run does what is missing
 ) -> Scores: # Accuracy, interval, per class, per video
-    "Score whole videos from several views. Raises `VideoError` or `ValueError` rather than leaving one out."
+    "Score whole videos from several views, in one process or in several. Raises `VideoError` or `ValueError` rather than leaving one out."
     folder = model_folder(model_dir)
-    model, spec = load_trained(folder, device=device)
+    model, spec = load_trained(folder, device=process_device(device))
     table = (data if hasattr(data, "columns") else _test_part(video_table(data))).reset_index(drop=True)
     if not len(table): raise ValueError("The table has no videos to score.")
     if unknown := sorted(set(table.label) - set(model.config.label2id)):
         raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(model.config.label2id)}.")
-    if clips is None: clips = load_record(folder).get("recipe", {}).get("eval_clips", 1)
-    logits = _logits(model, spec, VideoViews(table, spec, clips, crops, change), batch_size, workers, progress)
-    return score(table, logits, model.config.id2label, f"{clips} clips × {crops} crops of {spec.seconds:.2f} s, probabilities averaged")
+    if clips is None: clips = saved_clips(folder)
+    videos = VideoViews(table, spec, clips, crops, change)
+    with tempfile.TemporaryDirectory() if out is None else nullcontext(Path(out).absolute().parent) as place:
+        log = Journal(out or _shared(Path(place))/"logits.jsonl", dict(model=folder.name, views=f"{clips}x{crops}"))
+        number = {p: i for i,p in enumerate(table.path)}
+        mine = [number[p] for p in log.mine(table.path)]
+        for i,l in _logits(model, spec, videos, mine, batch_size, workers, progress and log.state.is_main_process):
+            log.write(table.path[i], logits=l.tolist())
+        logits = np.array([l for row in log.finish(table.path) for l in row["logits"]], np.float32)
+    return score(table, logits, model.config.id2label, f"{clips} clip{'s'*(clips > 1)} × {crops} crop{'s'*(crops > 1)} of {spec.seconds:.2f} s, probabilities averaged")
+
+def _shared(folder):
+    "The main process' folder, for all."
+    box = [str(folder)]
+    if PartialState().num_processes > 1: broadcast_object_list(box)
+    return Path(box[0])
 
 def _test_part(table):
     if (table.split == "").all(): return table
@@ -197,20 +222,21 @@ def gallery(
         f'<small style="overflow-wrap:anywhere">{say(Path(r.path).name)}</small></figcaption></figure>')
     return "".join(map(one, rows.itertuples())) or "<p>No mistakes.</p>"
 
-# %% ../nbs/07_evaluate.ipynb #1d63aaa1
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
-table{border-collapse:collapse;font-size:13px}td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}
-.m td{text-align:center;min-width:1.6em}.m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}
+# %% ../nbs/07_evaluate.ipynb #729c23c7
+_STYLE = """:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff;overflow-wrap:anywhere}
+table{overflow-wrap:normal}div{overflow-x:auto;margin-bottom:1rem}table{border-collapse:collapse;font-size:13px}td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}
+th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
+.m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}"""
 
 def _confusion(scores):
-    "The confusion matrix as an HTML table; darker is more."
+    "The confusion matrix as an HTML table; a stronger colour is more."
     from sklearn.metrics import confusion_matrix
     names = sorted(set(scores.predictions.label) | set(scores.predictions.predicted))
     m = confusion_matrix(scores.predictions.label, scores.predictions.predicted, labels=names)
-    cell = lambda v, top: f'<td style="background:rgba(31,119,180,{.8*v/max(1, top):.2f})">{v or ""}</td>'
+    cell = lambda v, top, right: f'<td style="background:rgba({"31,119,180" if right else "230,110,20"},{.6*v/max(1, top):.2f})">{v or ""}</td>'
     head = "".join(f'<th class="c">{html.escape(n)}</th>' for n in names)
-    rows = "".join(f"<tr><th>{html.escape(n)}</th>{''.join(cell(v, row.sum()) for v in row)}</tr>" for n,row in zip(names, m))
+    rows = "".join(f"<tr><th>{html.escape(n)}</th>{''.join(cell(v, row.sum(), i == j) for j,v in enumerate(row))}</tr>" for i,(n,row) in enumerate(zip(names, m)))
     return f'<table class="m"><tr><th></th>{head}</tr>{rows}</table>'
 
 def report(
@@ -218,17 +244,18 @@ def report(
     spec:ClipSpec, # How the model saw the videos
     file,          # HTML file to write
     n:int=12,      # Mistakes to show
+    title:str="Evaluation", # Of the page
 ) -> Path: # The file
     "One self-contained HTML page: score and protocol, classes, confusions, mistakes as GIFs. Written whole or not at all."
-    file = Path(file)
-    page = (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Evaluation</title>'
-        f"<style>{_STYLE}</style><h1>Evaluation</h1><p>{html.escape(str(scores))}</p><h2>Classes</h2>{scores.per_class.round(3).to_html(border=0)}"
-        f"<h2>What is taken for what</h2><p>Rows are the truth, columns the answer.</p>{_confusion(scores)}"
-        f"<h2>The most confused pairs</h2>{confused_pairs(scores).to_html(border=0, index=False)}{gallery(pair_examples(scores), spec)}"
-        f"<h2>The most confident mistakes</h2>{gallery(mistakes(scores, n), spec)}</html>")
-    tmp = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try: tmp.write_text(page, encoding="utf-8"); os.replace(tmp, file)
-    finally: tmp.unlink(missing_ok=True)
+    file, title = Path(file), html.escape(title)
+    page = (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+        f"<style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(str(scores))}</p>"
+        f"<h2>Classes</h2><div>{scores.per_class.rename_axis(None).to_html(border=0, float_format='%.3f')}</div>"
+        "<h2>What is taken for what</h2><p>Rows are the truth, columns the answer. Blue is right, orange is a mistake; "
+        f"the stronger the colour, the larger the share of the row.</p><div>{_confusion(scores)}</div>"
+        f"<h2>The most confused pairs</h2><div>{confused_pairs(scores).to_html(border=0, index=False, classes='p')}</div>{gallery(pair_examples(scores), spec)}"
+        f"<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer.</p>{gallery(mistakes(scores, n), spec)}</html>")
+    with whole(file) as tmp: tmp.write_text(page, encoding="utf-8")
     return file
 
 # %% ../nbs/07_evaluate.ipynb #b804d26c

@@ -9,7 +9,7 @@ __all__ = ['FPS', 'SIZE', 'ARMS', 'ACTIONS', 'FOOT', 'CLASSES', 'VERSION', 'Acto
            'render_clip', 'write_video', 'Clip', 'group_clips', 'plan', 'write_whole', 'film', 'film_all', 'processes',
            'check_root', 'make_set', 'make_stickucf']
 
-# %% ../nbs/90_stick.ipynb #6ef6f8d3
+# %% ../nbs/90_stick.ipynb #e4862d52
 import json, math, os, subprocess, sys, time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 from PIL import Image
+from .recipes import whole
 
 FPS, SIZE = 25, (320, 240) # As the files of UCF101
 
@@ -693,18 +694,14 @@ def plan(seed:int=0, # Seed of the set
         out += [c for split,n in counts for c in group_clips(split, label, n, int(seed))]
     return out
 
-# %% ../nbs/90_stick.ipynb #7912286d
+# %% ../nbs/90_stick.ipynb #6a19059a
 def write_whole(path:Path, # Where to write an AVI file
                 frames, # Pictures, [H, W, 3] uint8
                 **kwargs # For `write_video`
                ) -> Path: # The file
     "Write a file that appears under its name only when it is whole."
     path.parent.mkdir(parents=True, exist_ok=True)
-    temp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        write_video(temp, frames, **kwargs)
-        os.replace(temp, path)
-    finally: temp.unlink(missing_ok=True)
+    with whole(path) as temp: write_video(temp, frames, **kwargs)
     return path
 
 def film(root, # Root of the set
@@ -768,15 +765,13 @@ def processes(workers:int, # As asked for; None for as many as processors
     if not isinstance(workers, int) or workers < 1: raise ValueError(f"workers={workers!r} is not a number of processes: give 1 or more, or None.")
     return 1 if clips < 4 else min(workers, clips)
 
-# %% ../nbs/90_stick.ipynb #48cf5dee
+# %% ../nbs/90_stick.ipynb #b03da549
 VERSION = 2 # Of the art: sets of two versions are not the same
 
 def _read(path): return json.loads(path.read_text()) if path.exists() else None
 
 def _write(path, what):
-    temp = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    temp.write_text(json.dumps(what, indent=1)+'\n')
-    os.replace(temp, path)
+    with whole(path) as temp: temp.write_text(json.dumps(what, indent=1)+'\n')
 
 def check_root(root:Path, # Root of a set, which may not exist yet
                name:str, # Name of the set

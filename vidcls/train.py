@@ -4,21 +4,23 @@
 
 # %% auto #0
 __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_datasets', 'collate_fn', 'compute_metrics',
-           'training_arguments', 'ClipTrainer', 'prepare_table', 'make_processor', 'model_card', 'save_model',
-           'FinetuneResult', 'disk_errors', 'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token',
-           'push_model']
+           'training_arguments', 'layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch',
+           'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
+           'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #80c5a49d
-import errno, json, os, re, shutil, tempfile, time, warnings
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+# %% ../nbs/05_train.ipynb #85b803b7
+import errno, html, json, math, os, re, shutil, tempfile, time, warnings
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
-from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize, video_probabilities
+from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
-from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, versions
+from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, versions, weight_errors, whole
 from .transforms import train_transform
 
 # %% ../nbs/05_train.ipynb #586ad491
@@ -65,7 +67,7 @@ def check_biases(
             if new != k and new in state and not torch.equal(f.get_tensor(k).float(), state[new].float().cpu()):
                 raise ValueError(f"{k} was loaded wrongly by this version of transformers: use transformers >= 5.18.")
 
-# %% ../nbs/05_train.ipynb #42b87fa2
+# %% ../nbs/05_train.ipynb #03852dca
 def load_model(
     checkpoint:str,          # "videomae-stick", a model folder, or a model on the Hub
     label2id:dict,           # Class to number
@@ -77,14 +79,15 @@ def load_model(
     from transformers import AutoConfig, AutoModelForVideoClassification as Auto
     from transformers.utils import logging
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
-    labels = dict(label2id=label2id, id2label=id2label, num_labels=len(label2id))
+    labels = dict(label2id=label2id, id2label=id2label)
     if from_scratch:
-        model = Auto.from_config(AutoConfig.from_pretrained(path, revision=revision, **labels))
+        model = Auto.from_config(AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False, **labels), dtype=torch.float32)
         info = dict(missing_keys=list(model.state_dict()), unexpected_keys=[], mismatched_keys=[])
     else:
         level = logging.get_verbosity(); logging.set_verbosity_error()
-        try: model, info = Auto.from_pretrained(path, revision=revision, ignore_mismatched_sizes=True,
-                                                output_loading_info=True, use_safetensors=True, **labels)
+        try:
+            with weight_errors(checkpoint), no_bar() if Path(path).is_dir() else nullcontext(): model, info = Auto.from_pretrained(path, trust_remote_code=False, revision=revision, ignore_mismatched_sizes=True,
+                                                output_loading_info=True, use_safetensors=True, dtype=torch.float32, **labels)
         finally: logging.set_verbosity(level)
         check_encoder(model, info, checkpoint)
         check_biases(model, _weights_folder(path, revision))
@@ -96,18 +99,19 @@ def _weights_folder(path, revision):
     file = cached_file(path, "model.safetensors", revision=revision, _raise_exceptions_for_missing_entries=False)
     return Path(file).parent if file else path
 
-# %% ../nbs/05_train.ipynb #f67cd1cd
+# %% ../nbs/05_train.ipynb #e2d7d9ab
 def make_datasets(
     table,          # All videos, with a `split` column
     spec:ClipSpec,  # What a clip is
     recipe:Recipe,  # Gives the training crops, `eval_clips` and the seed
+    cache=None,     # From `frame_cache`
 ) -> dict: # "train", "val" and "test" `ClipDataset`s
     "Random views for training, `eval_clips` fixed ones a video for validation and test."
     label2id = label_maps(table)[0]
     if missing := [s for s in SPLITS if not (table.split == s).any()]:
         raise ValueError(f"The data has no {missing[0]} videos: add the folder, or give the table a split (split_by_group).")
-    fixed = dict(clips=recipe.eval_clips)
-    kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed), val=fixed, test=fixed)
+    fixed = dict(clips=recipe.eval_clips, cache=cache)
+    kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed, cache=cache), val=fixed, test=fixed)
     return {s: ClipDataset(table[table.split == s], spec, label2id, **kwargs[s]) for s in SPLITS}
 
 # %% ../nbs/05_train.ipynb #aa266263
@@ -132,7 +136,7 @@ def compute_metrics(
     logits, labels = eval_pred
     return _accuracy().compute(predictions=np.argmax(logits, axis=1), references=labels)
 
-# %% ../nbs/05_train.ipynb #0af48179
+# %% ../nbs/05_train.ipynb #f8e01287
 def training_arguments(
     recipe:Recipe,       # Epochs, batch size, learning rate, ...
     output_dir,          # Folder for checkpoints
@@ -143,40 +147,214 @@ def training_arguments(
     "The guide's arguments, from a recipe."
     steps = -(-n_train//recipe.batch_size)*recipe.epochs
     workers = min(8, os.cpu_count()) if workers is None else workers
-    half = recipe.precision or half_precision()
+    half, share = recipe.precision or half_precision(), _share(recipe.batch_size)
     args = dict(output_dir=str(output_dir), remove_unused_columns=False, eval_strategy="epoch", save_strategy="epoch",
-        learning_rate=recipe.learning_rate, per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=recipe.batch_size, num_train_epochs=recipe.epochs, weight_decay=recipe.weight_decay,
+        learning_rate=recipe.learning_rate, per_device_train_batch_size=share,
+        per_device_eval_batch_size=share, num_train_epochs=recipe.epochs, weight_decay=recipe.weight_decay,
         warmup_steps=int(steps*recipe.warmup_ratio), lr_scheduler_type="cosine", logging_steps=10, seed=recipe.seed,
         label_smoothing_factor=recipe.label_smoothing, load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, push_to_hub=False,
         bf16=half == "bf16", fp16=half == "fp16", use_cpu=get_device() == "cpu", dataloader_num_workers=workers,
-        dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none")
+        dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none",
+        tf32=True if half_precision() == "bf16" else None, ddp_backend="gloo" if get_device() == "cpu" and share < recipe.batch_size else None,
+        ddp_find_unused_parameters=False)
     return TrainingArguments(**(args | kwargs))
 
-# %% ../nbs/05_train.ipynb #d909b865
+def _share(batch):
+    "Clips a step for each process."
+    n = PartialState(cpu=get_device() == "cpu").num_processes
+    if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
+    return batch//n
+
+# %% ../nbs/05_train.ipynb #c55592ff
+def layer_groups(
+    model,        # Whose parameters are numbered by layer
+    groups:list,  # An optimizer's parameter groups
+    decay:float,  # Learning rate of a layer as a share of the next one's
+) -> list: # As many groups more as there are layers
+    "Split parameter groups by layer: embeddings lowest, the head highest."
+    number = {p: re.search(r"\blayers?\.(\d+)\.", n) for n,p in model.named_parameters()}
+    top = 2 + max([int(m[1]) for m in number.values() if m], default=0)
+    low = {p for n,p in model.named_parameters() if "embeddings" in n}
+    depth = lambda p: 0 if p in low else int(number[p][1]) + 1 if number[p] else top
+    return [{**g, "params": ps, "lr": g["lr"]*decay**(top - d)} for g in groups for d in range(top + 1)
+            if (ps := [p for p in g["params"] if depth(p) == d])]
+
+def clip_flops(
+    model,         # Takes clips of `spec`
+    spec:ClipSpec, # What a clip is
+    **inputs,      # What the model wants besides the clip
+) -> float: # Floating-point operations
+    "What one clip costs in training: a pass forward, and twice as much backward."
+    from torch.utils.flop_counter import FlopCounterMode
+    clip = torch.zeros(1, spec.num_frames, 3, spec.size, spec.size, device=model.device, dtype=model.dtype)
+    was = model.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter: model.eval()(**{spec.input_key: clip}, **inputs)
+    model.train(was)
+    return 3.*counter.get_total_flops()
+
+@lru_cache
+def matmul_speed(
+    device:str, # As from `get_device`
+    dtype:torch.dtype, # As training uses
+) -> float: # Floating-point operations a second
+    "What a large matrix product reaches here: the yardstick for a model."
+    n = 8192 if device.startswith("cuda") else 1536
+    a, best = torch.ones(n, n, device=device, dtype=dtype), math.inf
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    for _ in range(5):
+        wait(); start = time.perf_counter()
+        a @ a; wait()
+        best = min(best, time.perf_counter() - start)
+    return 2*n**3/best
+
 class ClipTrainer(Trainer):
-    "A `Trainer` that takes clips as bytes and really reloads its checkpoints."
+    "A `Trainer` that takes clips as bytes, really reloads its checkpoints, and says what it waits for."
     def __init__(self, *args,
-        spec:ClipSpec, # Mean, std and the name of the model's input
-        **kwargs       # As for `Trainer`
+        spec:ClipSpec,     # Mean, std and the name of the model's input
+        layer_decay:float=1., # Learning rate of a layer as a share of the next one's
+        mix:bool=False,    # Blend pairs of clips and their labels?
+        **kwargs           # As for `Trainer`
     ):
         super().__init__(*args, **kwargs)
-        self.spec = spec
+        self.spec, self.layer_decay, self._mix, self._flops = spec, layer_decay, None, None
+        if mix:
+            _, T = import_pytorchvideo()
+            self._mix = T.MixVideo(mixup_alpha=.8, cutmix_alpha=1., label_smoothing=self.args.label_smoothing_factor,
+                                   num_classes=self.model.config.num_labels)
+        self._lap()
 
     def _prepare_inputs(self, inputs):
         inputs = super()._prepare_inputs(inputs)
         clips = inputs.pop("pixel_values")
-        return inputs | {self.spec.input_key: normalize(clips, self.spec) if clips.dtype == torch.uint8 else clips}
+        clips = normalize(clips, self.spec) if clips.dtype == torch.uint8 else clips
+        if self._mix and self.model.training: clips, inputs["labels"] = self._mixed(clips, inputs["labels"])
+        return inputs | {self.spec.input_key: clips}
+
+    def _mixed(self, clips, labels):
+        "Blended clips [B, T, C, H, W] and soft labels [B, classes]; all zero for those that do not count."
+        x, soft = self._mix(clips.transpose(1, 2), labels.clamp(min=0)) # PyTorchVideo's clips are [B, C, T, H, W]
+        return x.transpose(1, 2), soft*(labels >= 0)[:, None]
+
+    def compute_loss(self,
+        model,                   # Perhaps wrapped
+        inputs,                  # From `_prepare_inputs`
+        return_outputs=False,    # Also the model's outputs?
+        num_items_in_batch=None, # Clips of the step, over all processes
+    ): # Scalar, perhaps with the outputs
+        "`Trainer`'s loss, and cross entropy with soft labels for blended clips."
+        if not inputs["labels"].is_floating_point(): return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs.pop("labels")
+        out = model(**inputs)
+        n = len(labels) if num_items_in_batch is None else num_items_in_batch/self.accelerator.num_processes
+        loss = torch.nn.functional.cross_entropy(out.logits.float(), labels, reduction="sum")/n
+        return (loss, out) if return_outputs else loss
+
+    def create_optimizer(self,
+        model=None, # None: the trainer's
+    ):
+        "`Trainer`'s optimizer, with smaller steps for the lower layers (Clark et al. 2020; BEiT and VideoMAE do it too)."
+        new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if new and self.layer_decay != 1: optimizer.param_groups = layer_groups(self.model, optimizer.param_groups, self.layer_decay)
+        return optimizer
+
+    def get_train_dataloader(self):
+        "`Trainer`'s loader; accelerate forgets to tell a shared data set which epoch it is."
+        loader = super().get_train_dataloader()
+        tell = getattr(loader, "set_epoch", None)
+        if tell and hasattr(self.train_dataset, "set_epoch"):
+            loader.set_epoch = lambda epoch: (tell(epoch), self.train_dataset.set_epoch(epoch))
+        return loader
+
+    def get_batch_samples(self,
+        epoch_iterator, # Over the loader
+        num_batches,    # Of one step
+        device,         # Where to count
+    ):
+        "The batches of a step; fill-ups of the last one do not count, and waiting for them is timed."
+        start = time.perf_counter()
+        batches, n = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._waited += time.perf_counter() - start
+        s, world = self.accelerator.gradient_state, self.accelerator.num_processes
+        if batches and world > 1 and s.end_of_dataloader and s.remainder > 0:
+            size = len(batches[-1]["labels"])
+            batches[-1]["labels"][max(0, s.remainder - self.args.process_index*size):] = -100
+            n = self._get_num_items_in_batch(batches, device)
+        self._clips += world*sum(len(b["labels"]) for b in batches)
+        return batches, n
+
+    def _lap(self): self._since, self._waited, self._clips = time.perf_counter(), 0., 0
+
+    def log(self,
+        logs,    # What is to be written
+        *args,   # As for `Trainer`
+        **kwargs # As for `Trainer`
+    ):
+        "Add clips a second, the share of waiting, and of what the machine can do."
+        took = time.perf_counter() - self._since
+        if "loss" in logs and self._clips:
+            rate = self._clips/took
+            logs |= dict(clips_per_second=round(rate, 2), data_wait=round(self._waited/took, 3),
+                         flop_utilisation=round(rate*self._clip_flops()/self.accelerator.num_processes/self._machine(), 3))
+            self._lap()
+        super().log(logs, *args, **kwargs)
+
+    def _clip_flops(self):
+        if self._flops is None: self._flops = clip_flops(self.model, self.spec)
+        return self._flops
+
+    def _machine(self): return matmul_speed(str(self.args.device), {"bf16": torch.bfloat16, "fp16": torch.half}.get(self.accelerator.mixed_precision, torch.float32))
+
+    def _untimed(self, f, *args, **kwargs):
+        start = time.perf_counter()
+        try: return f(*args, **kwargs)
+        finally: self._since += time.perf_counter() - start
+    def evaluate(self,
+        *args,   # As for `Trainer`
+        **kwargs # As for `Trainer`
+    ) -> dict: # Scores
+        "As `Trainer`; the time it takes is no training time."
+        return self._untimed(super().evaluate, *args, **kwargs)
+    def _save_checkpoint(self, *args, **kwargs): return self._untimed(super()._save_checkpoint, *args, **kwargs)
 
     def _reload(self, folder):
         "Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."
-        saved = type(self.model).from_pretrained(folder, use_safetensors=True)
+        with no_bar(): saved = type(self.model).from_pretrained(folder, use_safetensors=True)
         self.model.load_state_dict(saved.state_dict(), strict=True)
 
     def _load_best_model(self): self._reload(self.state.best_model_checkpoint)
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._reload(resume_from_checkpoint)
 
-# %% ../nbs/05_train.ipynb #c5483027
+# %% ../nbs/05_train.ipynb #ec1f588f
+def _try_step(model, spec, clips, half):
+    "A training step on black clips, beside the room that the optimizer will want."
+    spare = [torch.empty_like(p) for p in model.parameters() for _ in range(2)]
+    x = torch.zeros(clips, spec.num_frames, 3, spec.size, spec.size, device=model.device)
+    dtype = dict(bf16=torch.bfloat16, fp16=torch.half).get(half, torch.float32)
+    with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
+        model(**{spec.input_key: x}, labels=torch.zeros(clips, dtype=torch.long, device=model.device)).loss.backward()
+    del spare
+
+def fit_batch(
+    model,         # On the device where it will be trained
+    spec:ClipSpec, # What a clip is
+    batch:int,     # Clips a step
+    half:str|None=None, # As from `half_precision`
+) -> tuple: # (clips at once, whether gradient checkpointing is needed)
+    "The largest part of a batch that fits into the device's memory. Raises `MemoryError` if one clip does not."
+    parts = [n for n in range(batch, 0, -1) if batch % n == 0]
+    with torch.random.fork_rng():
+        for checkpointing in (False, True):
+            (model.gradient_checkpointing_enable if checkpointing else model.gradient_checkpointing_disable)()
+            for n in parts:
+                try: _try_step(model.train(), spec, n, half); return n, checkpointing
+                except torch.OutOfMemoryError: pass
+                finally:
+                    model.zero_grad(set_to_none=True)
+                    if torch.cuda.is_available(): torch.cuda.empty_cache()
+    raise MemoryError(f"Not even one clip of {spec.num_frames} × {spec.size} × {spec.size} fits into the memory of {model.device}: use a smaller checkpoint.")
+
+# %% ../nbs/05_train.ipynb #ea73a5f8
 def prepare_table(
     root,                # Data set folder or CSV file
     spec:ClipSpec,       # What a clip is
@@ -186,15 +364,24 @@ def prepare_table(
 ) -> tuple: # (table of usable videos, table of the others with a column `reason`)
     "List a data set, split it by group if it has no splits, and try every file."
     table = video_table(root)
-    if (table.split == "").all():
-        table = split_by_group(table, seed=seed)
-        print("The data has no splits: split at random, by group.")
-    good, bad = check_videos(table, spec, progress)
+    good, bad = _checked(table, spec, progress)
     if len(bad) and strict: raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
     if len(bad): warnings.warn(f"{len(bad)} of {len(table)} videos cannot be used and are left out:\n" + "\n".join(bad.reason))
+    if len(good) and (good.split == "").all(): # After the check: a bad file must not move the others
+        good = split_by_group(good, seed=seed)
+        print("The data has no splits: split at random, by group.")
     return good, bad
 
-# %% ../nbs/05_train.ipynb #471bbae0
+def _checked(table, spec, progress):
+    "`check_videos`, each process on its share of the files."
+    state = PartialState()
+    bad = check_videos(table.iloc[state.process_index::state.num_processes], spec, progress)[1]
+    found = bad.to_dict("records")
+    why = {r["path"]: r["reason"] for r in (gather_object(found) if state.num_processes > 1 else found)}
+    t = table.assign(reason=[why.get(p, "") for p in table.path])
+    return t[t.reason == ""].drop(columns="reason").reset_index(drop=True), t[t.reason != ""].reset_index(drop=True)
+
+# %% ../nbs/05_train.ipynb #6949f5d0
 def make_processor(
     spec:ClipSpec,      # What a clip is
     checkpoint:str,     # Whose kind of processor
@@ -204,10 +391,10 @@ def make_processor(
     from transformers import AutoVideoProcessor
     side = dict(height=spec.size, width=spec.size)
     size = side if spec.resize == "squash" else dict(shortest_edge=spec.size)
-    return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, size=size, crop_size=side,
+    return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, trust_remote_code=False, size=size, crop_size=side,
         do_center_crop=spec.resize == "crop", image_mean=list(spec.mean), image_std=list(spec.std))
 
-# %% ../nbs/05_train.ipynb #b8c6a210
+# %% ../nbs/05_train.ipynb #fcff67ed
 def model_card(
     record:dict, # As stored in `vidcls.json`
 ) -> str: # Markdown with the Hub's metadata on top
@@ -220,12 +407,13 @@ def model_card(
         tags=["vidcls", "video-classification"], datasets=[r["data"]] if r["data_revision"] else None)
     licence = ("VideoMAE's published weights are CC-BY-NC 4.0, and so is this model. " if published else "") + (
         "UCF101 states no licence for its videos." if r["data"] != "stick" else "The training videos are generated.")
-    rows = "\n".join(f"| {k} | {v} |" for k,v in r.items())
-    start = f"random weights of {r['checkpoint']}'s geometry" if r["from_scratch"] else r["checkpoint"]
+    say = lambda x: html.escape(str(x)) # the Hub shows tags as what they are
+    rows = "\n".join(f"| {k} | {say(v)} |" for k,v in r.items())
+    start = say(f"random weights of {r['checkpoint']}'s geometry" if r["from_scratch"] else r["checkpoint"])
     return (f"---\n{meta.to_yaml()}\n---\n\n# Video classifier for {len(record['labels'])} actions\n\n"
-        f"Trained with vidcls from {start} on {r['data']}.\n\n"
+        f"Trained with vidcls from {start} on {say(r['data'])}.\n\n"
         f"Test accuracy: **{m['video_accuracy']:.3f}** over {m['videos']} videos ({r['eval_clips']} clips × 1 crop each, "
-        f"probabilities averaged); {m['clip_accuracy']:.3f} over {m['clips']} clips.\n\nLabels: {', '.join(record['labels'])}.\n\n"
+        f"probabilities averaged); {m['clip_accuracy']:.3f} over {m['clips']} clips.\n\nLabels: {say(', '.join(record['labels']))}.\n\n"
         f"Predict with `vidcls predict MODEL video.avi`: it feeds the model what training fed it (`clip_spec.json`).\n\n"
         f"## Licence\n\n{licence}\n\n## Recipe\n\n| | |\n|---|---|\n{rows}\n")
 
@@ -297,7 +485,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #54ee313d
+# %% ../nbs/05_train.ipynb #8515ebb2
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -306,37 +494,60 @@ def finetune(
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,    # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,       # Show progress bars?
+    cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
+    **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
-    "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it."
+    "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     if push_to_hub: check_token()
-    folder = _output_folder(output_dir or home()/"models"/recipe.name)
+    state = PartialState(cpu=get_device() == "cpu")
+    progress, main = progress and state.is_main_process, state.is_main_process
+    with state.main_process_first(): folder = _output_folder(output_dir or home()/"models"/recipe.name)
+    _share(recipe.batch_size)
     set_seed(recipe.seed)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
-    table, bad = prepare_table(data_root(recipe, progress), spec, strict, recipe.seed, progress)
-    sets = make_datasets(table, spec, recipe)
-    model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
-    print(f"Starting from " + (f"random weights of {recipe.checkpoint}'s geometry, as the recipe says." if recipe.from_scratch else f"the weights of {recipe.checkpoint}."))
-    processor = make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision)
-    args = training_arguments(recipe, folder/"checkpoints", len(sets["train"]), workers, disable_tqdm=not progress)
-    trainer = ClipTrainer(model, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
-                          compute_metrics=compute_metrics, processing_class=processor, spec=spec)
-    _same_run(folder/"checkpoints", dict(_without_folders(recipe), labels=list(sets["train"].label2id)), resume)
+    with state.main_process_first(): root = data_root(recipe, progress)
+    table, bad = prepare_table(root, spec, strict, recipe.seed, progress)
+    trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frame_cache(cache)), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
+    labels = list(trainer.train_dataset.label2id)
+    with state.main_process_first(): _same_run(folder/"checkpoints", dict(_without_folders(recipe), labels=labels), resume, main)
     start = time.time()
     with disk_errors(folder): trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
-    metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, sets["test"]))
-    record = dict(recipe=_without_folders(recipe), metrics=metrics, labels=list(sets["train"].label2id),
+    metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, trainer.test_dataset))
+    record = dict(recipe=_without_folders(recipe), metrics=metrics, labels=labels,
                   versions=versions(), skipped=[Path(p).name for p in bad.path], history=trainer.state.log_history)
-    with disk_errors(folder): save_model(model, processor, spec, record, folder)
-    shutil.rmtree(folder/"checkpoints", ignore_errors=True)
-    if push_to_hub: push_model(folder, push_to_hub)
+    if main:
+        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, spec, record, folder)
+        shutil.rmtree(folder/"checkpoints", ignore_errors=True)
+        if push_to_hub: push_model(folder, push_to_hub)
+    state.wait_for_everyone()
     return FinetuneResult(folder, metrics, trainer.state.log_history, bad.reason.tolist())
 
-def _same_run(checkpoints, run, resume):
+def _trainer(recipe, spec, sets, folder, workers, main, **kwargs):
+    "Model, data and arguments of a fine-tuning."
+    model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
+    if main: print("Starting from " + (f"random weights of {recipe.checkpoint}'s geometry, as the recipe says." if recipe.from_scratch else f"the weights of {recipe.checkpoint}."))
+    args = training_arguments(recipe, folder/"checkpoints", len(sets["train"]), workers, **(_memory(model, spec, recipe, main) | kwargs))
+    trainer = ClipTrainer(model, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
+                          compute_metrics=compute_metrics, processing_class=make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision),
+                          spec=spec, layer_decay=recipe.layer_decay, mix=recipe.mix)
+    trainer.test_dataset = sets["test"]
+    return trainer
+
+def _memory(model, spec, recipe, main):
+    "The arguments that make a recipe's batch fit into a GPU."
+    if get_device() != "cuda": return {}
+    share = _share(recipe.batch_size)
+    n, again = fit_batch(model.to(PartialState().device), spec, share, recipe.precision or half_precision())
+    if main and (n < share or again): print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times{', with gradient checkpointing' if again else ''}.")
+    return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n, gradient_checkpointing=again)
+
+def _same_run(checkpoints, run, resume, main=True):
     "Begin with no checkpoints of another run, or make sure that those to resume from are of this one."
     file, run = checkpoints/"run.json", json.loads(json.dumps(run))
     if not resume:
+        if not main: return
         shutil.rmtree(checkpoints, ignore_errors=True); checkpoints.mkdir()
-        file.write_text(json.dumps(run))
+        with whole(file) as tmp: tmp.write_text(json.dumps(run))
     elif file.is_file() and (was := json.loads(file.read_text())) != run:
         k = next(k for k in run if was.get(k) != run[k])
         raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run[k]!r}): run without resume.")
@@ -346,10 +557,12 @@ def _without_folders(recipe):
     return {k: Path(v).name if k in ("data", "checkpoint") and Path(v).exists() else v for k,v in asdict(recipe).items()}
 
 def _last_checkpoint(folder):
-    from transformers.trainer_utils import get_last_checkpoint
-    last = get_last_checkpoint(folder/"checkpoints") if (folder/"checkpoints").is_dir() else None
-    if last is None: raise FileNotFoundError(f"{folder} holds no checkpoint to resume from: run without resume.")
-    return last
+    "The newest checkpoint that is whole: `Trainer` writes its state last."
+    step = lambda d: int(d.name.rpartition("-")[2])
+    for d in sorted((folder/"checkpoints").glob("checkpoint-*"), key=step, reverse=True):
+        try: json.loads((d/"trainer_state.json").read_text()); return str(d)
+        except (OSError, ValueError): continue # Killed while it was written
+    raise FileNotFoundError(f"{folder} holds no checkpoint to resume from: run without resume.")
 
 # %% ../nbs/05_train.ipynb #517ee3e4
 def tutorial_model(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np, torch
 from .clips import ClipSpec, VideoInfo, View, apply_view, probe_video, random_view, read_clip
 
-# %% ../nbs/03_transforms.ipynb #a4df4d42
+# %% ../nbs/03_transforms.ipynb #4ae852f5
 class ClipTransform:
     "Chooses a view, reads it, and augments: what `ClipDataset` calls for every clip."
     def __init__(self,
@@ -33,11 +33,12 @@ class ClipTransform:
 
     def read(self,
         path,                        # Video file
-        rng:np.random.Generator=None # For training; None: a fresh one
+        rng:np.random.Generator=None,# For training; None: a fresh one
+        cache=None,                  # From `frame_cache`
     ) -> torch.Tensor: # uint8 [T, C, size, size]
         "Choose a view of a file and read it. Raises `VideoError`."
         rng = rng or np.random.default_rng()
-        return self._augmented(read_clip(path, self.view(probe_video(path), rng), self.spec), rng)
+        return self._augmented(read_clip(path, self.view(probe_video(path), rng), self.spec, cache), rng)
 
     def __call__(self,
         frames:torch.Tensor,         # uint8 [T, C, H, W], already picked

@@ -1,0 +1,140 @@
+"Several processes do what one does, and a killed run goes on as if nothing had happened."
+import json, os, signal, subprocess, sys, time
+
+import numpy as np, pytest, torch
+from safetensors.torch import load_file
+from transformers import VideoMAEForPreTraining
+
+from vidcls.infer import Journal, predict_files
+from vidcls.recipes import load_record
+from vidcls.scoring import evaluate_videos
+from videos import tiny_config, write_checkpoint, write_dataset, write_video
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "VIDCLS_RECIPE": "stick"}
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vidcls"]
+ONE = [sys.executable, "-m", "vidcls"]
+
+
+@pytest.fixture(scope="module")
+def set10(tmp_path_factory):
+    "Ten training videos: three batches of four, the last of which is half full, and three test videos."
+    return write_dataset(tmp_path_factory.mktemp("data")/"set", per_split=dict(train=5, val=1, test=2))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), VideoMAEForPreTraining(tiny_config()))
+
+
+def run(who, *args):
+    r = subprocess.run([*who, *map(str, args)], env=ENV, capture_output=True, text=True, timeout=300)
+    assert r.returncode == 0, r.stderr[-3000:]
+    return r.stdout
+
+
+def train(who, set10, checkpoint, out, *more):
+    out_text = run(who, "finetune", "--data", set10, "--checkpoint", checkpoint, "--out", out, "--epochs", 3, "--batch-size", 4,
+                   "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", 0, "--json", *more)
+    return json.loads(out_text), load_record(out), load_file(out/"model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(set10, checkpoint, tmp_path_factory): return train(ONE, set10, checkpoint, tmp_path_factory.mktemp("one")/"m")
+
+
+@pytest.fixture(scope="module")
+def together(set10, checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("two")/"m"
+    return *train(TWO, set10, checkpoint, out), out
+
+
+def test_two_processes_learn_what_one_learns(alone, together):
+    (one, a, wa), (two, b, wb, _) = alone, together
+    losses = lambda r: [h["eval_loss"] for h in r["history"] if "eval_loss" in h]
+    assert np.allclose(losses(a), losses(b), rtol=1e-5)
+    assert all(torch.allclose(wa[k], wb[k], atol=2e-5) for k in wa)
+    assert [one[k] for k in ("videos", "clips", "video_accuracy", "clip_accuracy")] == [two[k] for k in ("videos", "clips", "video_accuracy", "clip_accuracy")]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(set10, checkpoint, tmp_path):
+    r = subprocess.run([*TWO, "finetune", "--data", str(set10), "--checkpoint", str(checkpoint), "--out", str(tmp_path/"m"), "--batch-size", "3"],
+                       env=ENV, capture_output=True, text=True, timeout=300)
+    assert r.returncode and "A batch of 3 cannot be shared by 2 processes" in r.stderr
+
+
+def test_two_processes_score_what_one_scores(together, set10, tmp_path):
+    model = together[3]
+    for who, name in ((ONE, "a"), (TWO, "b")):
+        run(who, "evaluate", model, set10, "--out", tmp_path/f"{name}.jsonl", "--predictions", tmp_path/f"{name}.csv")
+    assert (tmp_path/"a.csv").read_bytes() == (tmp_path/"b.csv").read_bytes()
+    rows = {n: [json.loads(l) for l in (tmp_path/f"{n}.jsonl").read_text().splitlines()] for n in "ab"}
+    assert [r["video"] for r in rows["a"]] == [r["video"] for r in rows["b"]] and len(rows["a"]) == 4
+    assert all(np.allclose(x["logits"], y["logits"], atol=1e-5) for x, y in zip(rows["a"], rows["b"]))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "b.csv", "b.jsonl"]
+
+
+def test_two_processes_predict_a_folder_once(together, set10, tmp_path):
+    model, out = together[3], tmp_path/"answers.jsonl"
+    said = json.loads(run(TWO, "predict", model, set10/"train", "--out", out, "--json"))
+    assert said == dict(file=str(out), videos=10, failed=0)
+    rows = [json.loads(l) for l in out.read_text().splitlines()]
+    assert len({r["video"] for r in rows}) == len(rows) == 10 and all(len(r["predictions"]) == 2 for r in rows)
+
+
+def test_what_is_written_is_not_done_again_and_a_cut_line_is(together, set10, tmp_path, monkeypatch):
+    model, out = together[3], tmp_path/"answers.jsonl"
+    videos = sorted(map(str, (set10/"train").rglob("*.avi")))
+    whole = predict_files(model, videos, tmp_path/"whole.jsonl", progress=False)
+    lines = (tmp_path/"whole.jsonl").read_text().splitlines()
+    (tmp_path/".answers.jsonl.abc.part").write_text("\n".join(lines[:4]) + "\n" + lines[4][:50])
+    done, real = [], Journal.write
+    monkeypatch.setattr(Journal, "write", lambda self, v, **k: (done.append(v), real(self, v, **k))[1])
+    assert predict_files(model, videos, out, progress=False) == whole and done == videos[4:]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["answers.jsonl", "whole.jsonl"]
+    done.clear()
+    assert predict_files(model, videos, out, progress=False) == whole and not done
+
+
+def test_lines_of_another_run_are_refused(together, set10, tmp_path):
+    model, videos = together[3], [str(next((set10/"test").rglob("*.avi")))]
+    predict_files(model, videos, tmp_path/"a.jsonl", progress=False)
+    before = (tmp_path/"a.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="of another run .top_k was 5, is 1"): predict_files(model, videos, tmp_path/"a.jsonl", top_k=1, progress=False)
+    with pytest.raises(FileNotFoundError, match="no folder"): predict_files(model, videos, tmp_path/"none"/"a.jsonl", progress=False)
+    assert (tmp_path/"a.jsonl").read_bytes() == before
+
+
+def test_an_evaluation_that_was_cut_goes_on_and_ends_the_same(together, set10, tmp_path):
+    model = together[3]
+    whole = evaluate_videos(model, set10, out=tmp_path/"a.jsonl", progress=False)
+    lines = (tmp_path/"a.jsonl").read_text().splitlines()
+    (tmp_path/".b.jsonl.x.part").write_text(lines[1] + "\n")
+    again = evaluate_videos(model, set10, out=tmp_path/"b.jsonl", progress=False)
+    assert np.allclose(whole.probabilities, again.probabilities, atol=1e-6) and np.allclose(evaluate_videos(model, set10, progress=False).probabilities, whole.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_path, seed):
+    "Kill -9 at random moments, resume, until it is done; with workers, blended clips and smaller steps below, too, if `seed`."
+    more = ["--mix", "--layer-decay", "0.7"] if seed else []
+    right = train(ONE, set10, checkpoint, tmp_path/"right", *more)[2] if seed else alone[2]
+    out, rng = tmp_path/"m", np.random.default_rng(seed)
+    args = [*ONE, "finetune", "--data", set10, "--checkpoint", checkpoint, "--out", out, "--epochs", 3, "--batch-size", 4,
+            "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", 0, *more]
+    kills = 0
+    while kills < 2: # after the first checkpoint, then after the second
+        resume = ["--resume"] if kills else []
+        p = subprocess.Popen(list(map(str, args + resume)), env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        have = set((out/"checkpoints").glob("checkpoint-*")) if kills else set()
+        end = time.time() + 120
+        while time.time() < end and p.poll() is None and not set((out/"checkpoints").glob("checkpoint-*")) - have: time.sleep(.002)
+        time.sleep(rng.uniform(0, .1)) # in the middle of a checkpoint or of the next epoch
+        if p.poll() is None: os.kill(p.pid, signal.SIGKILL)
+        p.wait(); kills += 1
+        whole = [d for d in (out/"checkpoints").glob("checkpoint-*") if (d/"trainer_state.json").exists()]
+        if kills == 1 and not whole: kills = 0 # not even the first was whole: begin again
+    assert not (out/"model.safetensors").exists()
+    run(args[:3], *args[3:], "--resume")
+    found = load_file(out/"model.safetensors")
+    assert all(torch.equal(found[k], right[k]) for k in right)
