@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['bench_files', 'runners', 'race', 'loader_speed', 'loader_race', 'step_race', 'bench']
 
-# %% ../nbs/10_speed.ipynb #07af1af0
+# %% ../nbs/10_speed.ipynb #91a78626
 import json, time
 from fractions import Fraction
 from functools import partial
+from importlib import util
 from pathlib import Path
 import numpy as np, torch
 from .clips import (ClipDataset, ClipSpec, _decode, apply_view, eval_views, frame_cache, guide_dataset, guide_transform,
@@ -48,7 +49,7 @@ def _encode(path, frames, codec, gop, size):
             out.mux(s.encode(frame))
         out.mux(s.encode())
 
-# %% ../nbs/10_speed.ipynb #d07ae3e4
+# %% ../nbs/10_speed.ipynb #106e4e6a
 def _guide(path, views, spec, train):
     "PyTorchVideo and the guide's transform."
     D, _ = import_pytorchvideo()
@@ -91,15 +92,17 @@ def _opencv(path, views, spec, train):
     return torch.stack(out)
 
 def runners(
+    path, # A video to try them on
 ) -> dict: # Name → function (path, views, spec, train)
-    "Those that can run here; torchcodec and OpenCV only where they are installed."
+    "Those that can run here: torchcodec and OpenCV only where they are installed and work."
     found = {"guide": _guide, "vidcls": _vidcls, "floor": _floor}
-    for name,module,f in (("torchcodec", "torchcodec.decoders", _torchcodec), ("OpenCV", "cv2", _opencv)):
-        try: __import__(module); found[name] = f
-        except (ImportError, OSError, RuntimeError): pass
+    for name,module,f in (("torchcodec", "torchcodec", _torchcodec), ("OpenCV", "cv2", _opencv)):
+        if util.find_spec(module) is None: continue
+        try: f(path, eval_views(probe_video(path), ClipSpec(size=32)), ClipSpec(size=32), False); found[name] = f
+        except Exception as e: print(f"{name} is installed but does not work here: {str(e).strip().splitlines()[0]}")
     return found
 
-# %% ../nbs/10_speed.ipynb #e89d7342
+# %% ../nbs/10_speed.ipynb #579fe0a4
 def race(
     path,           # Video file
     spec:ClipSpec,  # What a clip is
@@ -111,7 +114,7 @@ def race(
     "Time the runners against each other on one core, in interleaved rounds."
     import pandas as pd
     info, rng, threads = probe_video(path), np.random.default_rng(0), torch.get_num_threads()
-    who, took = {k: f for k,f in runners().items() if names is None or k in names}, []
+    who, took = {k: f for k,f in runners(path).items() if names is None or k in names}, []
     torch.set_num_threads(1)
     try:
         for i in range(rounds + 1): # The first warms up
