@@ -195,24 +195,46 @@ def test_normalize_is_what_torchvision_does():
     assert torch.allclose(normalize(clip, SPEC), theirs, atol=1e-6)
 
 
+WORKERS = """
+import faulthandler, sys, torch
+from vidcls.clips import ClipDataset, ClipSpec, View, read_clip
+from vidcls.data import video_table
+
 class Random:
-    "A transform, as `ClipDataset` wants it."
     def read(self, path, rng): return read_clip(path, View(rng.uniform(0, .5)), SPEC)
+
+def watch(worker): faulthandler.dump_traceback_later(60, exit=True) # says where it hangs
+
+SPEC = ClipSpec(seconds=1., size=32)
+if __name__ == "__main__":
+    ds, alone = ClipDataset(video_table(sys.argv[1]), SPEC, transform=Random()), []
+    for epoch in (0, 1):
+        ds.set_epoch(epoch)
+        alone.append(torch.stack([ds[i]["pixel_values"] for i in range(len(ds))]))
+    assert not torch.equal(*alone)
+    dl = torch.utils.data.DataLoader(ds, batch_size=4, num_workers=2, persistent_workers=True,
+                                     multiprocessing_context=sys.argv[2], worker_init_fn=watch)
+    for epoch in (0, 1):
+        ds.set_epoch(epoch)
+        assert torch.equal(torch.cat([b["pixel_values"] for b in dl]), alone[epoch])
+"""
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_same_clips_with_any_number_of_workers(tmp_path, context):
     "Also after the parent has converted frames itself, where PyAV 19 hangs, and in each epoch anew."
-    ds = ClipDataset(video_table(write_dataset(tmp_path)), SPEC, transform=Random())
-    ds.set_epoch(0)
-    alone = [torch.stack([ds[i]["pixel_values"] for i in range(len(ds))])]
-    ds.set_epoch(1)
-    alone.append(torch.stack([ds[i]["pixel_values"] for i in range(len(ds))]))
-    assert not torch.equal(*alone)
-    dl = torch.utils.data.DataLoader(ds, batch_size=4, num_workers=2, persistent_workers=True, multiprocessing_context=context, timeout=120)
-    for epoch in (0, 1):
-        ds.set_epoch(epoch)
-        assert torch.equal(torch.cat([b["pixel_values"] for b in dl]), alone[epoch])
+    (tmp_path/"workers.py").write_text(WORKERS)
+    done = subprocess.run([sys.executable, tmp_path/"workers.py", write_dataset(tmp_path/"set"), context],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_data_set_keeps_no_table_for_its_workers(tmp_path):
+    "Text in a table may live in Arrow, whose threads do not survive a fork."
+    ds = ClipDataset(video_table(write_dataset(tmp_path)), SPEC)
+    assert {type(p) for p in ds.paths} == {str} and ds.labels == [ds.label2id[l] for l in ds.table.label]
+    want, ds.table = ds[0], None
+    assert torch.equal(ds[0]["pixel_values"], want["pixel_values"]) and ds[0]["labels"] == want["labels"]
 
 
 def test_check_videos_lists_what_cannot_be_used(tmp_path):

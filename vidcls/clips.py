@@ -447,7 +447,7 @@ def guide_dataset(
     sampler = D.make_clip_sampler("random" if train else "uniform", spec.seconds)
     return D.Ucf101(str(folder), clip_sampler=sampler, decode_audio=False, transform=guide_transform(spec, train))
 
-# %% ../nbs/02_clips.ipynb #74022cca
+# %% ../nbs/02_clips.ipynb #b0ea50ea
 class ClipDataset(torch.utils.data.Dataset):
     "Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."
     def __init__(self,
@@ -464,6 +464,8 @@ class ClipDataset(torch.utils.data.Dataset):
         self.label2id = label2id or label_maps(table)[0]
         if unknown := sorted(set(table.label) - set(self.label2id)):
             raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(self.label2id)}.")
+        # Plain lists for the workers: a table's text may live in Arrow, which starts threads, and those do not survive a fork
+        self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
         self.clips, self.crops, self.seed, self.cache = clips, crops, seed, cache
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # seen by workers that live on
 
@@ -471,7 +473,7 @@ class ClipDataset(torch.utils.data.Dataset):
     def views(self):
         "Clips a video."
         return 1 if self.transform else self.clips*self.crops
-    def __len__(self): return len(self.table)*self.views
+    def __len__(self): return len(self.paths)*self.views
 
     def set_epoch(self,
         epoch:int, # Draws other random views for each epoch
@@ -482,9 +484,8 @@ class ClipDataset(torch.utils.data.Dataset):
     def __getitem__(self, i):
         if not -len(self) <= i < len(self): raise IndexError(f"item {i} of {len(self)}")
         video, k = divmod(i % len(self), self.views)
-        row = self.table.iloc[video]
-        clip = self._random_clip(row.path, video) if self.transform else self._fixed_clip(row.path, k)
-        return {"pixel_values": clip, "labels": self.label2id[row.label]}
+        clip = self._random_clip(self.paths[video], video) if self.transform else self._fixed_clip(self.paths[video], k)
+        return {"pixel_values": clip, "labels": self.labels[video]}
 
     def _fixed_clip(self, path, k):
         return read_clip(path, eval_views(probe_video(path), self.spec, self.clips, self.crops)[k], self.spec, self.cache)
