@@ -55,7 +55,7 @@ test-browser: $(BROWSER)  ## look at chapters (CHAPTERS=all: every one), README 
 fuzz: $(STAMP)  ## read thousands of damaged videos (VIDCLS_FUZZ=5000, minutes)
 	@VIDCLS_FUZZ=$${VIDCLS_FUZZ:-5000} OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_odd_videos.py -k fuzzed -q
 
-matrix:  ## run all tests on Python 3.10 to 3.13, each with the oldest and the newest packages (needs uv; hours)
+matrix:  ## run all tests on Python 3.10 to 3.13, with the oldest and the newest packages, and chapters on a hosted machine's (needs uv; hours)
 	@bash tests/tools/matrix.sh
 
 cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (half an hour)

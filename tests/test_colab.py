@@ -1,8 +1,9 @@
 """Each chapter alone on a hosted machine: no checkout beside it, torch and the others preinstalled, `google.colab` importable.
 
-The machine is a fresh virtual environment that sees this environment's third-party packages, but neither vidcls nor the
-developers' tools. Only the presence of `google.colab` is made up."""
-import os, re, subprocess, sys, sysconfig
+The machine is a fresh virtual environment that sees this environment's third-party packages (or those of the Python that
+`VIDCLS_HOSTED` names, see tests/tools/matrix.sh), but neither vidcls nor the developers' tools. Only the presence of
+`google.colab` is made up."""
+import os, re, subprocess, sys
 from pathlib import Path
 
 import nbformat, pytest
@@ -14,6 +15,7 @@ from make_readme import settings
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="makes symbolic links")
 CHAPTERS = [n for n in run_chapters.chapters(NBS) if "<!-- badge -->" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")]
 NOT_THERE = ("vidcls", "nbdev", "execnb", "pytest", "_pytest", "xdist", "nbclient", "jupyterlab", "build", "pip", "uv", "__editable__", "__pycache__")
+HOSTED = os.environ.get("VIDCLS_HOSTED") or sys.executable
 CHECK = """
 import vidcls, vidcls.recipes
 from pathlib import Path
@@ -22,11 +24,17 @@ print("from", Path(vidcls.__file__).resolve())
 """
 
 
+def site_packages(python):
+    rc, out = nbtest.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), sep='\\n')"])
+    assert rc == 0, out
+    return [Path(p) for p in dict.fromkeys(out.split("\n")) if p]
+
+
 def preinstalled(folder):
-    "Links to all third-party packages of this environment, as a hosted machine has them (dill goes by the folder's name)."
+    "Links to all third-party packages of an environment, as a hosted machine has them (dill goes by the folder's name)."
     (folder/"site-packages").mkdir()
-    for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        for p in Path(site).iterdir():
+    for site in site_packages(HOSTED):
+        for p in site.iterdir():
             name = p.name.split("-")[0].split(".")[0].lower()
             if name.startswith("__editable__") or name in NOT_THERE or p.suffix in (".pth", ".egg-link"): continue
             (folder/"site-packages"/p.name).symlink_to(p, target_is_directory=p.is_dir())
@@ -38,11 +46,10 @@ def machine(once):
     packages = once("preinstalled", preinstalled)/"site-packages"
     def _machine(name, fill=lambda python: None):
         def _make(folder):
-            rc, out = nbtest.run([sys.executable, "-m", "venv", folder])
+            rc, out = nbtest.run([HOSTED, "-m", "venv", folder])
             if rc: pytest.skip(f"this Python cannot make virtual environments: {out.strip()}")
             python = folder/"bin"/"python"
-            rc, out = nbtest.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
-            site = Path(out.strip())
+            site = site_packages(python)[0]
             if (site/"setuptools").exists(): nbtest.run([python, "-m", "pip", "uninstall", "-qy", "setuptools"])  # Old; the linked one counts
             (site/"preinstalled.pth").write_text(f"{packages}\n")
             (site/"google"/"colab").mkdir(parents=True)

@@ -8,8 +8,8 @@ __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', '
            'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset',
            'FrameCache', 'frame_cache', 'video_probabilities', 'check_videos']
 
-# %% ../nbs/02_clips.ipynb #2af9bb31
-import atexit, hashlib, html, itertools, json, math, os, shutil, sys, tempfile, warnings
+# %% ../nbs/02_clips.ipynb #8e77c120
+import atexit, hashlib, html, itertools, json, math, mmap, os, shutil, sys, tempfile, warnings
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -319,7 +319,7 @@ def _picked(info, times, start, spec):
             "take longer clips (seconds=), or allow repeats (pad=True).")
     return [inside[k] for k in pick_frames(n, spec)]
 
-# %% ../nbs/02_clips.ipynb #5d584df5
+# %% ../nbs/02_clips.ipynb #69d29f2d
 def read_frames(
     path,           # Video file
     start:float=0., # First moment, in seconds
@@ -329,37 +329,45 @@ def read_frames(
     "Frames of a video as they are shown, full size. Raises `VideoError`."
     frames, times = _frames_between(path, probe_video(path), start, end, lambda times: pick(len(times)))
     if not frames: raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: ask for an earlier part.")
-    return _to_rgb(frames), times
+    return torch.from_numpy(np.stack(_to_rgb(frames))).permute(0, 3, 1, 2), times
 
 def _to_rgb(frames):
-    "Decoded frames as uint8 [T, C, H, W], turned as the file asks."
+    "Decoded frames as arrays of bytes [H, W, C], turned as the file asks."
     from av.video.reformatter import VideoReformatter
     # A converter of our own: the library's shared one hangs forked workers in PyAV 19.
     convert = VideoReformatter()
-    a = np.stack([convert.reformat(f, format="rgb24").to_ndarray() for f in frames])
-    return torch.from_numpy(_turned(a, frames[0])).permute(0, 3, 1, 2)
+    return [_turned(convert.reformat(f, format="rgb24").to_ndarray(), frames[0]) for f in frames]
 
 def _turned(a, frame):
-    "Pictures [T, H, W, C], turned by quarters and mirrored as the frame's matrix says."
+    "A picture [H, W, C], turned by quarters and mirrored as the frame's matrix says."
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None: return a
     xx, xy, _, yx, yy, *_ = np.frombuffer(bytes(matrix), np.int32).tolist() # shown at (xx*x + yx*y, xy*x + yy*y)
-    if abs(xx) + abs(yy) < abs(xy) + abs(yx): a, xx, yy = a.swapaxes(1, 2), yx, xy
-    return np.ascontiguousarray(a[:, ::-1 if yy < 0 else 1, ::-1 if xx < 0 else 1])
+    if abs(xx) + abs(yy) < abs(xy) + abs(yx): a, xx, yy = a.swapaxes(0, 1), yx, xy
+    return a[::-1 if yy < 0 else 1, ::-1 if xx < 0 else 1]
 
-# %% ../nbs/02_clips.ipynb #784cf398
+# %% ../nbs/02_clips.ipynb #0155911b
 def apply_view(
     frames:torch.Tensor, # uint8 [T, C, H, W]
     view:View,           # Which part, mirrored or not
     spec:ClipSpec,       # Which size
 ) -> torch.Tensor: # uint8 [T, C, size, size]
     "Crop, resize (bilinear, antialiased) and flip a clip, on bytes."
+    top, left, h, w = crop_box(view, *frames.shape[-2:], spec)
+    return _resized(frames[..., top:top + h, left:left + w], view, spec)
+
+def _resized(crop, view, spec):
     from torchvision.transforms.v2 import functional as F
-    box = crop_box(view, *frames.shape[-2:], spec)
-    out = F.resized_crop(frames, *box, [spec.size, spec.size], antialias=True)
+    out = F.resize(crop, [spec.size, spec.size], antialias=True)
     return F.horizontal_flip(out) if view.flip else out
 
-# %% ../nbs/02_clips.ipynb #789805cd
+def _seen(frames, view, spec):
+    "`apply_view` of a list of arrays [H, W, C]: what lies outside the crop is not copied."
+    top, left, h, w = crop_box(view, *frames[0].shape[:2], spec)
+    crop = np.stack([f[top:top + h, left:left + w] for f in frames])
+    return _resized(torch.from_numpy(crop).permute(0, 3, 1, 2), view, spec)
+
+# %% ../nbs/02_clips.ipynb #276fc457
 def _runs(starts, seconds):
     "Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."
     runs = []
@@ -369,16 +377,15 @@ def _runs(starts, seconds):
     return runs
 
 def _full_size(path, info, starts, spec, cache):
-    "The clips of one run before crop and resize: start → uint8 [T, C, H, W]."
+    "The clips of one run before crop and resize: start → arrays [H, W, C]."
     which = {}
     def pick(times):
         which.update({s: _picked(info, times, s, spec) for s in starts})
         return sorted(set().union(*which.values()))
     kept = cache and cache.frames(path, starts[0], starts[-1] + spec.seconds, pick)
     rgb = kept if kept is not None else _to_rgb(_frames_between(path, info, starts[0], starts[-1] + spec.seconds, pick)[0])
-    place = {i: k for k,i in enumerate(sorted(set().union(*which.values())))}
-    rows = {s: [place[i] for i in which[s]] for s in starts}
-    return {s: rgb if r == list(range(len(rgb))) else rgb[r] for s,r in rows.items()}
+    frames = dict(zip(sorted(set().union(*which.values())), rgb))
+    return {s: [frames[i] for i in which[s]] for s in starts}
 
 def read_views(
     path,               # Video file
@@ -391,7 +398,7 @@ def read_views(
     for starts in _runs([v.start for v in views], spec.seconds):
         clips = _full_size(path, info, starts, spec, cache)
         for i,v in enumerate(views):
-            if v.start in clips: out[i] = apply_view(clips[v.start], v, spec)
+            if v.start in clips: out[i] = _seen(clips[v.start], v, spec)
     return torch.stack(out) if len(out) > 1 else out[0][None] # One view is not copied again
 
 def read_clip(
@@ -499,7 +506,7 @@ class ClipDataset(torch.utils.data.Dataset):
         return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
                 f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
 
-# %% ../nbs/02_clips.ipynb #0c2d479b
+# %% ../nbs/02_clips.ipynb #30e037ae
 class FrameCache:
     "Decoded frames of whole videos in a folder, up to a limit; shared by all processes that name the folder."
     def __init__(self,
@@ -529,7 +536,7 @@ class FrameCache:
         with FileLock(self.folder/"lock"):
             if a.nbytes > self.max_bytes - self.size(): return False
             with whole(file) as tmp, open(tmp, "wb") as f:
-                np.save(f, np.array(times)); np.save(f, np.array(a.shape)); f.write(a.data)
+                for part in (np.array(a.shape, np.int64), np.array(times, np.float64), a): f.write(part.data)
         return True
 
     def frames(self,
@@ -537,19 +544,17 @@ class FrameCache:
         start:float, # First moment, in seconds
         end:float,   # Moment after the last
         pick,        # From times to the wanted numbers
-    ): # uint8 [T, C, H, W]; None if the video is not kept
+    ) -> list: # Arrays of bytes [H, W, C], read when they are looked at; None if the video is not kept
         "The frames in [start, end) that `pick(their times)` asks for, as from decoding."
         file = self._file(path)
         if not file.exists() and not self._fill(path, file): return None
-        with open(file, "rb", buffering=0) as f:
-            times, shape = np.load(f), np.load(f)
-            inside = [i for i,t in enumerate(times.tolist()) if in_span(t, start, end)]
-            wanted = [inside[k] for k in pick([float(times[i]) for i in inside])]
-            out, first, one = np.empty((len(wanted), *shape[1:]), np.uint8), f.tell(), int(np.prod(shape[1:]))
-            for a,i in zip(out, wanted):
-                f.seek(first + i*one)
-                if f.readinto(a.data) != one: raise VideoError(f"{file} is damaged: remove it.")
-        return torch.from_numpy(out).permute(0, 3, 1, 2)
+        with open(file, "rb", buffering=0) as f: m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        shape = np.frombuffer(m, np.int64, 4).tolist() if len(m) > 32 else [0]
+        if len(m) != 32 + 8*shape[0] + math.prod(shape): raise VideoError(f"{file} is damaged: remove it.")
+        times = np.frombuffer(m, np.float64, shape[0], 32).tolist()
+        kept = np.frombuffer(m, np.uint8, offset=32 + 8*shape[0]).reshape(shape)
+        inside = [i for i,t in enumerate(times) if in_span(t, start, end)]
+        return [kept[inside[k]] for k in pick([times[i] for i in inside])]
 
 def frame_cache(
     kind:str|None,  # "ram", "disk" or None

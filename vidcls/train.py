@@ -23,7 +23,7 @@ from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, vid
 from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, versions, weight_errors, whole
 from .transforms import train_transform
 
-# %% ../nbs/05_train.ipynb #586ad491
+# %% ../nbs/05_train.ipynb #a1e6abc7
 def load_report(
     model,     # The loaded model
     info:dict, # `output_loading_info` of `from_pretrained`
@@ -32,7 +32,7 @@ def load_report(
     import pandas as pd
     new = {*info["missing_keys"], *(k[0] for k in info["mismatched_keys"])}
     rows = [(k, "new" if k in new else "loaded") for k in model.state_dict()]
-    rows += [(k, "dropped") for k in info["unexpected_keys"]]
+    rows += [(k, "dropped") for k in sorted(info["unexpected_keys"])]
     part = lambda k: "encoder" if k.startswith(model.base_model_prefix + ".") else k.split(".")[0]
     df = pd.DataFrame([(part(k), status) for k,status in rows], columns=["part", "status"])
     return df.value_counts(sort=False).rename("weights").reset_index()
