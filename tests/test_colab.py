@@ -128,3 +128,13 @@ def test_setup_cell_installs_the_package(machine, tmp_path, pytestconfig):
 
 def test_all_setup_cells_are_the_same():
     assert len({re.sub(r"^#\|.*\n", "", setup_cell(n)[1].source, flags=re.M) for n in CHAPTERS}) == 1
+
+
+def test_the_setup_cell_leaves_alone_what_a_kernel_may_have_imported():
+    "A newer version on disk than in memory would ask for a restart; `make matrix` does the same with pip."
+    from packaging.requirements import Requirement
+    there = dict(l.lower().split("==") for l in (ROOT/"tests"/"tools"/"hosted.txt").read_text().split() if "==" in l)
+    asked = [Requirement(r) for r in settings(ROOT)["requirements"].split()]
+    asked = {r.name.lower(): r.specifier for r in asked if not r.marker or r.marker.evaluate({"python_version": "3.12"})}
+    assert {"torch", "torchvision", "numpy", "pandas", "pillow", "ipython", "matplotlib"} <= set(asked) & set(there)
+    assert {n for n, s in asked.items() if n in there and not s.contains(there[n])} <= {"transformers", "fastcore"}

@@ -240,6 +240,11 @@ def test_a_frame_cache_changes_nothing_but_the_time(recipe, tmp_path, monkeypatc
     assert (len(list((tmp_path/"home"/"frames").glob("*.frames"))) == 12) == (kind == "disk")
 
 
+def test_a_cache_of_no_kind_is_refused_before_anything_is_done(recipe, tmp_path):
+    with pytest.raises(ValueError, match="cache is 'ram', 'disk' or None, not 'gpu'"): finetune(recipe, tmp_path/"model", cache="gpu")
+    assert not (tmp_path/"model").exists()
+
+
 @pytest.mark.parametrize("room, wanted", [(9, (8, False)), (8, (8, False)), (7, (4, False)), (3, (2, False)), (1, (1, False)), (.5, (2, True)), (.2, (1, True))])
 def test_the_largest_part_of_a_batch_that_fits_is_found(monkeypatch, room, wanted):
     "A device with room for so many clips; with checkpointing a clip takes a fifth."

@@ -485,7 +485,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #8515ebb2
+# %% ../nbs/05_train.ipynb #6da8d4a6
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -499,7 +499,7 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     if push_to_hub: check_token()
-    state = PartialState(cpu=get_device() == "cpu")
+    state, frames = PartialState(cpu=get_device() == "cpu"), frame_cache(cache)
     progress, main = progress and state.is_main_process, state.is_main_process
     with state.main_process_first(): folder = _output_folder(output_dir or home()/"models"/recipe.name)
     _share(recipe.batch_size)
@@ -507,7 +507,7 @@ def finetune(
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
     with state.main_process_first(): root = data_root(recipe, progress)
     table, bad = prepare_table(root, spec, strict, recipe.seed, progress)
-    trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frame_cache(cache)), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
+    trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frames), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
     labels = list(trainer.train_dataset.label2id)
     with state.main_process_first(): _same_run(folder/"checkpoints", dict(_without_folders(recipe), labels=labels), resume, main)
     start = time.time()
