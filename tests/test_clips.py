@@ -319,6 +319,14 @@ def kinds(tmp_path_factory):
     return [(p, *read_frames(p)) for p in made]
 
 
+@pytest.mark.parametrize("gop", [1, 12])
+def test_the_end_of_an_avi_with_b_frames(gop, tmp_path):
+    "The last picture leaves the decoder without a stamp, and a seek may lead straight to it."
+    path = write_video(tmp_path/"b.avi", 30, bframes=2, gop=gop)
+    _, times = read_frames(path)
+    for start in (1.1, times[-2], times[-2] + .01, times[-1]): assert read_frames(path, start)[1] == [t for t in times if t >= start - 1e-9]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 13), start=st.floats(0, 1), seconds=st.floats(.2, 1.5), n=st.integers(1, 24), on_stamp=st.booleans())
 def test_any_clip_equals_decoding_everything(kinds, which, start, seconds, n, on_stamp):

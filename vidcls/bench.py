@@ -132,7 +132,7 @@ def _timed(f, path, views, spec, train):
     f(path, views, spec, train)
     return 1000*(time.perf_counter() - start)/len(views)
 
-# %% ../nbs/10_speed.ipynb #b3e7aaa0
+# %% ../nbs/10_speed.ipynb #43c79a9a
 def loader_speed(
     dataset,        # `ClipDataset`, or the guide's
     workers:int,    # Processes that read clips
@@ -143,7 +143,8 @@ def loader_speed(
     "How fast a data set's clips arrive."
     iterable = isinstance(dataset, torch.utils.data.IterableDataset) # the guide's, which ends when its videos have each given one clip
     def endless():
-        while True: yield from torch.utils.data.DataLoader(dataset, batch, shuffle=None if iterable else True, num_workers=workers, collate_fn=collate)
+        while True:
+            yield from torch.utils.data.DataLoader(dataset, batch, shuffle=None if iterable else True, num_workers=workers, collate_fn=collate)
     arriving, taken = endless(), 0
     for _ in range(max(1, workers)): next(arriving)
     start = time.perf_counter()
@@ -167,7 +168,8 @@ def loader_race(
     cache = frame_cache("ram")
     make = partial(ClipDataset, table, spec, transform=train_transform(spec))
     for p in table.path: cache.frames(p, 0., 1., lambda times: []) # The first epoch
-    who = {"guide": (guide_dataset(Path(root)/"train", spec), None), "vidcls": (make(), collate_fn), "vidcls, second epoch": (make(cache=cache), collate_fn)}
+    who = {"guide": (guide_dataset(Path(root)/"train", spec), None), "vidcls": (make(), collate_fn),
+           "vidcls, second epoch": (make(cache=cache), collate_fn)}
     rows = [dict(loader=k, workers=w, rate=loader_speed(d, w, clips if k != "guide" else max(8, clips//4), c))
             for _ in range(rounds) for w in workers for k,(d,c) in who.items()]
     return pd.DataFrame(rows).groupby(["loader", "workers"], sort=False).rate.median().unstack()

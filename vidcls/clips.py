@@ -107,7 +107,7 @@ def _packets(path, container, stream):
     except av.error.FFmpegError as e:
         raise VideoError(f"{path} is damaged ({_reason(e)}): remove it or copy it again.") from e
 
-# %% ../nbs/02_clips.ipynb #b1f22008
+# %% ../nbs/02_clips.ipynb #dbec196f
 @dataclass(frozen=True)
 class ClipSpec:
     "What a clip is: the one definition that training, evaluation and inference share."
@@ -125,8 +125,10 @@ class ClipSpec:
             raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {self}.")
         if self.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {self.resize!r}.")
         for k in ("mean", "std"): object.__setattr__(self, k, tuple(map(float, getattr(self, k))))
-        if (len(self.mean), len(self.std)) != (3, 3) or not min(self.std) > 0: raise ValueError(f"mean and std are three numbers each, and std is above 0, not {self.mean} and {self.std}.")
-        if self.input_key not in ("pixel_values", "pixel_values_videos"): raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {self.input_key!r}.")
+        if (len(self.mean), len(self.std)) != (3, 3) or not min(self.std) > 0:
+            raise ValueError(f"mean and std are three numbers each, and std is above 0, not {self.mean} and {self.std}.")
+        if self.input_key not in ("pixel_values", "pixel_values_videos"):
+            raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {self.input_key!r}.")
         if self.size > 4096: raise ValueError(f"A clip is at most 4096 pixels wide, not {self.size}.")
 
     def save(self, folder): # Model folder
@@ -252,7 +254,7 @@ def in_span(
     "Whether a frame belongs to the span, to within a nanosecond."
     return start - 1e-9 <= t < end - 1e-9
 
-# %% ../nbs/02_clips.ipynb #56c5d89c
+# %% ../nbs/02_clips.ipynb #f5304d51
 def _promised(info, start, end):
     "The times in [start, end) at which the packets say that frames are shown."
     if not info.stamps: return [t for t in itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1)) if in_span(t, start, end)]
@@ -261,14 +263,14 @@ def _promised(info, start, end):
     first, after = (bisect_left(ticks, t - 1e-9, key=seconds) for t in (start, end))
     return [seconds(k) for k in ticks[first:after]]
 
-class _LateSeek(Exception): "The key frame that the container led to comes after the start."
+class _LateSeek(Exception): "The key frame that the container led to comes after the start, or at no known time."
 
 def _decode(container, stream, info, start, end):
     "Yield (seconds, frame) from the key frame before `start` until frames reach `end`."
     seek = start > 0 and info.stamps and container.format.name != "mpeg" # whose stamps FFmpeg guesses anew after a seek
     if seek: container.seek(int(start/stream.time_base) + info.clock[1], stream=stream)
     for i,(t,f) in enumerate(frame_times(container.decode(stream), stream, info)):
-        if i == 0 and seek and t > start + 1e-9: raise _LateSeek
+        if i == 0 and seek and (t > start + 1e-9 or getattr(f, info.stamps) is None): raise _LateSeek
         if t >= end - 1e-9: return
         yield t, f
 

@@ -17,7 +17,7 @@ from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, normaliz
 from .data import hub_reason
 from .recipes import get_device, no_bar, saved_clips, weight_errors, whole
 
-# %% ../nbs/06_infer.ipynb #35412ea0
+# %% ../nbs/06_infer.ipynb #9d7bf69d
 def model_folder(
     model, # Model folder, or a model on the Hub ("owner/name")
 ) -> Path: # A local folder
@@ -41,7 +41,8 @@ def load_trained(
     wanted = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "num_frames", spec.num_frames)
     if wanted != spec.num_frames:
         raise ValueError(f"{model} takes {wanted} frames, its ClipSpec says {spec.num_frames}: correct clip_spec.json or spec=.")
-    with weight_errors(model), no_bar(): net, info = Auto.from_pretrained(folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
+    with weight_errors(model), no_bar():
+        net, info = Auto.from_pretrained(folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
     if info["missing_keys"]: raise ValueError(f"{model} lacks the weights {sorted(info['missing_keys'])[0]}, ...: it is no trained classifier.")
     return net.eval().to(device or get_device()), spec
 
@@ -73,7 +74,7 @@ def top_labels(
     order = np.argsort(-np.asarray(probabilities), kind="stable")[:top_k]
     return [dict(label=id2label[int(i)], score=float(probabilities[i])) for i in order]
 
-# %% ../nbs/06_infer.ipynb #5714862e
+# %% ../nbs/06_infer.ipynb #d8657e6f
 def download_video(
     url:str,                   # http:// or https://
     folder,                    # Where to put it
@@ -92,7 +93,8 @@ def download_video(
                 if f.tell() > max_bytes: raise VideoError(f"{url} has more than {max_bytes} bytes: download it yourself, or raise max_bytes.")
             if r.length: raise VideoError(f"{url} was cut off, {r.length} bytes are missing: try again.")
     except VideoError: raise
-    except (HTTPException, OSError, ValueError) as e: raise VideoError(f"{url} cannot be downloaded ({getattr(e, 'reason', e)}): check the address.") from e
+    except (HTTPException, OSError, ValueError) as e:
+        raise VideoError(f"{url} cannot be downloaded ({getattr(e, 'reason', e)}): check the address.") from e
     return file
 
 # %% ../nbs/06_infer.ipynb #34bbfaa2

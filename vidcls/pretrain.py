@@ -143,7 +143,7 @@ def step_losses(
     "The losses that `MaskedTrainer` wrote down."
     return [(h["step"], h["masked_loss"]) for h in history if "masked_loss" in h]
 
-# %% ../nbs/08_pretrain.ipynb #99b16d97
+# %% ../nbs/08_pretrain.ipynb #6151651f
 def xavier(
     model, # With random weights
 ): # The same model
@@ -176,7 +176,9 @@ def masked_trainer(
     set_seed(recipe.seed)
     if recipe.from_scratch: model = xavier(VideoMAEForPreTraining(AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)))
     else:
-        with weight_errors(recipe.checkpoint): model, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True, output_loading_info=True, dtype=torch.float32)
+        with weight_errors(recipe.checkpoint):
+            model, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True,
+                                                                 output_loading_info=True, dtype=torch.float32)
         check_encoder(model, info, recipe.checkpoint); check_biases(model, _weights_folder(path, revision))
         if info["missing_keys"]: print(f"{recipe.checkpoint} has no decoder: it begins with random weights.")
     model.config.norm_pix_loss = target == "normalised"

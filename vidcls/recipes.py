@@ -123,7 +123,7 @@ def checkpoint_path(
         raise FileNotFoundError(f"There is no checkpoint {name}: name a model folder, or a model on the Hub as owner/name.")
     return str(name)
 
-# %% ../nbs/00_recipes.ipynb #ad43afae
+# %% ../nbs/00_recipes.ipynb #e34e39f1
 RECORD = "vidcls.json"
 
 def load_record(
@@ -133,7 +133,8 @@ def load_record(
     file = Path(model_dir)/RECORD
     try: record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (ValueError, RecursionError) as e: raise ValueError(f"{file} is no JSON ({str(e)[:80]}): copy the model again.") from e
-    if not isinstance(record, dict) or not isinstance(record.get("recipe", {}), dict): raise ValueError(f"{file} is no record of a training: copy the model again.")
+    if not isinstance(record, dict) or not isinstance(record.get("recipe", {}), dict):
+        raise ValueError(f"{file} is no record of a training: copy the model again.")
     return record
 
 def saved_clips(
@@ -141,7 +142,8 @@ def saved_clips(
 ) -> int: # 1 if nothing is stored
     "How many clips a video the model was tested with."
     n = load_record(model_dir).get("recipe", {}).get("eval_clips", 1)
-    if type(n) is not int or not 1 <= n <= 1000: raise ValueError(f"{Path(model_dir)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: copy the model again.")
+    if type(n) is not int or not 1 <= n <= 1000:
+        raise ValueError(f"{Path(model_dir)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: copy the model again.")
     return n
 
 @contextmanager

@@ -112,7 +112,7 @@ def _logits(model, spec, videos, which, batch_size, workers, progress):
             waiting = waiting[batch_size:]
     if len(waiting): yield from finished(waiting)
 
-# %% ../nbs/07_evaluate.ipynb #c85e1674
+# %% ../nbs/07_evaluate.ipynb #076fbc0a
 def evaluate_videos(
     model_dir,            # Model folder, or a model on the Hub
     data,                 # Table from `video_table`, or a data set (then its test videos)
@@ -141,7 +141,8 @@ def evaluate_videos(
         for i,l in _logits(model, spec, videos, mine, batch_size, workers, progress and log.state.is_main_process):
             log.write(table.path[i], logits=l.tolist())
         logits = np.array([l for row in log.finish(table.path) for l in row["logits"]], np.float32)
-    return score(table, logits, model.config.id2label, f"{clips} clip{'s'*(clips > 1)} × {crops} crop{'s'*(crops > 1)} of {spec.seconds:.2f} s, probabilities averaged")
+    protocol = f"{clips} clip{'s'*(clips > 1)} × {crops} crop{'s'*(crops > 1)} of {spec.seconds:.2f} s, probabilities averaged"
+    return score(table, logits, model.config.id2label, protocol)
 
 def _shared(folder):
     "The main process' folder, for all."
@@ -176,7 +177,7 @@ def score(
     return Scores(float(out.correct.mean()), bootstrap_interval(out.correct, out.label + "/" + out.group), top5, float(f1.mean()),
                   per_class, out, p, list(names), by_clip, protocol)
 
-# %% ../nbs/07_evaluate.ipynb #307d9d16
+# %% ../nbs/07_evaluate.ipynb #00371f1f
 def mistakes(
     scores:Scores, # From `evaluate_videos`
     n:int=6,       # How many at most
@@ -191,7 +192,8 @@ def confused_pairs(
 ) -> "pd.DataFrame": # Columns label, predicted, videos
     "Which classes are taken for which, most often first."
     p = scores.predictions[~scores.predictions.correct]
-    return p.groupby(["label", "predicted"]).size().rename("videos").reset_index().sort_values("videos", ascending=False, kind="stable").head(n).reset_index(drop=True)
+    pairs = p.groupby(["label", "predicted"]).size().rename("videos").reset_index()
+    return pairs.sort_values("videos", ascending=False, kind="stable").head(n).reset_index(drop=True)
 
 def pair_examples(
     scores:Scores, # From `evaluate_videos`
@@ -222,7 +224,7 @@ def gallery(
         f'<small style="overflow-wrap:anywhere">{say(Path(r.path).name)}</small></figcaption></figure>')
     return "".join(map(one, rows.itertuples())) or "<p>No mistakes.</p>"
 
-# %% ../nbs/07_evaluate.ipynb #729c23c7
+# %% ../nbs/07_evaluate.ipynb #b0218470
 _STYLE = """:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff;overflow-wrap:anywhere}
 table{overflow-wrap:normal}div{overflow-x:auto;margin-bottom:1rem}table{border-collapse:collapse;font-size:13px}td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}
 th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
@@ -236,7 +238,8 @@ def _confusion(scores):
     m = confusion_matrix(scores.predictions.label, scores.predictions.predicted, labels=names)
     cell = lambda v, top, right: f'<td style="background:rgba({"31,119,180" if right else "230,110,20"},{.6*v/max(1, top):.2f})">{v or ""}</td>'
     head = "".join(f'<th class="c">{html.escape(n)}</th>' for n in names)
-    rows = "".join(f"<tr><th>{html.escape(n)}</th>{''.join(cell(v, row.sum(), i == j) for j,v in enumerate(row))}</tr>" for i,(n,row) in enumerate(zip(names, m)))
+    line = lambda i, n, row: f"<tr><th>{html.escape(n)}</th>{''.join(cell(v, row.sum(), i == j) for j,v in enumerate(row))}</tr>"
+    rows = "".join(line(i, n, row) for i,(n,row) in enumerate(zip(names, m)))
     return f'<table class="m"><tr><th></th>{head}</tr>{rows}</table>'
 
 def report(

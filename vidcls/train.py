@@ -67,7 +67,7 @@ def check_biases(
             if new != k and new in state and not torch.equal(f.get_tensor(k).float(), state[new].float().cpu()):
                 raise ValueError(f"{k} was loaded wrongly by this version of transformers: use transformers >= 5.18.")
 
-# %% ../nbs/05_train.ipynb #03852dca
+# %% ../nbs/05_train.ipynb #669acfd6
 def load_model(
     checkpoint:str,          # "videomae-stick", a model folder, or a model on the Hub
     label2id:dict,           # Class to number
@@ -86,7 +86,8 @@ def load_model(
     else:
         level = logging.get_verbosity(); logging.set_verbosity_error()
         try:
-            with weight_errors(checkpoint), no_bar() if Path(path).is_dir() else nullcontext(): model, info = Auto.from_pretrained(path, trust_remote_code=False, revision=revision, ignore_mismatched_sizes=True,
+            with weight_errors(checkpoint), no_bar() if Path(path).is_dir() else nullcontext():
+                model, info = Auto.from_pretrained(path, trust_remote_code=False, revision=revision, ignore_mismatched_sizes=True,
                                                 output_loading_info=True, use_safetensors=True, dtype=torch.float32, **labels)
         finally: logging.set_verbosity(level)
         check_encoder(model, info, checkpoint)
@@ -136,7 +137,7 @@ def compute_metrics(
     logits, labels = eval_pred
     return _accuracy().compute(predictions=np.argmax(logits, axis=1), references=labels)
 
-# %% ../nbs/05_train.ipynb #f8e01287
+# %% ../nbs/05_train.ipynb #ce931580
 def training_arguments(
     recipe:Recipe,       # Epochs, batch size, learning rate, ...
     output_dir,          # Folder for checkpoints
@@ -152,7 +153,8 @@ def training_arguments(
         learning_rate=recipe.learning_rate, per_device_train_batch_size=share,
         per_device_eval_batch_size=share, num_train_epochs=recipe.epochs, weight_decay=recipe.weight_decay,
         warmup_steps=int(steps*recipe.warmup_ratio), lr_scheduler_type="cosine", logging_steps=10, seed=recipe.seed,
-        label_smoothing_factor=recipe.label_smoothing, load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, push_to_hub=False,
+        label_smoothing_factor=recipe.label_smoothing, push_to_hub=False,
+        load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1,
         bf16=half == "bf16", fp16=half == "fp16", use_cpu=get_device() == "cpu", dataloader_num_workers=workers,
         dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none",
         tf32=True if half_precision() == "bf16" else None, ddp_backend="gloo" if get_device() == "cpu" and share < recipe.batch_size else None,
@@ -165,7 +167,7 @@ def _share(batch):
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
-# %% ../nbs/05_train.ipynb #c55592ff
+# %% ../nbs/05_train.ipynb #26f480f3
 def layer_groups(
     model,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
@@ -303,7 +305,9 @@ class ClipTrainer(Trainer):
         if self._flops is None: self._flops = clip_flops(self.model, self.spec)
         return self._flops
 
-    def _machine(self): return matmul_speed(str(self.args.device), {"bf16": torch.bfloat16, "fp16": torch.half}.get(self.accelerator.mixed_precision, torch.float32))
+    def _machine(self):
+        half = {"bf16": torch.bfloat16, "fp16": torch.half}
+        return matmul_speed(str(self.args.device), half.get(self.accelerator.mixed_precision, torch.float32))
 
     def _untimed(self, f, *args, **kwargs):
         start = time.perf_counter()
@@ -325,7 +329,7 @@ class ClipTrainer(Trainer):
     def _load_best_model(self): self._reload(self.state.best_model_checkpoint)
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._reload(resume_from_checkpoint)
 
-# %% ../nbs/05_train.ipynb #ec1f588f
+# %% ../nbs/05_train.ipynb #7a7acbe6
 def _try_step(model, spec, clips, half):
     "A training step on black clips, beside the room that the optimizer will want."
     spare = [torch.empty_like(p) for p in model.parameters() for _ in range(2)]
@@ -352,7 +356,8 @@ def fit_batch(
                 finally:
                     model.zero_grad(set_to_none=True)
                     if torch.cuda.is_available(): torch.cuda.empty_cache()
-    raise MemoryError(f"Not even one clip of {spec.num_frames} × {spec.size} × {spec.size} fits into the memory of {model.device}: use a smaller checkpoint.")
+    raise MemoryError(f"Not even one clip of {spec.num_frames} × {spec.size} × {spec.size} fits into the memory of "
+                      f"{model.device}: use a smaller checkpoint.")
 
 # %% ../nbs/05_train.ipynb #ea73a5f8
 def prepare_table(
@@ -485,7 +490,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #6da8d4a6
+# %% ../nbs/05_train.ipynb #80ec5b67
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -525,7 +530,8 @@ def finetune(
 def _trainer(recipe, spec, sets, folder, workers, main, **kwargs):
     "Model, data and arguments of a fine-tuning."
     model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
-    if main: print("Starting from " + (f"random weights of {recipe.checkpoint}'s geometry, as the recipe says." if recipe.from_scratch else f"the weights of {recipe.checkpoint}."))
+    start = f"random weights of {recipe.checkpoint}'s geometry, as the recipe says" if recipe.from_scratch else f"the weights of {recipe.checkpoint}"
+    if main: print(f"Starting from {start}.")
     args = training_arguments(recipe, folder/"checkpoints", len(sets["train"]), workers, **(_memory(model, spec, recipe, main) | kwargs))
     trainer = ClipTrainer(model, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
                           compute_metrics=compute_metrics, processing_class=make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision),
@@ -538,7 +544,9 @@ def _memory(model, spec, recipe, main):
     if get_device() != "cuda": return {}
     share = _share(recipe.batch_size)
     n, again = fit_batch(model.to(PartialState().device), spec, share, recipe.precision or half_precision())
-    if main and (n < share or again): print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times{', with gradient checkpointing' if again else ''}.")
+    if main and (n < share or again):
+        print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
+              f"{', with gradient checkpointing' if again else ''}.")
     return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n, gradient_checkpointing=again)
 
 def _same_run(checkpoints, run, resume, main=True):
