@@ -171,6 +171,10 @@ def test_a_file_that_changes_is_looked_at_again(tmp_path):
     assert probe_video(path).frames == 30
     write_video(path, frames=50)
     assert probe_video(path).frames == 50
+    table = video_table(write_dataset(tmp_path/"set"))
+    assert len(check_videos(table, SPEC, progress=False)[1]) == 0
+    Path(table.path[0]).write_bytes(b"no film")
+    assert check_videos(table, SPEC, progress=False)[1].path.tolist() == [table.path[0]]
 
 
 def test_views_of_an_evaluation():

@@ -52,7 +52,7 @@ _LISTS = {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_ma
 
 def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
 
-# %% ../nbs/02_clips.ipynb #802c63bd
+# %% ../nbs/02_clips.ipynb #75093677
 @dataclass(frozen=True)
 class VideoInfo:
     "What a video file holds, read from its packets."
@@ -70,9 +70,12 @@ def probe_video(
     path, # Video file
 ) -> VideoInfo: # Size, frames, duration, frame rate
     "Look at a video without decoding it. Remembers the answer while the file is unchanged. Raises `VideoError`."
-    path = Path(path)
-    stat = path.stat() if path.is_file() else None
-    return _probe(str(path), stat and (stat.st_size, stat.st_mtime_ns))
+    return _probe(str(path), _stamp(path))
+
+def _stamp(path):
+    "What changes when a file does."
+    stat = os.stat(path) if os.path.isfile(path) else None
+    return stat and (stat.st_size, stat.st_mtime_ns)
 
 # %% ../nbs/02_clips.ipynb #8551af2d
 @lru_cache(maxsize=100_000)
@@ -586,7 +589,7 @@ def video_probabilities(
     p = np.exp(logits - logits.max(-1, keepdims=True))
     return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
 
-# %% ../nbs/02_clips.ipynb #2f2f4861
+# %% ../nbs/02_clips.ipynb #0c210ce2
 def _check_whole(path, spec):
     "Decode every frame and look at every span that a random view may fall on."
     import av
@@ -605,19 +608,22 @@ def _check_whole(path, spec):
     worst = int(np.argmin(after - first))
     _picked(info, times[first[worst]:after[worst]], starts[worst], spec)
 
+@lru_cache(maxsize=100_000)
+def _unusable(path, _stat, spec):
+    "Why a video cannot be used; empty if it can."
+    try:
+        _check_whole(path, spec)
+        read_views(path, eval_views(probe_video(path), spec), replace(spec, size=8))
+    except VideoError as e: return str(e)
+    return ""
+
 def check_videos(
     table,              # From `video_table`
     spec:ClipSpec,      # What a clip is
     progress:bool=True, # Show a progress bar?
 ) -> tuple: # (rows that can be used, rows that cannot with a column `reason`)
-    "Decode every video once, so that nothing breaks later and nothing is left out in silence."
+    "Decode every video once, so that nothing breaks later and nothing is left out in silence. Remembers unchanged files."
     from tqdm.auto import tqdm
-    def reason(path):
-        try:
-            _check_whole(path, spec)
-            read_views(path, eval_views(probe_video(path), spec), replace(spec, size=8))
-        except VideoError as e: return str(e)
-        return ""
-    reasons = [reason(p) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]
+    reasons = [_unusable(p, _stamp(p), spec) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]
     t = table.assign(reason=reasons)
     return t[t.reason == ""].drop(columns="reason").reset_index(drop=True), t[t.reason != ""].reset_index(drop=True)
