@@ -207,7 +207,7 @@ from vidcls.data import video_table
 class Random:
     def read(self, path, rng): return read_clip(path, View(rng.uniform(0, .5)), SPEC)
 
-def watch(worker): faulthandler.dump_traceback_later(60, exit=True) # says where it hangs
+def watch(worker): faulthandler.dump_traceback_later(240, exit=True) # says where it hangs
 
 SPEC = ClipSpec(seconds=1., size=32)
 if __name__ == "__main__":
@@ -229,7 +229,7 @@ def test_same_clips_with_any_number_of_workers(tmp_path, context):
     "Also after the parent has converted frames itself, where PyAV 19 hangs, and in each epoch anew."
     (tmp_path/"workers.py").write_text(WORKERS)
     done = subprocess.run([sys.executable, tmp_path/"workers.py", write_dataset(tmp_path/"set"), context],
-                          capture_output=True, text=True, timeout=300)
+                          capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
 
 
