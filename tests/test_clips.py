@@ -299,6 +299,8 @@ def test_a_damaged_cache_file_is_named(videos, tmp_path):
     [file] = cache.folder.glob("*.frames")
     file.write_bytes(file.read_bytes()[:-300_000])
     with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
+    file.write_bytes(b"")
+    with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
 
 
 def test_memory_for_frames_is_given_back():

@@ -511,7 +511,7 @@ class ClipDataset(torch.utils.data.Dataset):
         return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
                 f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
 
-# %% ../nbs/02_clips.ipynb #30e037ae
+# %% ../nbs/02_clips.ipynb #d3fddc7e
 class FrameCache:
     "Decoded frames of whole videos in a folder, up to a limit; shared by all processes that name the folder."
     def __init__(self,
@@ -553,7 +553,7 @@ class FrameCache:
         "The frames in [start, end) that `pick(their times)` asks for, as from decoding."
         file = self._file(path)
         if not file.exists() and not self._fill(path, file): return None
-        with open(file, "rb", buffering=0) as f: m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        with open(file, "rb", buffering=0) as f: m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) if os.path.getsize(file) else b""
         shape = np.frombuffer(m, np.int64, 4).tolist() if len(m) > 32 else [0]
         if len(m) != 32 + 8*shape[0] + math.prod(shape): raise VideoError(f"{file} is damaged: remove it.")
         times = np.frombuffer(m, np.float64, shape[0], 32).tolist()
@@ -589,7 +589,7 @@ def video_probabilities(
     p = np.exp(logits - logits.max(-1, keepdims=True))
     return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
 
-# %% ../nbs/02_clips.ipynb #0c210ce2
+# %% ../nbs/02_clips.ipynb #c3280887
 def _check_whole(path, spec):
     "Decode every frame and look at every span that a random view may fall on."
     import av
@@ -608,22 +608,22 @@ def _check_whole(path, spec):
     worst = int(np.argmin(after - first))
     _picked(info, times[first[worst]:after[worst]], starts[worst], spec)
 
-@lru_cache(maxsize=100_000)
-def _unusable(path, _stat, spec):
-    "Why a video cannot be used; empty if it can."
-    try:
-        _check_whole(path, spec)
-        read_views(path, eval_views(probe_video(path), spec), replace(spec, size=8))
-    except VideoError as e: return str(e)
-    return ""
+@lru_cache(maxsize=100_000) # Forgets errors: a file may be fixed without a new stamp
+def _checked(path, _stat, spec):
+    _check_whole(path, spec)
+    read_views(path, eval_views(probe_video(path), spec), replace(spec, size=8))
 
 def check_videos(
     table,              # From `video_table`
     spec:ClipSpec,      # What a clip is
     progress:bool=True, # Show a progress bar?
 ) -> tuple: # (rows that can be used, rows that cannot with a column `reason`)
-    "Decode every video once, so that nothing breaks later and nothing is left out in silence. Remembers unchanged files."
+    "Decode every video once, so that nothing breaks later and nothing is left out in silence. Remembers good files that have not changed."
     from tqdm.auto import tqdm
-    reasons = [_unusable(p, _stamp(p), spec) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]
+    def reason(path):
+        try: _checked(path, _stamp(path), spec)
+        except VideoError as e: return str(e)
+        return ""
+    reasons = [reason(p) for p in tqdm(table.path, desc="checking videos", unit="file", disable=not progress)]
     t = table.assign(reason=reasons)
     return t[t.reason == ""].drop(columns="reason").reset_index(drop=True), t[t.reason != ""].reset_index(drop=True)
