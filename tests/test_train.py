@@ -1,5 +1,5 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
-import json, time
+import json, multiprocessing, time
 from dataclasses import replace
 
 import numpy as np, pytest, torch
@@ -39,7 +39,7 @@ def trainer_for(recipe, out, **kwargs):
     spec = ClipSpec(8, .8, 32)
     sets = make_datasets(video_table(recipe.data), spec, recipe)
     torch.manual_seed(0)
-    args = training_arguments(recipe, out, len(sets["train"]), workers=0, disable_tqdm=True, **kwargs)
+    args = training_arguments(recipe, out, len(sets["train"]), **(dict(workers=0, disable_tqdm=True) | kwargs))
     return ClipTrainer(load_model(recipe.checkpoint, sets["train"].label2id), args, train_dataset=sets["train"],
                        eval_dataset=sets["val"], data_collator=collate_fn, compute_metrics=compute_metrics, spec=spec)
 
@@ -174,6 +174,16 @@ def test_the_log_says_how_fast_and_who_waits(recipe, tmp_path):
     trainer.train()
     log = [h for h in trainer.state.log_history if "loss" in h]
     assert len(log) == 6 and all(h["clips_per_second"] > 0 and 0 <= h["data_wait"] <= 1 and 0 <= h["flop_utilisation"] < 1.5 for h in log)
+
+
+def test_the_processes_that_read_clips_end_with_the_work(recipe, tmp_path):
+    trainer = trainer_for(recipe, tmp_path, workers=1)
+    seen, evaluate = [], trainer.evaluate
+    trainer.evaluate = lambda *a, **k: (evaluate(*a, **k), seen.append(len(multiprocessing.active_children())))[0]
+    for work in (trainer.train, trainer.evaluate, lambda: trainer.predict(trainer.eval_dataset), trainer.train):
+        work()
+        assert not multiprocessing.active_children()
+    assert max(seen) == 2 # Within a training those of both loaders stay
 
 
 def test_a_slow_loader_shows_as_waiting_and_evaluation_does_not(recipe, tmp_path, monkeypatch):

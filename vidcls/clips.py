@@ -52,13 +52,13 @@ _LISTS = {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_ma
 
 def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
 
-# %% ../nbs/02_clips.ipynb #75093677
+# %% ../nbs/02_clips.ipynb #7e7c0c36
 @dataclass(frozen=True)
 class VideoInfo:
     "What a video file holds, read from its packets."
     path: str       # The file
-    width: int      # Pixels
-    height: int     # Pixels
+    width: int      # Pixels, as stored: before a turn that the file asks for
+    height: int     # Pixels, as stored
     frames: int     # Packets with a picture
     duration: float # Seconds, from the time stamps
     fps: float      # Average frames a second

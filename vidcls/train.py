@@ -8,11 +8,11 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
            'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #85b803b7
+# %% ../nbs/05_train.ipynb #300d5d45
 import errno, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 import numpy as np, torch
 from accelerate import PartialState
@@ -167,7 +167,7 @@ def _share(batch):
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
-# %% ../nbs/05_train.ipynb #26f480f3
+# %% ../nbs/05_train.ipynb #c36923f0
 def layer_groups(
     model,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
@@ -318,8 +318,30 @@ class ClipTrainer(Trainer):
         **kwargs # As for `Trainer`
     ) -> dict: # Scores
         "As `Trainer`; the time it takes is no training time."
-        return self._untimed(super().evaluate, *args, **kwargs)
+        f = partial(self._untimed, super().evaluate, *args, **kwargs)
+        return f() if self.is_in_train else self._alone(f)
     def _save_checkpoint(self, *args, **kwargs): return self._untimed(super()._save_checkpoint, *args, **kwargs)
+
+    def _alone(self, f, *args, **kwargs):
+        "Then end the processes that read clips: where the garbage collector finds them, it waits five seconds for each."
+        try: return f(*args, **kwargs)
+        finally:
+            for loader in [*self.accelerator._dataloaders, *getattr(self, "_eval_dataloaders", {}).values()]:
+                loader = getattr(loader, "base_dataloader", loader) # accelerate wraps it
+                if loader._iterator: loader._iterator._shutdown_workers()
+                loader._iterator = None
+    def train(self,
+        *args,   # As for `Trainer`
+        **kwargs # As for `Trainer`
+    ): # As for `Trainer`
+        "As `Trainer`; the processes that read clips end with it."
+        return self._alone(super().train, *args, **kwargs)
+    def predict(self,
+        *args,   # As for `Trainer`
+        **kwargs # As for `Trainer`
+    ): # As for `Trainer`
+        "As `Trainer`; the processes that read clips end with it."
+        return self._alone(super().predict, *args, **kwargs)
 
     def _reload(self, folder):
         "Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."
