@@ -76,6 +76,7 @@ HOSTILE = {
     "accents": [member("set/" + unicodedata.normalize(f, "Café") + "/a.avi") for f in ("NFC", "NFD")], "the same again": [member("set/a.avi", b"1"), member("set/a.avi", b"2")],
     "the same by another way": [member("set/a.avi", b"1"), member("set/./a.avi", b"2")], "the same by a longer way": [member("set/a.avi", b"1"), folder("set/b"), member("set/b/../a.avi", b"2")],
     "a sparse terabyte": [member("set/a", b"", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": str(2**40)})],
+    "a zero in a name": [member("set/a"), member("set/b", pax_headers={"path": "set/b\0c"})], "a drive": [member("set/a"), member("set/C:planted")],
     "a name of 300 letters": [member("set/a"), member("set/" + "n"*300)], "a thousand folders": [member("set/a"), member("set/" + "d/"*1500 + "a")]}
 
 
