@@ -75,6 +75,25 @@ def test_predict_answers_what_it_can(model, data, tmp_path):
     for a, what in zip(answers[1:], ("not a readable video", "only 5 frames", "no video")): assert what in a["error"] and what in r.stderr
 
 
+def test_a_reading_process_answers_in_one_sentence(model, data, tmp_path):
+    root = shutil.copytree(data, tmp_path/"set")
+    bad = sorted(root.glob("test/*/*.avi"))[0]
+    bad.write_text("no film")
+    r = vidcls("evaluate", model, root, "--workers", 1, "--device", "cpu")
+    assert r.returncode == 1 and r.stderr.strip().splitlines()[-1].startswith(f"vidcls evaluate: {bad} is not a readable video") and "Caught" not in r.stderr
+
+
+def test_names_that_a_terminal_cannot_show_are_shown_as_codes(model, data, tmp_path):
+    video = shutil.copy(next(data.glob("test/*/*.avi")), tmp_path/"übung.avi")
+    r = vidcls("predict", model, video, "--device", "cpu", PYTHONIOENCODING="ascii")
+    assert r.returncode == 0 and "\\xfcbung.avi" in r.stdout and "codec" not in r.stderr
+
+
+def test_a_device_that_does_not_exist_is_named(model, data, capsys):
+    status, out, err = here(capsys, "predict", model, next(data.glob("test/*/*.avi")), "--device", "foo")
+    assert status == 1 and not out and "There is no device 'foo'" in err
+
+
 def test_a_model_without_its_spec_is_refused(model, data, tmp_path, capsys):
     shutil.copytree(model, tmp_path/"model")
     (tmp_path/"model"/"clip_spec.json").unlink()

@@ -1,5 +1,5 @@
 "Reading clips: against a plain reader, against PyTorchVideo, on real and odd files, and at the edges."
-import math, os, subprocess, sys
+import errno, math, os, subprocess, sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -301,6 +301,27 @@ def test_a_damaged_cache_file_is_named(videos, tmp_path):
     with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
     file.write_bytes(b"")
     with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
+
+
+def test_a_full_disk_ends_the_keeping_not_the_reading(videos, tmp_path, monkeypatch):
+    cache = FrameCache(tmp_path/"frames", 10**9)
+    def full(*_): raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(clips, "whole", full)
+    with pytest.warns(UserWarning, match="No more frames are kept in .*No space left"): clip = read_clip(videos[0], View(.3), SPEC, cache)
+    assert torch.equal(clip, read_clip(videos[0], View(.3), SPEC)) and cache.full and not list(cache.folder.glob("*.frames"))
+
+
+def test_what_a_killed_process_left_in_a_cache_goes(videos, tmp_path):
+    cache = FrameCache(tmp_path/"frames", 10**9)
+    (cache.folder/".77-cut.frames.tmp").write_bytes(bytes(10**6))
+    read_clip(videos[0], View(.3), SPEC, cache)
+    assert not list(cache.folder.glob(".*.tmp"))
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    alone = clips.frame_cache("ram").max_bytes
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert abs(clips.frame_cache("ram").max_bytes*4/alone - 1) < .1
 
 
 def test_memory_for_frames_is_given_back():

@@ -3,7 +3,7 @@ import io, os, shutil, tarfile
 
 import pytest
 
-from vidcls.data import audit_leakage, extract_archive, split_by_group, video_table
+from vidcls.data import audit_leakage, extract_archive, split_by_group, video_files, video_table
 from videos import write_dataset
 
 
@@ -20,6 +20,16 @@ def test_the_folder_above_or_splits_in_capitals_are_refused(root):
 def test_videos_beside_the_class_folders_are_refused(root):
     shutil.copy(next(root.glob("train/*/*.avi")), root/"train"/"stray.avi")
     with pytest.raises(ValueError, match="stray.avi"): video_table(root)
+
+
+def test_a_link_that_leads_in_circles_is_named(root):
+    for d in (root/"train").iterdir(): (d/"up").symlink_to(root)
+    with pytest.raises(ValueError, match="up is a link to a folder that it lies in"): video_table(root)
+
+
+def test_a_folder_called_like_a_video_is_none(root):
+    (root/"train"/"x.mp4").mkdir()
+    assert not any(p.endswith("x.mp4") for p in video_files(root))
 
 
 def test_linked_class_folders_count(root):

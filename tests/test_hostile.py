@@ -132,6 +132,43 @@ def test_a_bomb_is_refused_before_it_is_unpacked(pressed, tmp_path):
     assert "would unpack to more than" in refused(path, tmp_path/"home"/"dest") # by the limit that holds where none is given
 
 
+def pax(records, type=b"x"):
+    "A pax header, however senseless."
+    body = b""
+    for k, v in records:
+        r = b" %s=%s\n" % (k, v)
+        n = next(n for n in range(len(r), len(r) + 30) if len(b"%d" % n) + len(r) == n)
+        body += b"%d" % n + r
+    head, _ = member("pax", body, type)
+    return head.tobuf(tarfile.USTAR_FORMAT) + body.ljust(-(-len(body)//512)*512, b"\0")
+
+
+def plain(name, content=b"x"): return member(name, content)[0].tobuf(tarfile.USTAR_FORMAT) + content.ljust(-(-len(content)//512)*512, b"\0")
+
+
+SPARSE = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.name", b"set/a/s"), (b"GNU.sparse.realsize", b"10")]
+HEADERS = {"a sparse map of millions": pax(SPARSE) + plain("set/a/s", b"4000000\n" + b"0\n"*100_000), "a chain": pax([(b"comment", b"x")])*3000 + plain("set/a/b"),
+           "a global chain": pax([(b"k", b"v")], b"g")*3000 + plain("set/a/b"), "a map of letters": pax([(b"GNU.sparse.map", b"a,b"), (b"GNU.sparse.size", b"10")]) + plain("set/a/s"),
+           "no number": pax(SPARSE) + plain("set/a/s", b"many"), "a size of many digits": pax([(b"size", b"9"*30)]) + plain("set/a/b")}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_headers_made_to_exhaust_or_confuse_are_refused(name, tmp_path):
+    path = tmp_path/"odd.tgz"
+    path.write_bytes(gzip.compress(plain("set/a/a") + HEADERS[name] + bytes(10240)))
+    tracemalloc.start()
+    refused(path, tmp_path/"home"/"dest", max_bytes=10**6)
+    assert tracemalloc.get_traced_memory()[1] < 2*10**7
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("when", [b"1e300", b"inf", b"nan"])
+def test_the_time_of_a_member_does_not_matter(when, tmp_path):
+    path = tmp_path/"a.tar"
+    path.write_bytes(pax([(b"mtime", when)]) + plain("set/a/b.avi", b"film") + bytes(10240))
+    assert (extract_archive(path, tmp_path/"dest", progress=False)/"a"/"b.avi").read_bytes() == b"film"
+
+
 def test_a_bomb_behind_the_last_member_is_refused(tmp_path):
     path = tmp_path/"tail.tgz"
     path.write_bytes(gzip.compress(b"".join([member("set/a")[0].tobuf(), b"x".ljust(512, b"\0"), bytes(1024)])) + zeros(2**29))

@@ -1,14 +1,15 @@
 """Broken, odd and hostile videos: the right frames, or a `VideoError` with the file's name and the reason; never a hang, a crash or other frames.
 
 `python tests/test_odd_videos.py FOLDER 17 18` runs case 17 of the fuzz test alone, and leaves its file in FOLDER."""
-import faulthandler, json, math, os, re, resource, struct, subprocess, sys, traceback
+import faulthandler, json, math, os, re, resource, struct, subprocess, sys, traceback, tracemalloc
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av, numpy as np, pandas as pd, pytest, torch
 
 from vidcls import cli
-from vidcls.clips import ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, in_span, pick_frames, probe_video, read_clip, read_frames
+from vidcls.clips import ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, in_span, _short, pick_frames, probe_video, read_clip, read_frames
 from vidcls.data import video_table
 from vidcls.transforms import train_transform
 from videos import ODD, needs_odd, picture, tiny_config, write_checkpoint, write_model, write_video
@@ -264,7 +265,7 @@ def test_frames_whose_size_changes_are_refused_or_brought_to_one_size(tmp_path):
     else: assert numbers(clip) == [[*range(20, 30), *range(15)][k] for k in pick_frames(25, SPEC)]
 
 
-LISTS = {"concat.avi": "ffconcat version 1.0\nfile other.avi\n", "concat.h264": "ffconcat version 1.0\nfile other.avi\n", "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\nother.avi\n#EXT-X-ENDLIST\n",
+LISTS = {"itself.mp4": "ffconcat version 1.0\nfile itself.mp4\n", "pipe.mp4": "ffconcat version 1.0\nfile pipe\n", "concat.avi": "ffconcat version 1.0\nfile other.avi\n", "concat.h264": "ffconcat version 1.0\nfile other.avi\n", "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\nother.avi\n#EXT-X-ENDLIST\n",
          "net.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
          "sdp.mp4": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 15004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"}
 
@@ -273,8 +274,41 @@ LISTS = {"concat.avi": "ffconcat version 1.0\nfile other.avi\n", "concat.h264": 
 def test_a_file_that_names_other_files_does_not_show_them(name, tmp_path):
     "FFmpeg looks at the content, not at the suffix, and reads what a play list names."
     write_video(tmp_path/"other.avi")
+    os.mkfifo(tmp_path/"pipe")
     (tmp_path/name).write_text(LISTS[name])
     refused(tmp_path/name, lambda: probe_video(tmp_path/name), lambda: read_clip(tmp_path/name, View(), SPEC))
+
+
+def test_a_fine_clock_takes_no_memory():
+    "Two frames that nearly coincide, and an hour in ticks of a 90,000th of a second."
+    ticks = [0, 1, *(3000*k for k in range(1, 60)), 90_000*3600]
+    tracemalloc.start()
+    assert list(_short(ticks)) == ticks and list(_short([2**62, -2**62, 5])) == [-2**62, 5, 2**62] and not len(_short([]))
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    assert isinstance(_short(range(0, 3000, 3)), range)
+
+
+def test_pixels_that_cannot_be_converted_are_named(tmp_path):
+    path = tmp_path/"odd.nut"
+    with av.open(str(path), "w") as c:
+        s = c.add_stream("rawvideo", rate=25)
+        s.width, s.height, s.pix_fmt = 32, 32, "bgr4"
+        for i in range(40):
+            f = av.VideoFrame(32, 32, "bgr4")
+            for p in f.planes: p.update(bytes(p.buffer_size))
+            f.pts, f.time_base = i, Fraction(1, 25)
+            c.mux(s.encode(f))
+        c.mux(s.encode())
+    refused(path, lambda: read_clip(path, View(), SPEC), lambda: read_frames(path))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_the_end_of_a_transport_stream_is_found(codec, tmp_path):
+    "A seek there may lead behind the last key frame, where nothing comes any more."
+    path = write_video(tmp_path/"a.ts", 90, codec=codec)
+    _, times = read_frames(path)
+    for t in times[1:]: assert read_frames(path, t - .001)[1] == [u for u in times if u >= t - .001]
 
 
 def with_gap(path): return write_video(path, 700, codec="libx264", pts=[*range(100), *range(350, 950)])

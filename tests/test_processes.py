@@ -1,8 +1,8 @@
 "Several processes do what one does, and a killed run goes on as if nothing had happened."
-import json, os, signal, subprocess, sys, time
+import json, os, shutil, signal, subprocess, sys, time
 
 import numpy as np, pytest, torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import VideoMAEForPreTraining
 
 from vidcls.infer import Journal, predict_files
@@ -87,7 +87,7 @@ def test_what_is_written_is_not_done_again_and_a_cut_line_is(together, set10, tm
     videos = sorted(map(str, (set10/"train").rglob("*.avi")))
     whole = predict_files(model, videos, tmp_path/"whole.jsonl", progress=False)
     lines = (tmp_path/"whole.jsonl").read_text().splitlines()
-    (tmp_path/".answers.jsonl.abc.part").write_text("\n".join(lines[:4]) + "\n" + lines[4][:50])
+    (tmp_path/".answers.jsonl.abc123abc123.part").write_text("\n".join(lines[:4]) + "\n" + lines[4][:50])
     done, real = [], Journal.write
     monkeypatch.setattr(Journal, "write", lambda self, v, **k: (done.append(v), real(self, v, **k))[1])
     assert predict_files(model, videos, out, progress=False) == whole and done == videos[4:]
@@ -109,19 +109,65 @@ def test_an_evaluation_that_was_cut_goes_on_and_ends_the_same(together, set10, t
     model = together[3]
     whole = evaluate_videos(model, set10, out=tmp_path/"a.jsonl", progress=False)
     lines = (tmp_path/"a.jsonl").read_text().splitlines()
-    (tmp_path/".b.jsonl.x.part").write_text(lines[1] + "\n")
+    (tmp_path/".b.jsonl.0123456789ab.part").write_text(lines[1] + "\n")
     again = evaluate_videos(model, set10, out=tmp_path/"b.jsonl", progress=False)
     assert np.allclose(whole.probabilities, again.probabilities, atol=1e-6) and np.allclose(evaluate_videos(model, set10, progress=False).probabilities, whole.probabilities, atol=1e-6)
+
+
+def answers(path): return [json.loads(l) for l in path.read_text().splitlines()]
+
+
+def test_results_of_another_model_kind_or_view_are_refused(together, set10, tmp_path):
+    model, videos, out = together[3], [str(next((set10/"test").rglob("*.avi")))], tmp_path/"a.jsonl"
+    predict_files(model, videos, out, progress=False)
+    shutil.copytree(model, tmp_path/"other"/model.name)
+    weights = load_file(model/"model.safetensors")
+    save_file({k: v + .01 for k, v in weights.items()}, tmp_path/"other"/model.name/"model.safetensors", metadata=dict(format="pt"))
+    before = out.read_bytes()
+    with pytest.raises(ValueError, match="of another run .weights was"): predict_files(tmp_path/"other"/model.name, videos, out, progress=False)
+    with pytest.raises(ValueError, match="of another run"): evaluate_videos(model, set10, out=out, progress=False)
+    with pytest.raises(ValueError, match="changed clips are not kept"): evaluate_videos(model, set10, out=tmp_path/"b.jsonl", change=lambda v: v, progress=False)
+    assert out.read_bytes() == before and not (tmp_path/"b.jsonl").exists()
+
+
+def test_a_second_folder_is_added_and_what_failed_is_tried_again(together, set10, tmp_path):
+    model, videos, out = together[3], sorted(map(str, (set10/"train").rglob("*.avi"))), tmp_path/"run[1].jsonl"
+    broken = tmp_path/"v.avi"
+    broken.write_text("no film")
+    assert "error" in predict_files(model, [*videos[:2], broken], out, progress=False)[2]
+    shutil.copy(videos[0], broken)
+    [again] = predict_files(model, [broken], out, progress=False)
+    assert again["predictions"] == answers(out)[0]["predictions"]
+    predict_files(model, videos[2:4], tmp_path/"run", progress=False)
+    assert len(predict_files(model, videos[2:4], out, progress=False)) == 2
+    assert {a["video"] for a in answers(out)} == {*videos[:4], str(broken)} and len(answers(out)) == 5
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run[1].jsonl", "v.avi"]
+
+
+def test_parts_of_a_file_with_a_like_name_are_left_alone(together, set10, tmp_path):
+    model, videos = together[3], sorted(map(str, (set10/"train").rglob("*.avi")))[:1]
+    part = tmp_path/".res.jsonl.0123456789ab.part"
+    part.write_text('{"video": "x"}\n')
+    predict_files(model, videos, tmp_path/"res", progress=False)
+    assert part.exists()
+
+
+@pytest.mark.parametrize("content", [b"milk\neggs\n", b"17\n{}\n", b'{"video": ["a"]}\n{}\n', b"\xff\xfe\n\0\n"])
+def test_a_file_that_holds_no_results_is_kept(together, set10, tmp_path, content):
+    (tmp_path/"notes.txt").write_bytes(content)
+    with pytest.raises(ValueError, match="notes.txt is no list of results .line 1"): predict_files(together[3], ["a.avi"], tmp_path/"notes.txt", progress=False)
+    with pytest.raises(IsADirectoryError, match="name a file"): predict_files(together[3], ["a.avi"], tmp_path, progress=False)
+    assert (tmp_path/"notes.txt").read_bytes() == content
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_path, seed):
     "Kill -9 at random moments, resume, until it is done; with workers, blended clips and smaller steps below, too, if `seed`."
     more = ["--mix", "--layer-decay", "0.7"] if seed else []
-    right = train(ONE, set10, checkpoint, tmp_path/"right", *more)[2] if seed else alone[2]
+    right, record = reversed((train(ONE, set10, checkpoint, tmp_path/"right", *more) if seed else alone)[1:])
     out, rng = tmp_path/"m", np.random.default_rng(seed)
     args = [*ONE, "finetune", "--data", set10, "--checkpoint", checkpoint, "--out", out, "--epochs", 3, "--batch-size", 4,
-            "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", 0, *more]
+            "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", seed, *more]
     kills = 0
     while kills < 2: # after the first checkpoint, then after the second
         resume = ["--resume"] if kills else []
@@ -138,3 +184,6 @@ def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_pat
     run(args[:3], *args[3:], "--resume")
     found = load_file(out/"model.safetensors")
     assert all(torch.equal(found[k], right[k]) for k in right)
+    losses = lambda r: [h["eval_loss"] for h in r["history"] if "eval_loss" in h] # of every epoch, not of the best alone
+    assert losses(load_record(out)) == losses(record)
+    assert json.loads(run(args[:3], *args[3:], "--resume", "--json")) # there is nothing left to do

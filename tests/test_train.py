@@ -10,6 +10,7 @@ from vidcls.clips import ClipDataset, ClipSpec, VideoError, import_pytorchvideo
 from vidcls.data import label_maps, video_table
 from vidcls.infer import load_trained, predict, run_inference
 from vidcls import train as T
+from vidcls.pretrain import pretrain
 from vidcls.recipes import RECIPES, checkpoint_path, load_record
 from vidcls.train import (ClipTrainer, FinetuneResult, clip_flops, collate_fn, fit_batch, compute_metrics, finetune, load_model,
                           make_datasets, prepare_table, training_arguments)
@@ -138,6 +139,59 @@ def test_labels_are_numbered_over_all_splits(tmp_path):
     sets = make_datasets(video_table(root), ClipSpec(8, .8, 32), RECIPES["stick"])
     assert sets["val"].label2id == {"A": 0, "B": 1, "C": 2} == label_maps("ABC")[0]
     assert [sets["val"].label2id[l] for l in sets["val"].table.label] == [1, 2]
+
+
+def test_a_folder_with_checkpoints_of_others_is_left_alone(recipe, tmp_path):
+    theirs = tmp_path/"proj"/"checkpoints"/"my_gpt.pt"
+    theirs.parent.mkdir(parents=True); theirs.write_text("weights")
+    with pytest.raises(ValueError, match="holds no model of vidcls"): finetune(recipe, tmp_path/"proj", workers=0, progress=False)
+    with pytest.raises(ValueError, match="holds no model of vidcls"): pretrain(recipe, tmp_path/"proj", workers=0, progress=False)
+    assert theirs.read_text() == "weights"
+    (tmp_path/"new"/"checkpoints").mkdir(parents=True) # of a run that stopped before its first step
+    assert T._output_folder(tmp_path/"new")
+
+
+def test_a_finished_run_has_nothing_to_resume_and_one_of_nobody_is_refused(recipe, tmp_path):
+    done = finetune(recipe, tmp_path/"m", workers=0, progress=False)
+    before = (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns
+    again = finetune(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
+    assert again.metrics == done.metrics and again.history == done.history and (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(FileNotFoundError, match="no checkpoint to resume"): finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, workers=0, progress=False)
+
+
+def test_a_checkpoint_that_was_half_removed_is_not_resumed(recipe, tmp_path):
+    trainer = trainer_for(recipe, tmp_path/"checkpoints")
+    trainer.train()
+    [*_, last] = sorted((tmp_path/"checkpoints").glob("checkpoint-*"))
+    assert T._last_checkpoint(tmp_path)
+    for d in (tmp_path/"checkpoints").glob("checkpoint-*"): (d/"optimizer.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="no checkpoint to resume"): T._last_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("files", range(7))
+def test_a_model_folder_killed_while_it_was_replaced_does_not_load(recipe, tmp_path, monkeypatch, files):
+    done = finetune(replace(recipe, epochs=1), tmp_path/"m", workers=0, progress=False)
+    model, spec = load_trained(done.model_dir)
+    (done.model_dir/".saving-cut").mkdir()
+    with torch.no_grad(): [p.zero_() for p in model.parameters()]
+    real, left = T.os.replace, [files]
+    class Killed(BaseException): pass
+    def replacing(a, b):
+        if not left[0]: raise Killed
+        left[0] -= 1; real(a, b)
+    monkeypatch.setattr(T.os, "replace", replacing)
+    record = load_record(done.model_dir)
+    try: T.save_model(model, T.make_processor(spec, recipe.checkpoint), spec, record, done.model_dir)
+    except Killed:
+        assert not load_record(done.model_dir) and not list(done.model_dir.glob(".saving-*"))
+        if files < 5:
+            with pytest.raises((OSError, ValueError)): load_trained(done.model_dir)
+    else: assert files == 6 and load_record(done.model_dir) == record
+
+
+@pytest.mark.parametrize("rate", [0, -1., float("nan"), float("inf")])
+def test_a_learning_rate_is_a_number_above_zero(recipe, rate):
+    with pytest.raises(ValueError, match="learning_rate is above 0"): replace(recipe, learning_rate=rate)
 
 
 def test_resume_refuses_another_run(recipe, tmp_path, monkeypatch):

@@ -236,12 +236,14 @@ def _positional(name, kwargs):
     before = [kwargs.pop(p.name) for p in params if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
     return before + [v for p in params if p.kind is p.VAR_POSITIONAL for v in kwargs.pop(p.name)]
 
-# %% ../nbs/92_cli.ipynb #b5ffc599
+# %% ../nbs/92_cli.ipynb #6802ba44
 def main(
     argv:list=None, # Command and options; None: those of this process
 ) -> int: # Exit status: 0 done, 1 failed, 2 called wrongly
     "The `vidcls` command."
     argv = sys.argv[1:] if argv is None else argv
+    for s in (sys.stdout, sys.stderr): # A terminal without Unicode shows codes
+        if hasattr(s, "reconfigure"): s.reconfigure(errors="backslashreplace")
     if not argv or argv[0] in ("-h", "--help"): print(usage()); return 0 if argv else 2
     if argv[0] == "--version":
         from vidcls import __version__
@@ -256,6 +258,7 @@ def main(
     except Exception as e:
         if os.environ.get("VIDCLS_DEBUG"): raise
         known = isinstance(e, (ValueError, OSError))
-        what = " ".join(str(e).split())
+        what = str(e).strip().rpartition("\n")[2].partition(": ")[2] if "Original Traceback" in str(e) else str(e) # of a process that reads clips
+        what = " ".join(what.split())
         print(f"vidcls {name}: {what if known else f'{type(e).__name__}: {what} (VIDCLS_DEBUG=1 shows where)'}", file=sys.stderr)
         return 1

@@ -8,8 +8,8 @@ __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', '
            'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset',
            'FrameCache', 'frame_cache', 'video_probabilities', 'check_videos']
 
-# %% ../nbs/02_clips.ipynb #8e77c120
-import atexit, hashlib, html, itertools, json, math, mmap, os, shutil, sys, tempfile, warnings
+# %% ../nbs/02_clips.ipynb #bedde046
+import atexit, errno, hashlib, html, itertools, json, math, mmap, os, shutil, sys, tempfile, warnings
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -21,10 +21,12 @@ from fastcore.basics import patch
 from .data import label_maps
 from .recipes import checkpoint_path, home, whole
 
-# %% ../nbs/02_clips.ipynb #20e7df15
+# %% ../nbs/02_clips.ipynb #f95f5ed9
 class VideoError(ValueError):
     "A video that cannot be used: names the file, the reason and the way out, in one line that can be printed."
     def __init__(self, text):
+        text = str(text).strip()
+        if "Original Traceback" in text: text = text.rpartition("VideoError: ")[2] # That of a process that reads clips
         # A file's name may hold line breaks, escape codes and bytes that are no text
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)))
 
@@ -37,18 +39,22 @@ def open_video(
     path = Path(path)
     if not path.is_file(): raise VideoError(f"There is no video {path}: check the path.")
     if not path.stat().st_size: raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
-    try: container = av.open(os.path.abspath(path), metadata_errors="replace") # A title in Latin-1 is no damage
+    try: container = av.open(os.path.abspath(path), options=dict(format_whitelist=_no_lists()), metadata_errors="replace") # A title in Latin-1 is no damage
     except (av.error.FFmpegError, ValueError) as e:
-        raise VideoError(f"{path} is not a readable video ({_reason(e)}): remove it or copy it again.") from e
+        why = "damaged, or a list of other files" if getattr(e, "errno", 0) == errno.EINVAL else _reason(e)
+        raise VideoError(f"{path} is not a readable video ({why}): remove it or copy it again.") from e
     with container:
-        if container.format.name in _LISTS: raise VideoError(f"{path} is no video but a list of other files: remove it.")
         if not container.streams.video: raise VideoError(f"{path} has no video stream: remove it.")
         stream = container.streams.video[0]
         if stream.codec_context is None: raise VideoError(f"{path} has a codec that FFmpeg does not know: convert it.")
         stream.codec_context.thread_count = 1
         yield container, stream
 
-_LISTS = {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest"} # FFmpeg goes by content, whatever the suffix
+@lru_cache
+def _no_lists():
+    "FFmpeg's formats but for those that make it open other files. It goes by content, whatever the suffix."
+    import av
+    return ",".join(sorted(set(av.formats_available) - {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest"}))
 
 def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
 
@@ -77,7 +83,7 @@ def _stamp(path):
     stat = os.stat(path) if os.path.isfile(path) else None
     return stat and (stat.st_size, stat.st_mtime_ns)
 
-# %% ../nbs/02_clips.ipynb #8551af2d
+# %% ../nbs/02_clips.ipynb #6beb9bf3
 @lru_cache(maxsize=100_000)
 def _probe(path, _stat):
     with open_video(path) as (container, stream):
@@ -101,7 +107,10 @@ def _probe(path, _stat):
 def _short(ticks):
     "Sorted; as a range if they are evenly spaced, since thousands of these are remembered."
     ticks = sorted(ticks)
-    even = range(ticks[0], ticks[-1] + 1, max(1, ticks[1] - ticks[0])) if len(ticks) > 1 else ticks
+    step = max(1, ticks[1] - ticks[0]) if len(ticks) > 1 else 1
+    # A fine clock has many ticks without a frame: count before listing them
+    if not ticks or ticks[-1] - ticks[0] != step*(len(ticks) - 1): return np.array(ticks)
+    even = range(ticks[0], ticks[-1] + 1, step)
     return even if list(even) == ticks else np.array(ticks)
 
 def _packets(path, container, stream):
@@ -257,7 +266,7 @@ def in_span(
     "Whether a frame belongs to the span, to within a nanosecond."
     return start - 1e-9 <= t < end - 1e-9
 
-# %% ../nbs/02_clips.ipynb #f5304d51
+# %% ../nbs/02_clips.ipynb #4dfa637a
 def _promised(info, start, end):
     "The times in [start, end) at which the packets say that frames are shown."
     if not info.stamps: return [t for t in itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1)) if in_span(t, start, end)]
@@ -272,10 +281,12 @@ def _decode(container, stream, info, start, end):
     "Yield (seconds, frame) from the key frame before `start` until frames reach `end`."
     seek = start > 0 and info.stamps and container.format.name != "mpeg" # whose stamps FFmpeg guesses anew after a seek
     if seek: container.seek(int(start/stream.time_base) + info.clock[1], stream=stream)
+    i = -1
     for i,(t,f) in enumerate(frame_times(container.decode(stream), stream, info)):
         if i == 0 and seek and (t > start + 1e-9 or getattr(f, info.stamps) is None): raise _LateSeek
         if t >= end - 1e-9: return
         yield t, f
+    if seek and i < 0: raise _LateSeek # Led behind the last key frame
 
 def _collect(path, info, seek_to, start, end, wanted):
     "Times of all frames in [start, end), and the wanted ones by number."
@@ -324,7 +335,7 @@ def _picked(info, times, start, spec):
             "take longer clips (seconds=), or allow repeats (pad=True).")
     return [inside[k] for k in pick_frames(n, spec)]
 
-# %% ../nbs/02_clips.ipynb #69d29f2d
+# %% ../nbs/02_clips.ipynb #9ead7e04
 def read_frames(
     path,           # Video file
     start:float=0., # First moment, in seconds
@@ -334,14 +345,17 @@ def read_frames(
     "Frames of a video as they are shown, full size. Raises `VideoError`."
     frames, times = _frames_between(path, probe_video(path), start, end, lambda times: pick(len(times)))
     if not frames: raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: ask for an earlier part.")
-    return torch.from_numpy(np.stack(_to_rgb(frames))).permute(0, 3, 1, 2), times
+    return torch.from_numpy(np.stack(_to_rgb(frames, path))).permute(0, 3, 1, 2), times
 
-def _to_rgb(frames):
+def _to_rgb(frames, path):
     "Decoded frames as arrays of bytes [H, W, C], turned as the file asks."
+    import av
     from av.video.reformatter import VideoReformatter
     # A converter of our own: the library's shared one hangs forked workers in PyAV 19.
     convert = VideoReformatter()
-    return [_turned(convert.reformat(f, format="rgb24").to_ndarray(), frames[0]) for f in frames]
+    try: return [_turned(convert.reformat(f, format="rgb24").to_ndarray(), frames[0]) for f in frames]
+    except (av.error.FFmpegError, ValueError) as e:
+        raise VideoError(f"{path} has pixels of a kind that cannot be converted ({_reason(e)}): convert it.") from e
 
 def _turned(a, frame):
     "A picture [H, W, C], turned by quarters and mirrored as the frame's matrix says."
@@ -372,7 +386,7 @@ def _seen(frames, view, spec):
     crop = np.stack([f[top:top + h, left:left + w] for f in frames])
     return _resized(torch.from_numpy(crop).permute(0, 3, 1, 2), view, spec)
 
-# %% ../nbs/02_clips.ipynb #276fc457
+# %% ../nbs/02_clips.ipynb #4b385baf
 def _runs(starts, seconds):
     "Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."
     runs = []
@@ -388,7 +402,7 @@ def _full_size(path, info, starts, spec, cache):
         which.update({s: _picked(info, times, s, spec) for s in starts})
         return sorted(set().union(*which.values()))
     kept = cache and cache.frames(path, starts[0], starts[-1] + spec.seconds, pick)
-    rgb = kept if kept is not None else _to_rgb(_frames_between(path, info, starts[0], starts[-1] + spec.seconds, pick)[0])
+    rgb = kept if kept is not None else _to_rgb(_frames_between(path, info, starts[0], starts[-1] + spec.seconds, pick)[0], path)
     frames = dict(zip(sorted(set().union(*which.values())), rgb))
     return {s: [frames[i] for i in which[s]] for s in starts}
 
@@ -511,7 +525,7 @@ class ClipDataset(torch.utils.data.Dataset):
         return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
                 f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
 
-# %% ../nbs/02_clips.ipynb #d3fddc7e
+# %% ../nbs/02_clips.ipynb #d4cba99d
 class FrameCache:
     "Decoded frames of whole videos in a folder, up to a limit; shared by all processes that name the folder."
     def __init__(self,
@@ -539,10 +553,15 @@ class FrameCache:
         frames, times = read_frames(path)
         a = frames.permute(0, 2, 3, 1).contiguous().numpy() # [T, H, W, C]
         with FileLock(self.folder/"lock"):
+            for cut in self.folder.glob(".*.tmp"): cut.unlink() # Of a process that was killed: here nobody else writes
             if a.nbytes > self.max_bytes - self.size(): return False
-            with whole(file) as tmp, open(tmp, "wb") as f:
-                for part in (np.array(a.shape, np.int64), np.array(times, np.float64), a): f.write(part.data)
-        return True
+            try:
+                with whole(file) as tmp, open(tmp, "wb") as f:
+                    for part in (np.array(a.shape, np.int64), np.array(times, np.float64), a): f.write(part.data)
+            except OSError as e:
+                self.full = True
+                warnings.warn(f"No more frames are kept in {self.folder} ({e.strerror}): the other videos are decoded each time.")
+        return not self.full
 
     def frames(self,
         path,        # Video file
@@ -563,7 +582,7 @@ class FrameCache:
 
 def frame_cache(
     kind:str|None,  # "ram", "disk" or None
-    max_bytes:int|None=None, # None: 16 GiB on disk, half of the free memory in RAM
+    max_bytes:int|None=None, # None: 16 GiB on disk, in RAM half of what is free, shared by the machine's processes
 ) -> FrameCache|None: # None for None
     "A cache on disk below `home()`, which stays, or in memory, which goes with the process."
     if kind is None: return None
@@ -577,7 +596,7 @@ def frame_cache(
     folder = Path(tempfile.mkdtemp(prefix=f"vidcls-frames-{me}-", dir=memory))
     # Workers are forked and must not remove what the others read
     atexit.register(lambda: os.getpid() == me and shutil.rmtree(folder, ignore_errors=True))
-    return FrameCache(folder, max_bytes or shutil.disk_usage(memory).free//2)
+    return FrameCache(folder, max_bytes or shutil.disk_usage(memory).free//2//int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 # %% ../nbs/02_clips.ipynb #b4aa5c59
 def video_probabilities(

@@ -12,7 +12,7 @@ import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicodedata
 from pathlib import Path, PureWindowsPath
 from .recipes import RECIPES, Recipe, home
 
-# %% ../nbs/01_data.ipynb #a98ef63c
+# %% ../nbs/01_data.ipynb #c7b44859
 def _check_members(
     tar,         # Open archive
     name,        # Its name, for messages
@@ -52,7 +52,18 @@ class _Sips:
         return self._file.read(n)
     def __getattr__(self, name): return getattr(self._file, name)
 
+class _Member(tarfile.TarInfo):
+    "No sparse file, whose header alone may fill the memory: films have no holes."
+    def _no(self, *_): raise tarfile.ReadError("a sparse file")
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _no
+
 class _Tar(tarfile.TarFile):
+    tarinfo = _Member
+
+    def next(self):
+        try: return super().next()
+        except (ValueError, OverflowError, RecursionError) as e: raise tarfile.ReadError(f"a header that makes no sense: {str(e)[:80]}") from e
+
     @classmethod
     def taropen(cls, name, mode="r", fileobj=None, **kwargs):
         tar = super().taropen(name, mode, _Sips(fileobj or open(name, "rb")), **kwargs)
@@ -206,20 +217,28 @@ def parse_name(
     m = _name.match(Path(path).stem)
     return (f"g{m['group']}", f"c{m['clip']}") if m else (Path(path).stem, "c01")
 
-# %% ../nbs/01_data.ipynb #cb715a84
+# %% ../nbs/01_data.ipynb #e9ed72a3
 def video_files(
     folder, # With videos at any depth
 ) -> list: # Paths, sorted
     "Every video below a folder. Raises `FileNotFoundError` if there is none."
-    files = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    files = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir())
     if not files: raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
     return files
 
-# %% ../nbs/01_data.ipynb #aa447cb4
+# %% ../nbs/01_data.ipynb #6e05bdcf
+def _walk(root):
+    "Folders and their files, through links too. Raises `ValueError` for a link that leads in circles."
+    for d,below,names in os.walk(root, followlinks=True):
+        d = Path(d)
+        for b in below:
+            if (d/b).is_symlink() and any((d/b).samefile(a) for a in [d, *d.parents]):
+                raise ValueError(f"{d/b} is a link to a folder that it lies in: remove it.")
+        yield d, names
+
 def _list_videos(root):
     "Sorted (videos, skipped) of all files below the class folders of `root`."
-    walk = [(Path(d), names) for d,_,names in os.walk(root, followlinks=True)
-            if not any(part.startswith(".") for part in Path(d).relative_to(root).parts)]
+    walk = [(d, names) for d,names in _walk(root) if not any(part.startswith(".") for part in d.relative_to(root).parts)]
     files = sorted(d/n for d,names in walk for n in names if n != MARKER)
     is_video = lambda p: p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     videos = [p for p in files if is_video(p)]

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'video_clips', 'predict',
-           'VidclsPipeline', 'Journal', 'process_device', 'predict_files']
+           'VidclsPipeline', 'Journal', 'fingerprint', 'process_device', 'predict_files']
 
-# %% ../nbs/06_infer.ipynb #669293b2
-import json, re, tempfile, uuid
+# %% ../nbs/06_infer.ipynb #5b01b89d
+import hashlib, json, re, tempfile, uuid
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from accelerate import PartialState
 from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, normalize, pick_frames,
                           probe_video, read_views, video_probabilities)
-from .data import hub_reason
+from .data import hub_reason, sha256
 from .recipes import get_device, no_bar, saved_clips, weight_errors, whole
 
-# %% ../nbs/06_infer.ipynb #9d7bf69d
+# %% ../nbs/06_infer.ipynb #59827a78
 def model_folder(
     model, # Model folder, or a model on the Hub ("owner/name")
 ) -> Path: # A local folder
@@ -37,6 +38,8 @@ def load_trained(
     "A trained classifier and what it expects. Every weight must be in the file."
     from transformers import AutoConfig, AutoModelForVideoClassification as Auto
     folder = model_folder(model)
+    try: torch.device(device or "cpu")
+    except RuntimeError: raise ValueError(f"There is no device {device!r}: name cpu, cuda, cuda:1 or mps.") from None
     spec = spec or ClipSpec.load(folder)
     wanted = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "num_frames", spec.num_frames)
     if wanted != spec.num_frames:
@@ -182,7 +185,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         logits = model_outputs.logits.float()
         return top_labels(video_probabilities(logits, len(logits))[0], self.model.config.id2label, top_k)
 
-# %% ../nbs/06_infer.ipynb #65c1596c
+# %% ../nbs/06_infer.ipynb #825ddd83
 class Journal:
     "Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."
     def __init__(self,
@@ -191,17 +194,25 @@ class Journal:
     ):
         self.file, self.run, self.rows = Path(file), json.loads(json.dumps(run)), {}
         self.state = PartialState(cpu=get_device() == "cpu")
+        if self.file.is_dir(): raise IsADirectoryError(f"{file} is a folder: name a file in it.")
         if not self.file.absolute().parent.is_dir(): raise FileNotFoundError(f"There is no folder for {file}: create it first.")
         for f in [self.file, *self._parts()]: self._read(f)
         self.state.wait_for_everyone() # Nobody writes before all have read
         self.part = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex[:12]}.part")
 
-    def _parts(self): return sorted(self.file.parent.glob(f".{self.file.name}.*.part"))
+    def _parts(self):
+        ours = re.compile(re.escape(f".{self.file.name}.") + r"[0-9a-f]{12}\.part")
+        return sorted(f for f in self.file.absolute().parent.iterdir() if ours.fullmatch(f.name))
 
     def _read(self, f):
-        for line in f.read_text(encoding="utf-8").splitlines() if f.is_file() else []:
-            try: row = json.loads(line)
-            except ValueError: continue # The process was killed in the middle of a line
+        lines = f.read_bytes().split(b"\n") if f.is_file() else [b""]
+        for i,line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                row["video"] + ""
+            except (ValueError, TypeError, KeyError) as e:
+                if i == len(lines): break # The process was killed in the middle of a line, or the file is whole
+                raise ValueError(f"{f} is no list of results (line {i}): name another file.") from e
             if other := [k for k,v in self.run.items() if row.get(k) != v]:
                 raise ValueError(f"{f} is of another run ({other[0]} was {row.get(other[0])!r}, is {self.run[other[0]]!r}): name another file.")
             self.rows[row["video"]] = row
@@ -210,7 +221,7 @@ class Journal:
         videos, # All items of the run
     ) -> list: # What this process has to do
         "This process' share of what is missing."
-        todo = [v for v in videos if v not in self.rows]
+        todo = [v for v in videos if "error" in self.rows.get(v, dict(error="missing"))] # What failed is tried again
         return todo[self.state.process_index::self.state.num_processes]
 
     def write(self,
@@ -223,13 +234,14 @@ class Journal:
     def finish(self,
         videos, # All items of the run
     ) -> list: # Their rows, in that order
-        "Put the parts together into one file, when all processes are done."
+        "Put the parts together into one file, when all processes are done. Rows of other items stay."
         self.state.wait_for_everyone()
         for f in self._parts(): self._read(f)
         rows = [self.rows[v] for v in videos]
         self.state.wait_for_everyone() # Nobody reads any more
         if self.state.is_main_process:
-            with whole(self.file) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+            others = [r for v,r in self.rows.items() if v not in set(videos)]
+            with whole(self.file) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in others + rows), encoding="utf-8")
             for f in self._parts(): f.unlink()
         self.state.wait_for_everyone()
         return rows
@@ -242,11 +254,18 @@ class _Views(torch.utils.data.Dataset):
         try: return video_clips(self.videos[i], *self.args)
         except VideoError as e: return str(e)
 
+def fingerprint(
+    folder, # Of a model
+) -> str: # 16 hexadecimal digits
+    "What tells a model from another one in a folder of the same name: a hash of its weights, configuration and clip spec."
+    files = [*sorted(Path(folder).glob("*.safetensors")), Path(folder)/"config.json", Path(folder)/"clip_spec.json"]
+    return hashlib.sha256("".join(sha256(f) for f in files if f.is_file()).encode()).hexdigest()[:16]
+
 def process_device(
     device:str|None=None, # None: the fastest there is, and under `torchrun` this process' own
 ) -> str: # For `load_trained`
     "Where this process computes."
-    state = PartialState(cpu=(device or get_device()) == "cpu")
+    state = PartialState(cpu=(device or get_device()) == "cpu", timeout=timedelta(days=7)) # Some videos are long
     return device or (str(state.device) if state.num_processes > 1 else get_device())
 
 def predict_files(
@@ -259,14 +278,14 @@ def predict_files(
     device:str|None=None,     # None: the fastest there is
     workers:int=0,            # Processes that read clips, for each process that predicts
     progress:bool=True,       # Show a progress bar?
-) -> list: # {"video", "model", "views", "predictions" or "error"} for each, in order
+) -> list: # {"video", "model", "weights", "views", "predictions" or "error"} for each, in order
     "Predict many videos, in one process or in several; goes on where it stopped."
     from tqdm.auto import tqdm
     folder, device = model_folder(model), process_device(device)
     net, spec = load_trained(folder, device=device)
     if clips is None: clips = saved_clips(folder)
     videos = list(dict.fromkeys(map(str, videos)))
-    log = Journal(out, dict(model=Path(model).name, views=f"{clips}x{crops}", top_k=top_k))
+    log = Journal(out, dict(model=Path(model).name, weights=fingerprint(folder), views=f"{clips}x{crops}", top_k=top_k))
     mine = log.mine(videos)
     loader = torch.utils.data.DataLoader(_Views(mine, spec, clips, crops), batch_size=None, num_workers=workers)
     for video,views in zip(mine, tqdm(loader, desc="predicting", unit="video", disable=not (progress and log.state.is_main_process))):

@@ -7,7 +7,7 @@ __all__ = ['TARGETS', 'SUPERVISED', 'MASKED', 'unlabelled', 'tube_masks', 'cubes
            'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash',
            'reconstruct', 'make_checkpoint', 'fewer_labels', 'transfer', 'ship']
 
-# %% ../nbs/08_pretrain.ipynb #05ef262e
+# %% ../nbs/08_pretrain.ipynb #5212a934
 import hashlib, json, math, os, shutil, time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize
 from .data import data_root, video_files, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, versions, weight_errors, whole
-from .train import (ClipTrainer, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
+from .train import (ClipTrainer, _forget, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
                           check_encoder, clip_flops, collate_fn, disk_errors, finetune, make_processor, save_model, training_arguments)
 from .transforms import train_transform
 
@@ -188,7 +188,7 @@ def masked_trainer(
     return MaskedTrainer(model, args, train_dataset=data, data_collator=collate_fn, spec=spec, mask_ratio=mask_ratio, target=target,
                          processing_class=make_processor(spec, recipe.checkpoint, revision))
 
-# %% ../nbs/08_pretrain.ipynb #cb7db7ab
+# %% ../nbs/08_pretrain.ipynb #e11cbedc
 def pretrain(
     recipe:Recipe,         # Data (labels are not used), checkpoint, how long
     output_dir=None,       # Model folder; None: `home()/"models"/recipe.name`
@@ -200,6 +200,7 @@ def pretrain(
     progress:bool=True,    # Show progress bars?
 ) -> PretrainResult: # Model folder and losses
     "Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss is no number or explodes."
+    if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
     tube_masks(_geometry(recipe), 1, mask_ratio)
     folder = _output_folder(output_dir or home()/"models"/recipe.name)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
@@ -217,7 +218,7 @@ def pretrain(
     record = dict(recipe=_without_folders(recipe), mask_ratio=mask_ratio, target=target, metrics=metrics, losses=losses,
                   versions=versions(), data=data_hash(recipe), skipped=[Path(p).name for p in bad.path])
     with disk_errors(folder): save_model(trainer.model, trainer.processing_class, spec, record, folder, pretrain_card(record))
-    shutil.rmtree(folder/"checkpoints", ignore_errors=True)
+    _forget(folder/"checkpoints")
     return PretrainResult(folder, metrics, losses, bad.reason.tolist())
 
 # %% ../nbs/08_pretrain.ipynb #5a384922

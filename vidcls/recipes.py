@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata, resources, util
 from pathlib import Path
 
-# %% ../nbs/00_recipes.ipynb #505efa1a
+# %% ../nbs/00_recipes.ipynb #7516458e
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
@@ -46,6 +46,7 @@ class Recipe:
             v = operator.index(getattr(self, k)) # also from NumPy's integers, which JSON does not know
             object.__setattr__(self, k, v)
             if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
+        if not 0 < self.learning_rate < float("inf"): raise ValueError(f"learning_rate is above 0, not {self.learning_rate}.")
         if not 0 < self.layer_decay <= 1: raise ValueError(f"layer_decay is above 0 and at most 1, not {self.layer_decay}.")
         if self.precision not in (None, "fp32", "bf16", "fp16"): raise ValueError(f"precision is fp32, bf16 or fp16, not {self.precision!r}.")
 

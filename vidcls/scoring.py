@@ -7,7 +7,7 @@ __all__ = ['MOTION', 'bootstrap_interval', 'paired_interval', 'Scores', 'VideoVi
            'confused_pairs', 'pair_examples', 'gallery', 'report', 'motion_probe', 'calibration_error',
            'with_temperature', 'fit_temperature']
 
-# %% ../nbs/07_evaluate.ipynb #ab6f1f5b
+# %% ../nbs/07_evaluate.ipynb #4a825dc3
 import base64, html, tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .clips import ClipSpec, eval_views, probe_video, read_views, video_probabilities
 from .data import video_table
-from .infer import Journal, load_trained, model_folder, process_device, run_inference
+from .infer import Journal, fingerprint, load_trained, model_folder, process_device, run_inference
 from .recipes import saved_clips, whole
 
 # %% ../nbs/07_evaluate.ipynb #1d9b8bc4
@@ -112,7 +112,7 @@ def _logits(model, spec, videos, which, batch_size, workers, progress):
             waiting = waiting[batch_size:]
     if len(waiting): yield from finished(waiting)
 
-# %% ../nbs/07_evaluate.ipynb #076fbc0a
+# %% ../nbs/07_evaluate.ipynb #925f1b50
 def evaluate_videos(
     model_dir,            # Model folder, or a model on the Hub
     data,                 # Table from `video_table`, or a data set (then its test videos)
@@ -126,6 +126,7 @@ def evaluate_videos(
     out=None,             # A .jsonl file for each video's logits as they come; a second run does what is missing
 ) -> Scores: # Accuracy, interval, per class, per video
     "Score whole videos from several views, in one process or in several. Raises `VideoError` or `ValueError` rather than leaving one out."
+    if change and out: raise ValueError(f"Logits of changed clips are not kept: leave out={out} or change= away.")
     folder = model_folder(model_dir)
     model, spec = load_trained(folder, device=process_device(device))
     table = (data if hasattr(data, "columns") else _test_part(video_table(data))).reset_index(drop=True)
@@ -135,7 +136,7 @@ def evaluate_videos(
     if clips is None: clips = saved_clips(folder)
     videos = VideoViews(table, spec, clips, crops, change)
     with tempfile.TemporaryDirectory() if out is None else nullcontext(Path(out).absolute().parent) as place:
-        log = Journal(out or _shared(Path(place))/"logits.jsonl", dict(model=folder.name, views=f"{clips}x{crops}"))
+        log = Journal(out or _shared(Path(place))/"logits.jsonl", dict(model=folder.name, weights=fingerprint(folder), views=f"{clips}x{crops}", kind="logits"))
         number = {p: i for i,p in enumerate(table.path)}
         mine = [number[p] for p in log.mine(table.path)]
         for i,l in _logits(model, spec, videos, mine, batch_size, workers, progress and log.state.is_main_process):

@@ -8,10 +8,11 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
            'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #300d5d45
+# %% ../nbs/05_train.ipynb #5938815f
 import errno, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 import numpy as np, torch
@@ -167,7 +168,7 @@ def _share(batch):
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
-# %% ../nbs/05_train.ipynb #c36923f0
+# %% ../nbs/05_train.ipynb #03cecbcd
 def layer_groups(
     model,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
@@ -268,6 +269,13 @@ class ClipTrainer(Trainer):
             loader.set_epoch = lambda epoch: (tell(epoch), self.train_dataset.set_epoch(epoch))
         return loader
 
+    def _get_dataloader(self, *args, **kwargs):
+        "`Trainer`'s; starting processes takes no random numbers from the model, or a resumed run, which starts them more often, would differ."
+        loader = super()._get_dataloader(*args, **kwargs)
+        base = getattr(loader, "base_dataloader", loader)
+        if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
+        return loader
+
     def get_batch_samples(self,
         epoch_iterator, # Over the loader
         num_batches,    # Of one step
@@ -326,6 +334,7 @@ class ClipTrainer(Trainer):
         "Then end the processes that read clips: where the garbage collector finds them, it waits five seconds for each."
         try: return f(*args, **kwargs)
         finally:
+            self.is_in_train = False # also where the training failed
             for loader in [*self.accelerator._dataloaders, *getattr(self, "_eval_dataloaders", {}).values()]:
                 loader = getattr(loader, "base_dataloader", loader) # accelerate wraps it
                 if loader._iterator: loader._iterator._shutdown_workers()
@@ -444,7 +453,7 @@ def model_card(
         f"Predict with `vidcls predict MODEL video.avi`: it feeds the model what training fed it (`clip_spec.json`).\n\n"
         f"## Licence\n\n{licence}\n\n## Recipe\n\n| | |\n|---|---|\n{rows}\n")
 
-# %% ../nbs/05_train.ipynb #5b0dcb0f
+# %% ../nbs/05_train.ipynb #1663bba9
 def save_model(
     model,       # Trained model
     processor,   # Its processor
@@ -455,16 +464,18 @@ def save_model(
 ) -> Path: # The folder
     "Write a model folder whole or not at all."
     folder = Path(folder)
+    for cut in folder.glob(".saving-*"): shutil.rmtree(cut, ignore_errors=True) # Of a process that was killed
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as tmp:
         tmp = Path(tmp)
         model.save_pretrained(tmp); processor.save_pretrained(tmp); spec.save(tmp)
         (tmp/"README.md").write_text(card or model_card(record), encoding="utf-8")
         (tmp/RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        for f in sorted(tmp.iterdir(), key=lambda f: f.name == RECORD): # The record last: it says that the rest is there
+        for old in (RECORD, "config.json"): (folder/old).unlink(missing_ok=True) # A folder of two models would load and be wrong
+        for f in sorted(tmp.iterdir(), key=lambda f: (f.name == RECORD, f.name == "config.json")): # These last: they say that the rest is there
             f.chmod(0o644); os.replace(f, folder/f.name)
     return folder
 
-# %% ../nbs/05_train.ipynb #8f388821
+# %% ../nbs/05_train.ipynb #f20c9c6b
 @dataclass
 class FinetuneResult:
     "A fine-tuned model: where it is, how good it is, how it got there."
@@ -484,7 +495,9 @@ def _output_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder): pass
     except OSError as e: raise OSError(f"Cannot write to {folder} ({e.strerror}): choose another output folder.") from e
-    if any(folder.iterdir()) and not load_record(folder) and not (folder/"checkpoints").is_dir():
+    have, ours = {f.name for f in folder.iterdir()}, (folder/"checkpoints"/"run.json").is_file()
+    left = (folder/"checkpoints").is_dir() and any((folder/"checkpoints").iterdir())
+    if left and not ours or have - {"checkpoints"} and not ours and not load_record(folder):
         raise ValueError(f"{folder} is not empty and holds no model of vidcls: choose another output folder.")
     return folder
 
@@ -512,7 +525,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #80ec5b67
+# %% ../nbs/05_train.ipynb #b51022e5
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -526,7 +539,8 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     if push_to_hub: check_token()
-    state, frames = PartialState(cpu=get_device() == "cpu"), frame_cache(cache)
+    # Processes wait for each other while one downloads or reads slowly; `torchrun` notices those that end
+    state, frames = PartialState(cpu=get_device() == "cpu", timeout=timedelta(days=7)), frame_cache(cache)
     progress, main = progress and state.is_main_process, state.is_main_process
     with state.main_process_first(): folder = _output_folder(output_dir or home()/"models"/recipe.name)
     _share(recipe.batch_size)
@@ -535,19 +549,26 @@ def finetune(
     with state.main_process_first(): root = data_root(recipe, progress)
     table, bad = prepare_table(root, spec, strict, recipe.seed, progress)
     trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frames), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
-    labels = list(trainer.train_dataset.label2id)
-    with state.main_process_first(): _same_run(folder/"checkpoints", dict(_without_folders(recipe), labels=labels), resume, main)
+    run = dict(_without_folders(recipe), labels=list(trainer.train_dataset.label2id))
+    record = _finished(folder, run) if resume else None
+    if not record:
+        with state.main_process_first(): _same_run(folder/"checkpoints", run, resume, main)
+        record = _train_and_keep(trainer, recipe, folder, resume, bad)
+    if main and push_to_hub: push_model(folder, push_to_hub)
+    state.wait_for_everyone()
+    return FinetuneResult(folder, record["metrics"], record["history"], bad.reason.tolist())
+
+def _train_and_keep(trainer, recipe, folder, resume, bad):
+    "Train, test, and let the main process store what came out; returns the record."
     start = time.time()
     with disk_errors(folder): trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, trainer.test_dataset))
-    record = dict(recipe=_without_folders(recipe), metrics=metrics, labels=labels,
+    record = dict(recipe=_without_folders(recipe), metrics=metrics, labels=list(trainer.train_dataset.label2id),
                   versions=versions(), skipped=[Path(p).name for p in bad.path], history=trainer.state.log_history)
-    if main:
-        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, spec, record, folder)
-        shutil.rmtree(folder/"checkpoints", ignore_errors=True)
-        if push_to_hub: push_model(folder, push_to_hub)
-    state.wait_for_everyone()
-    return FinetuneResult(folder, metrics, trainer.state.log_history, bad.reason.tolist())
+    if trainer.is_world_process_zero():
+        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder)
+        _forget(folder/"checkpoints")
+    return record
 
 def _trainer(recipe, spec, sets, folder, workers, main, **kwargs):
     "Model, data and arguments of a fine-tuning."
@@ -571,16 +592,28 @@ def _memory(model, spec, recipe, main):
               f"{', with gradient checkpointing' if again else ''}.")
     return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n, gradient_checkpointing=again)
 
+def _forget(checkpoints):
+    "Remove a run's checkpoints; last of all what says that they are ours."
+    for d in checkpoints.glob("checkpoint-*"): shutil.rmtree(d, ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+def _finished(folder, run):
+    "The record of a run that has nothing left to do; None if it is another's, or not done."
+    record = {} if (folder/"checkpoints"/"run.json").is_file() else load_record(folder)
+    done = dict(record.get("recipe", {}), labels=record.get("labels"))
+    return record if done == json.loads(json.dumps(run)) and "history" in record else None
+
 def _same_run(checkpoints, run, resume, main=True):
     "Begin with no checkpoints of another run, or make sure that those to resume from are of this one."
     file, run = checkpoints/"run.json", json.loads(json.dumps(run))
     if not resume:
         if not main: return
-        shutil.rmtree(checkpoints, ignore_errors=True); checkpoints.mkdir()
+        _forget(checkpoints); checkpoints.mkdir(exist_ok=True)
         with whole(file) as tmp: tmp.write_text(json.dumps(run))
-    elif file.is_file() and (was := json.loads(file.read_text())) != run:
-        k = next(k for k in run if was.get(k) != run[k])
-        raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run[k]!r}): run without resume.")
+    elif not file.is_file(): raise FileNotFoundError(f"{checkpoints.parent} holds no checkpoint to resume from: run without resume.")
+    elif (was := json.loads(file.read_text())) != run:
+        k = next(k for k in {**run, **was} if was.get(k) != run.get(k))
+        raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run.get(k)!r}): run without resume.")
 
 def _without_folders(recipe):
     "The recipe as a dict; of local folders only the name, since the record may be published."
@@ -590,8 +623,10 @@ def _last_checkpoint(folder):
     "The newest checkpoint that is whole: `Trainer` writes its state last."
     step = lambda d: int(d.name.rpartition("-")[2])
     for d in sorted((folder/"checkpoints").glob("checkpoint-*"), key=step, reverse=True):
-        try: json.loads((d/"trainer_state.json").read_text()); return str(d)
+        try: json.loads((d/"trainer_state.json").read_text())
         except (OSError, ValueError): continue # Killed while it was written
+        if all((d/f).is_file() for f in ("model.safetensors", "optimizer.pt", "scheduler.pt")) and any(d.glob("rng_state*.pth")):
+            return str(d) # else killed while it was removed
     raise FileNotFoundError(f"{folder} holds no checkpoint to resume from: run without resume.")
 
 # %% ../nbs/05_train.ipynb #517ee3e4
