@@ -168,18 +168,18 @@ def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_pat
     out, rng = tmp_path/"m", np.random.default_rng(seed)
     args = [*ONE, "finetune", "--data", set10, "--checkpoint", checkpoint, "--out", out, "--epochs", 3, "--batch-size", 4,
             "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", seed, *more]
-    kills = 0
+    kills, late = 0, .1
     while kills < 2: # after the first checkpoint, then after the second
         resume = ["--resume"] if kills else []
         p = subprocess.Popen(list(map(str, args + resume)), env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         have = set((out/"checkpoints").glob("checkpoint-*")) if kills else set()
         end = time.time() + 120
         while time.time() < end and p.poll() is None and not set((out/"checkpoints").glob("checkpoint-*")) - have: time.sleep(.002)
-        time.sleep(rng.uniform(0, .1)) # in the middle of a checkpoint or of the next epoch
+        time.sleep(rng.uniform(0, late)) # in the middle of a checkpoint or of the next epoch
         if p.poll() is None: os.kill(p.pid, signal.SIGKILL)
         p.wait(); kills += 1
         whole = [d for d in (out/"checkpoints").glob("checkpoint-*") if (d/"trainer_state.json").exists()]
-        if kills == 1 and not whole: kills = 0 # not even the first was whole: begin again
+        if kills == 1 and not whole: kills, late = 0, 2*late # not even the first was whole: begin again, and wait longer
     assert not (out/"model.safetensors").exists()
     run(args[:3], *args[3:], "--resume")
     found = load_file(out/"model.safetensors")
