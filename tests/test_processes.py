@@ -179,7 +179,9 @@ def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_pat
         if p.poll() is None: os.kill(p.pid, signal.SIGKILL)
         p.wait(); kills += 1
         whole = [d for d in (out/"checkpoints").glob("checkpoint-*") if (d/"trainer_state.json").exists()]
-        if kills == 1 and not whole: kills, late = 0, 2*late # not even the first was whole: begin again, and wait longer
+        if kills == 1 and not whole: # Not even the first was whole: begin again, and wait longer
+            kills, late = 0, 2*late
+            shutil.rmtree(out, ignore_errors=True)
     assert not (out/"model.safetensors").exists()
     run(args[:3], *args[3:], "--resume")
     found = load_file(out/"model.safetensors")
