@@ -233,6 +233,33 @@ def test_same_clips_with_any_number_of_workers(tmp_path, context):
     assert done.returncode == 0, done.stderr
 
 
+LEFT = """
+import gc, sys, av, torch
+from vidcls.clips import ClipDataset, ClipSpec
+from vidcls.data import video_table
+
+class Collecting(ClipDataset):
+    def __getitem__(self, i): gc.collect(); return super().__getitem__(i)
+
+gc.disable()
+container = av.open(sys.argv[1]) # its decoder starts threads
+frames = container.decode(video=0)
+left = [container, frames, next(frames)]
+left.append(left)
+del left, container, frames
+loader = torch.utils.data.DataLoader(Collecting(video_table(sys.argv[2]), ClipSpec(seconds=1., size=32)), num_workers=1, timeout=60, multiprocessing_context="fork")
+assert len(list(loader)) == 12
+"""
+
+
+def test_a_worker_leaves_decoders_alone_that_it_inherited(tmp_path):
+    "Their threads are not there, and the garbage collector would wait for them."
+    (tmp_path/"left.py").write_text(LEFT)
+    film = write_video(tmp_path/"h264.mp4", codec="libx264")
+    done = subprocess.run([sys.executable, tmp_path/"left.py", film, write_dataset(tmp_path/"set")], capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_data_set_keeps_no_table_for_its_workers(tmp_path):
     "Text in a table may live in Arrow, whose threads do not survive a fork."
     ds = ClipDataset(video_table(write_dataset(tmp_path)), SPEC)

@@ -8,8 +8,8 @@ __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'ClipSpec', '
            'read_clip', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset',
            'FrameCache', 'frame_cache', 'video_probabilities', 'check_videos']
 
-# %% ../nbs/02_clips.ipynb #bedde046
-import atexit, errno, hashlib, html, itertools, json, math, mmap, os, shutil, sys, tempfile, warnings
+# %% ../nbs/02_clips.ipynb #58f6aca5
+import atexit, errno, gc, hashlib, html, itertools, json, math, mmap, os, shutil, sys, tempfile, warnings
 from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -472,6 +472,9 @@ def guide_dataset(
     D, _ = import_pytorchvideo()
     sampler = D.make_clip_sampler("random" if train else "uniform", spec.seconds)
     return D.Ucf101(str(folder), clip_sampler=sampler, decode_audio=False, transform=guide_transform(spec, train))
+
+# %% ../nbs/02_clips.ipynb #3e6e5832
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=gc.freeze)
 
 # %% ../nbs/02_clips.ipynb #b0ea50ea
 class ClipDataset(torch.utils.data.Dataset):
