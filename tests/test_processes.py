@@ -152,7 +152,7 @@ def test_parts_of_a_file_with_a_like_name_are_left_alone(together, set10, tmp_pa
     assert part.exists()
 
 
-@pytest.mark.parametrize("content", [b"milk\neggs\n", b"17\n{}\n", b'{"video": ["a"]}\n{}\n', b"\xff\xfe\n\0\n"])
+@pytest.mark.parametrize("content", [b"milk", b"milk\neggs\n", b"17\n{}\n", b'{"video": ["a"]}\n{}\n', b"\xff\xfe\n\0\n"])
 def test_a_file_that_holds_no_results_is_kept(together, set10, tmp_path, content):
     (tmp_path/"notes.txt").write_bytes(content)
     with pytest.raises(ValueError, match="notes.txt is no list of results .line 1"): predict_files(together[3], ["a.avi"], tmp_path/"notes.txt", progress=False)

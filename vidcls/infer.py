@@ -185,7 +185,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         logits = model_outputs.logits.float()
         return top_labels(video_probabilities(logits, len(logits))[0], self.model.config.id2label, top_k)
 
-# %% ../nbs/06_infer.ipynb #825ddd83
+# %% ../nbs/06_infer.ipynb #3639bcf9
 class Journal:
     "Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."
     def __init__(self,
@@ -211,7 +211,7 @@ class Journal:
                 row = json.loads(line)
                 row["video"] + ""
             except (ValueError, TypeError, KeyError) as e:
-                if i == len(lines): break # The process was killed in the middle of a line, or the file is whole
+                if i == len(lines) and b'{"video": "'.startswith(line[:11]): break # The end, or a process was killed in the middle of a line
                 raise ValueError(f"{f} is no list of results (line {i}): name another file.") from e
             if other := [k for k,v in self.run.items() if row.get(k) != v]:
                 raise ValueError(f"{f} is of another run ({other[0]} was {row.get(other[0])!r}, is {self.run[other[0]]!r}): name another file.")
@@ -240,8 +240,9 @@ class Journal:
         rows = [self.rows[v] for v in videos]
         self.state.wait_for_everyone() # Nobody reads any more
         if self.state.is_main_process:
-            others = [r for v,r in self.rows.items() if v not in set(videos)]
-            with whole(self.file) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in others + rows), encoding="utf-8")
+            others = self.rows.keys() - set(videos)
+            lines = [json.dumps(r) + "\n" for r in [*(r for v,r in self.rows.items() if v in others), *rows]]
+            with whole(self.file) as tmp: tmp.write_text("".join(lines), encoding="utf-8")
             for f in self._parts(): f.unlink()
         self.state.wait_for_everyone()
         return rows

@@ -8,12 +8,12 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
            'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #5938815f
+# %% ../nbs/05_train.ipynb #e776fe8f
 import errno, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from accelerate import PartialState
@@ -168,7 +168,7 @@ def _share(batch):
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
-# %% ../nbs/05_train.ipynb #03cecbcd
+# %% ../nbs/05_train.ipynb #007cd0e5
 def layer_groups(
     model,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
@@ -326,12 +326,12 @@ class ClipTrainer(Trainer):
         **kwargs # As for `Trainer`
     ) -> dict: # Scores
         "As `Trainer`; the time it takes is no training time."
-        f = partial(self._untimed, super().evaluate, *args, **kwargs)
-        return f() if self.is_in_train else self._alone(f)
+        return self._alone(self._untimed, super().evaluate, *args, **kwargs)
     def _save_checkpoint(self, *args, **kwargs): return self._untimed(super()._save_checkpoint, *args, **kwargs)
 
     def _alone(self, f, *args, **kwargs):
         "Then end the processes that read clips: where the garbage collector finds them, it waits five seconds for each."
+        if self.is_in_train: return f(*args, **kwargs) # A training goes on reading
         try: return f(*args, **kwargs)
         finally:
             self.is_in_train = False # also where the training failed
