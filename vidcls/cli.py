@@ -236,7 +236,7 @@ def _positional(name, kwargs):
     before = [kwargs.pop(p.name) for p in params if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
     return before + [v for p in params if p.kind is p.VAR_POSITIONAL for v in kwargs.pop(p.name)]
 
-# %% ../nbs/92_cli.ipynb #6802ba44
+# %% ../nbs/92_cli.ipynb #fa667b98
 def main(
     argv:list=None, # Command and options; None: those of this process
 ) -> int: # Exit status: 0 done, 1 failed, 2 called wrongly
@@ -258,7 +258,6 @@ def main(
     except Exception as e:
         if os.environ.get("VIDCLS_DEBUG"): raise
         known = isinstance(e, (ValueError, OSError))
-        what = str(e).strip().rpartition("\n")[2].partition(": ")[2] if "Original Traceback" in str(e) else str(e) # of a process that reads clips
-        what = " ".join(what.split())
+        what = " ".join(str(e).split())
         print(f"vidcls {name}: {what if known else f'{type(e).__name__}: {what} (VIDCLS_DEBUG=1 shows where)'}", file=sys.stderr)
         return 1
