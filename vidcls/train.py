@@ -168,7 +168,7 @@ def _share(batch):
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
-# %% ../nbs/05_train.ipynb #007cd0e5
+# %% ../nbs/05_train.ipynb #fb8e7d08
 def layer_groups(
     model,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
@@ -330,7 +330,7 @@ class ClipTrainer(Trainer):
     def _save_checkpoint(self, *args, **kwargs): return self._untimed(super()._save_checkpoint, *args, **kwargs)
 
     def _alone(self, f, *args, **kwargs):
-        "Then end the processes that read clips: where the garbage collector finds them, it waits five seconds for each."
+        "Then end the processes that read clips: where the garbage collector finds them, it waits for each in vain."
         if self.is_in_train: return f(*args, **kwargs) # A training goes on reading
         try: return f(*args, **kwargs)
         finally:
