@@ -63,6 +63,18 @@ def test_a_batch_that_cannot_be_shared_is_refused(set10, checkpoint, tmp_path):
     assert r.returncode and "A batch of 3 cannot be shared by 2 processes" in r.stderr
 
 
+def test_two_processes_pretrain_one_model_and_name_a_bad_video_once(set10, checkpoint, tmp_path):
+    videos = shutil.copytree(set10/"train", tmp_path/"videos")
+    (videos/"broken.avi").write_text("no film")
+    r = subprocess.run([*TWO, "pretrain", str(videos), "--checkpoint", str(checkpoint), "--out", str(tmp_path/"m"), "--epochs", "2",
+                        "--batch-size", "4", "--workers", "0", "--json"], env=ENV, capture_output=True, text=True, timeout=300)
+    assert r.returncode == 0, r.stderr[-3000:]
+    said, record = json.loads(r.stdout), load_record(tmp_path/"m")
+    assert said["videos"] == record["metrics"]["videos"] == 10 and (r.stdout + r.stderr).count("Left out: ") == 1
+    assert [s for s, _ in record["losses"]] == list(range(6)) and record["skipped"] == ["broken.avi"]
+    assert not (tmp_path/"m"/"checkpoints").exists() and VideoMAEForPreTraining.from_pretrained(tmp_path/"m")
+
+
 def test_two_processes_score_what_one_scores(together, set10, tmp_path):
     model = together[3]
     for who, name in ((ONE, "a"), (TWO, "b")):

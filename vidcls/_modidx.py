@@ -286,6 +286,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'vidcls.recipes.load_record': ('recipes.html#load_record', 'vidcls/recipes.py'),
                                 'vidcls.recipes.no_bar': ('recipes.html#no_bar', 'vidcls/recipes.py'),
                                 'vidcls.recipes.on_colab': ('recipes.html#on_colab', 'vidcls/recipes.py'),
+                                'vidcls.recipes.process_state': ('recipes.html#process_state', 'vidcls/recipes.py'),
                                 'vidcls.recipes.saved_clips': ('recipes.html#saved_clips', 'vidcls/recipes.py'),
                                 'vidcls.recipes.versions': ('recipes.html#versions', 'vidcls/recipes.py'),
                                 'vidcls.recipes.weight_errors': ('recipes.html#weight_errors', 'vidcls/recipes.py'),

@@ -6,17 +6,15 @@
 __all__ = ['model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'video_clips', 'predict',
            'VidclsPipeline', 'Journal', 'fingerprint', 'process_device', 'predict_files']
 
-# %% ../nbs/06_infer.ipynb #5b01b89d
+# %% ../nbs/06_infer.ipynb #41f543b6
 import hashlib, json, re, tempfile, uuid
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
-from accelerate import PartialState
 from .clips import (ClipSpec, VideoError, View, apply_view, eval_views, normalize, pick_frames,
                           probe_video, read_views, video_probabilities)
 from .data import hub_reason, sha256
-from .recipes import get_device, no_bar, saved_clips, weight_errors, whole
+from .recipes import get_device, no_bar, process_state, saved_clips, weight_errors, whole
 
 # %% ../nbs/06_infer.ipynb #59827a78
 def model_folder(
@@ -185,7 +183,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         logits = model_outputs.logits.float()
         return top_labels(video_probabilities(logits, len(logits))[0], self.model.config.id2label, top_k)
 
-# %% ../nbs/06_infer.ipynb #3639bcf9
+# %% ../nbs/06_infer.ipynb #349f2977
 class Journal:
     "Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."
     def __init__(self,
@@ -193,7 +191,7 @@ class Journal:
         run:dict, # What all lines have in common; lines of another run are refused
     ):
         self.file, self.run, self.rows = Path(file), json.loads(json.dumps(run)), {}
-        self.state = PartialState(cpu=get_device() == "cpu")
+        self.state = process_state()
         if self.file.is_dir(): raise IsADirectoryError(f"{file} is a folder: name a file in it.")
         if not self.file.absolute().parent.is_dir(): raise FileNotFoundError(f"There is no folder for {file}: create it first.")
         for f in [self.file, *self._parts()]: self._read(f)
@@ -266,7 +264,7 @@ def process_device(
     device:str|None=None, # None: the fastest there is, and under `torchrun` this process' own
 ) -> str: # For `load_trained`
     "Where this process computes."
-    state = PartialState(cpu=(device or get_device()) == "cpu", timeout=timedelta(days=7)) # Some videos are long
+    state = process_state(device)
     return device or (str(state.device) if state.num_processes > 1 else get_device())
 
 def predict_files(

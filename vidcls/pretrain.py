@@ -7,7 +7,7 @@ __all__ = ['TARGETS', 'SUPERVISED', 'MASKED', 'unlabelled', 'tube_masks', 'cubes
            'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash',
            'reconstruct', 'make_checkpoint', 'fewer_labels', 'transfer', 'ship']
 
-# %% ../nbs/08_pretrain.ipynb #5212a934
+# %% ../nbs/08_pretrain.ipynb #1a09649d
 import hashlib, json, math, os, shutil, time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +15,10 @@ import numpy as np, torch
 from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from .clips import ClipDataset, ClipSpec, VideoError, check_videos, normalize
+from .clips import ClipDataset, ClipSpec, VideoError, normalize
 from .data import data_root, video_files, video_table
-from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, versions, weight_errors, whole
-from .train import (ClipTrainer, _forget, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
+from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, process_state, versions, weight_errors, whole
+from .train import (ClipTrainer, _checked, _forget, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
                           check_encoder, clip_flops, collate_fn, disk_errors, finetune, make_processor, save_model, training_arguments)
 from .transforms import train_transform
 
@@ -99,7 +99,7 @@ def masked_loss(
     w = .1 + motion(frames, c)[mask].reshape(error.shape)
     return (error*w).sum()/w.sum()
 
-# %% ../nbs/08_pretrain.ipynb #4d716c98
+# %% ../nbs/08_pretrain.ipynb #087ad2df
 class MaskedTrainer(ClipTrainer):
     "Trains `VideoMAEForPreTraining` and writes down the loss of every step."
     def __init__(self, *args,
@@ -121,7 +121,7 @@ class MaskedTrainer(ClipTrainer):
         chances = torch.Generator().manual_seed((self.args.seed*1_000_003 + step)*1009 + self.args.process_index)
         mask = tube_masks(self.model.config, len(frames), self.mask_ratio, chances).to(frames.device)
         loss = masked_loss(model, frames, mask, self.target)
-        self._write(step, loss.item())
+        self._write(step, self.accelerator.gather(loss.detach()).mean().item())
         return loss
 
     def _clip_flops(self):
@@ -143,7 +143,7 @@ def step_losses(
     "The losses that `MaskedTrainer` wrote down."
     return [(h["step"], h["masked_loss"]) for h in history if "masked_loss" in h]
 
-# %% ../nbs/08_pretrain.ipynb #6151651f
+# %% ../nbs/08_pretrain.ipynb #02cebbcb
 def xavier(
     model, # With random weights
 ): # The same model
@@ -180,7 +180,7 @@ def masked_trainer(
             model, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True,
                                                                  output_loading_info=True, dtype=torch.float32)
         check_encoder(model, info, recipe.checkpoint); check_biases(model, _weights_folder(path, revision))
-        if info["missing_keys"]: print(f"{recipe.checkpoint} has no decoder: it begins with random weights.")
+        if info["missing_keys"]: process_state().print(f"{recipe.checkpoint} has no decoder: it begins with random weights.")
     model.config.norm_pix_loss = target == "normalised"
     data = ClipDataset(table, spec, transform=train_transform(spec, recipe.scale), seed=recipe.seed)
     off = dict(eval_strategy="no", load_best_model_at_end=False, label_smoothing_factor=0., adam_beta2=.95, logging_steps=50)
@@ -188,7 +188,7 @@ def masked_trainer(
     return MaskedTrainer(model, args, train_dataset=data, data_collator=collate_fn, spec=spec, mask_ratio=mask_ratio, target=target,
                          processing_class=make_processor(spec, recipe.checkpoint, revision))
 
-# %% ../nbs/08_pretrain.ipynb #e11cbedc
+# %% ../nbs/08_pretrain.ipynb #73aedd63
 def pretrain(
     recipe:Recipe,         # Data (labels are not used), checkpoint, how long
     output_dir=None,       # Model folder; None: `home()/"models"/recipe.name`
@@ -199,17 +199,19 @@ def pretrain(
     workers:int|None=None, # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,    # Show progress bars?
 ) -> PretrainResult: # Model folder and losses
-    "Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss is no number or explodes."
+    "Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."
     if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
     tube_masks(_geometry(recipe), 1, mask_ratio)
-    folder = _output_folder(output_dir or home()/"models"/recipe.name)
+    state = process_state()
+    main, progress = state.is_main_process, progress and state.is_main_process
+    with state.main_process_first(): folder, root = _output_folder(output_dir or home()/"models"/recipe.name), data_root(recipe, progress)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
-    table, bad = check_videos(unlabelled(data_root(recipe, progress)), spec, progress)
-    if len(bad) and strict: raise VideoError(f"{len(bad)} videos cannot be used. {bad.reason[0]}")
-    for reason in bad.reason: print(f"Left out: {reason}")
-    if not len(table): raise VideoError(f"None of the {len(bad)} videos can be used. {bad.reason[0]}")
+    table, bad = _checked(unlabelled(root), spec, progress)
+    if len(bad) and (strict or not len(table)): raise VideoError(f"{len(bad)} of {len(bad) + len(table)} videos cannot be used. {bad.reason[0]}")
+    for reason in bad.reason: state.print(f"Left out: {reason}")
     trainer = masked_trainer(recipe, table, folder/"checkpoints", mask_ratio, target, workers, disable_tqdm=not progress)
-    _same_run(folder/"checkpoints", dict(_without_folders(recipe), mask_ratio=mask_ratio, target=target, videos=len(table)), resume)
+    run = dict(_without_folders(recipe), mask_ratio=mask_ratio, target=target, videos=len(table))
+    with state.main_process_first(): _same_run(folder/"checkpoints", run, resume, main)
     start = time.time()
     with disk_errors(folder): trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     losses, seconds = step_losses(trainer.state.log_history), time.time() - start
@@ -217,8 +219,10 @@ def pretrain(
                    first_loss=losses[0][1], last_loss=round(float(np.mean([v for _,v in losses[-10:]])), 5))
     record = dict(recipe=_without_folders(recipe), mask_ratio=mask_ratio, target=target, metrics=metrics, losses=losses,
                   versions=versions(), data=data_hash(recipe), skipped=[Path(p).name for p in bad.path])
-    with disk_errors(folder): save_model(trainer.model, trainer.processing_class, spec, record, folder, pretrain_card(record))
-    _forget(folder/"checkpoints")
+    if main:
+        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, spec, record, folder, pretrain_card(record))
+        _forget(folder/"checkpoints")
+    state.wait_for_everyone()
     return PretrainResult(folder, metrics, losses, bad.reason.tolist())
 
 # %% ../nbs/08_pretrain.ipynb #5a384922

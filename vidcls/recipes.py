@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'RECORD', 'PACKAGES', 'Recipe', 'on_colab', 'get_recipe', 'home', 'whole', 'checkpoint_path', 'load_record',
-           'saved_clips', 'weight_errors', 'no_bar', 'get_device', 'half_precision', 'known_problems', 'Report',
-           'versions', 'doctor']
+           'saved_clips', 'weight_errors', 'no_bar', 'get_device', 'half_precision', 'process_state', 'known_problems',
+           'Report', 'versions', 'doctor']
 
-# %% ../nbs/00_recipes.ipynb #2e443346
+# %% ../nbs/00_recipes.ipynb #336436f7
 import html, json, operator, os, platform, re, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from importlib import metadata, resources, util
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def weight_errors(
     try: yield
     except SafetensorError as e: raise ValueError(f"The weights of {name} are damaged ({e}): copy the model again.") from e
 
-# %% ../nbs/00_recipes.ipynb #f2cd5f51
+# %% ../nbs/00_recipes.ipynb #872e2652
 @contextmanager
 def no_bar():
     "Without transformers' progress bars: weights of a local file load in a moment."
@@ -180,6 +181,13 @@ def half_precision(
     import torch
     if (device or get_device()) != "cuda": return None
     return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
+
+def process_state(
+    device:str|None=None, # To compute on; None: `get_device`
+) -> "PartialState": # accelerate's: which process this is, of how many, on which device
+    "This process among those that `torchrun` started. They wait for each other up to a week; `torchrun` notices those that end."
+    from accelerate import PartialState
+    return PartialState(cpu=(device or get_device()) == "cpu", timeout=timedelta(days=7)) # Some videos are long, some disks slow
 
 # %% ../nbs/00_recipes.ipynb #5904b371
 PACKAGES = ("torch torchvision transformers accelerate evaluate huggingface_hub pytorchvideo av imageio "

@@ -7,18 +7,17 @@ __all__ = ['MOTION', 'bootstrap_interval', 'paired_interval', 'Scores', 'VideoVi
            'confused_pairs', 'pair_examples', 'gallery', 'report', 'motion_probe', 'calibration_error',
            'with_temperature', 'fit_temperature']
 
-# %% ../nbs/07_evaluate.ipynb #4a825dc3
+# %% ../nbs/07_evaluate.ipynb #c800e9b1
 import base64, html, tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .clips import ClipSpec, eval_views, probe_video, read_views, video_probabilities
 from .data import video_table
 from .infer import Journal, fingerprint, load_trained, model_folder, process_device, run_inference
-from .recipes import saved_clips, whole
+from .recipes import process_state, saved_clips, whole
 
 # %% ../nbs/07_evaluate.ipynb #1d9b8bc4
 def bootstrap_interval(
@@ -112,7 +111,7 @@ def _logits(model, spec, videos, which, batch_size, workers, progress):
             waiting = waiting[batch_size:]
     if len(waiting): yield from finished(waiting)
 
-# %% ../nbs/07_evaluate.ipynb #925f1b50
+# %% ../nbs/07_evaluate.ipynb #0ea959d0
 def evaluate_videos(
     model_dir,            # Model folder, or a model on the Hub
     data,                 # Table from `video_table`, or a data set (then its test videos)
@@ -148,7 +147,7 @@ def evaluate_videos(
 def _shared(folder):
     "The main process' folder, for all."
     box = [str(folder)]
-    if PartialState().num_processes > 1: broadcast_object_list(box)
+    if process_state().num_processes > 1: broadcast_object_list(box)
     return Path(box[0])
 
 def _test_part(table):

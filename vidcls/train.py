@@ -8,20 +8,18 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
            'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #e776fe8f
+# %% ../nbs/05_train.ipynb #ea0937de
 import errno, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
 from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
-from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, versions, weight_errors, whole
+from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
 from .transforms import train_transform
 
 # %% ../nbs/05_train.ipynb #a1e6abc7
@@ -138,7 +136,7 @@ def compute_metrics(
     logits, labels = eval_pred
     return _accuracy().compute(predictions=np.argmax(logits, axis=1), references=labels)
 
-# %% ../nbs/05_train.ipynb #ce931580
+# %% ../nbs/05_train.ipynb #c707a7af
 def training_arguments(
     recipe:Recipe,       # Epochs, batch size, learning rate, ...
     output_dir,          # Folder for checkpoints
@@ -164,7 +162,7 @@ def training_arguments(
 
 def _share(batch):
     "Clips a step for each process."
-    n = PartialState(cpu=get_device() == "cpu").num_processes
+    n = process_state().num_processes
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
@@ -390,7 +388,7 @@ def fit_batch(
     raise MemoryError(f"Not even one clip of {spec.num_frames} × {spec.size} × {spec.size} fits into the memory of "
                       f"{model.device}: use a smaller checkpoint.")
 
-# %% ../nbs/05_train.ipynb #ea73a5f8
+# %% ../nbs/05_train.ipynb #a03b2a4e
 def prepare_table(
     root,                # Data set folder or CSV file
     spec:ClipSpec,       # What a clip is
@@ -410,7 +408,7 @@ def prepare_table(
 
 def _checked(table, spec, progress):
     "`check_videos`, each process on its share of the files."
-    state = PartialState()
+    state = process_state()
     bad = check_videos(table.iloc[state.process_index::state.num_processes], spec, progress)[1]
     found = bad.to_dict("records")
     why = {r["path"]: r["reason"] for r in (gather_object(found) if state.num_processes > 1 else found)}
@@ -525,7 +523,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #b51022e5
+# %% ../nbs/05_train.ipynb #ab3c6873
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -539,8 +537,7 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     if push_to_hub: check_token()
-    # Processes wait for each other while one downloads or reads slowly; `torchrun` notices those that end
-    state, frames = PartialState(cpu=get_device() == "cpu", timeout=timedelta(days=7)), frame_cache(cache)
+    state, frames = process_state(), frame_cache(cache)
     progress, main = progress and state.is_main_process, state.is_main_process
     with state.main_process_first(): folder = _output_folder(output_dir or home()/"models"/recipe.name)
     _share(recipe.batch_size)
@@ -586,7 +583,7 @@ def _memory(model, spec, recipe, main):
     "The arguments that make a recipe's batch fit into a GPU."
     if get_device() != "cuda": return {}
     share = _share(recipe.batch_size)
-    n, again = fit_batch(model.to(PartialState().device), spec, share, recipe.precision or half_precision())
+    n, again = fit_batch(model.to(process_state().device), spec, share, recipe.precision or half_precision())
     if main and (n < share or again):
         print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
               f"{', with gradient checkpointing' if again else ''}.")
