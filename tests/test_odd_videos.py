@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av, numpy as np, pandas as pd, pytest, torch
+import av, numpy as np, pandas as pd, pytest, torch, torchvision
 
 from vidcls import cli
 from vidcls.clips import ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, in_span, _short, pick_frames, probe_video, read_clip, read_frames
@@ -130,13 +130,13 @@ def test_a_title_in_another_encoding_is_no_reason_to_refuse(tmp_path):
 
 
 def test_a_clip_of_8k_frames_is_right_and_takes_little_memory(tmp_path):
-    "In a process of its own. Four frames of 8K are 0.2 GB as the decoder hands them out, and 0.4 GB in RGB."
+    "In a process of its own. Four frames of 8K are 0.2 GB as the decoder hands them out, 0.4 GB in RGB, and what the crop keeps 0.2 GB."
     path = write_video(tmp_path/"8k.mp4", 4, codec="libx264", size=(7680, 4320), draw=grey, preset="ultrafast", crf="10")
     code = f"""
-import resource, sys
+import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_odd_videos import *
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
+peak = lambda: int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])/2**20
 spec = replace(SPEC, num_frames=4, seconds=.16)
 read_clip({str(write_video(tmp_path/'warm.avi'))!r}, View(), spec)
 before = peak()
@@ -145,7 +145,8 @@ print(numbers(read_clip({str(path)!r}, View(), spec)), peak() - before, sep=";")
     r = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert r.returncode == 0, r.stderr
     shown, gigabytes = r.stdout.strip().splitlines()[-1].split(";")
-    assert json.loads(shown) == list(range(4)) and float(gigabytes) < .8
+    older = tuple(map(int, torchvision.__version__.split(".")[:2])) < (0, 24) # Resizes in float32 where there is AVX-512
+    assert json.loads(shown) == list(range(4)) and float(gigabytes) < (1.8 if older else .9)
 
 
 # --- names ---

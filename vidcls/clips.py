@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from .data import label_maps
 from .recipes import checkpoint_path, home, whole
 
-# %% ../nbs/02_clips.ipynb #f95f5ed9
+# %% ../nbs/02_clips.ipynb #67ae71ed
 class VideoError(ValueError):
     "A video that cannot be used: names the file, the reason and the way out, in one line that can be printed."
     def __init__(self, text):
@@ -39,7 +39,8 @@ def open_video(
     path = Path(path)
     if not path.is_file(): raise VideoError(f"There is no video {path}: check the path.")
     if not path.stat().st_size: raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
-    try: container = av.open(os.path.abspath(path), options=dict(format_whitelist=_no_lists()), metadata_errors="replace") # A title in Latin-1 is no damage
+    # `options` for all streams crash in PyAV 17 where FFmpeg finds streams late (its issue 2010); a title in Latin-1 is no damage
+    try: container = av.open(os.path.abspath(path), container_options=dict(format_whitelist=_no_lists()), metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as e:
         why = "damaged, or a list of other files" if getattr(e, "errno", 0) == errno.EINVAL else _reason(e)
         raise VideoError(f"{path} is not a readable video ({why}): remove it or copy it again.") from e
