@@ -1,9 +1,12 @@
 "Tables and archives: nothing is lost, mislabelled or taken for something else in silence."
 import io, os, shutil, tarfile
+from dataclasses import replace
 
 import pytest
 
+from vidcls import data as D
 from vidcls.data import audit_leakage, extract_archive, split_by_group, video_files, video_table
+from vidcls.recipes import RECIPES
 from videos import write_dataset
 
 
@@ -98,3 +101,11 @@ def test_a_cut_archive_and_odd_members(tmp_path):
     with pytest.raises(ValueError, match="delete it and download it again"): extract_archive(tmp_path/"cut.tar", tmp_path/"out", progress=False)
     with pytest.raises(ValueError, match="outside"): extract_archive(tar(tmp_path/"flat.tar", {"a.avi": b"1"}), tmp_path/"out", progress=False)
     assert (extract_archive(tar(tmp_path/"dot.tar", {".": None, "./set": None, "./set/a": b"1"}), tmp_path/"out", progress=False)/"a").exists()
+
+
+def test_a_folder_that_is_not_there_may_have_been_meant(monkeypatch):
+    def fails(*args): raise OSError("Could not download.")
+    monkeypatch.setattr(D, "download_ucf101_subset", fails)
+    with pytest.raises(OSError, match="Could not download. There is no folder of that name here either."):
+        D.data_root(replace(RECIPES["stick"], data="my/videos"))
+    with pytest.raises(OSError, match="download.$"): D.data_root(RECIPES["ucf101"])

@@ -1,6 +1,6 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
 import json, multiprocessing, time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np, pytest, torch
 from safetensors.torch import load_file
@@ -339,3 +339,16 @@ def test_parts_of_a_batch_learn_what_the_batch_learns(recipe, tmp_path):
     parts = finetune(r, tmp_path/"parts", workers=0, progress=False, per_device_train_batch_size=2, gradient_accumulation_steps=2, gradient_checkpointing=True)
     a, b = (load_file(x.model_dir/"model.safetensors") for x in (whole, parts))
     assert all(torch.allclose(a[k], b[k], atol=2e-5) for k in a)
+
+
+@pytest.mark.parametrize("changes, licence, says", [
+    (dict(), "apache-2.0", "generated"),
+    (dict(data="my_videos"), "other", "for their owner to say"),
+    (dict(checkpoint="a folder"), "other", "generated"),
+    (dict(data=RECIPES["ucf101"].data), "other", "UCF101 states no licence"),
+    (dict(checkpoint="MCG-NJU/videomae-base", data="my_videos"), "cc-by-nc-4.0", "for their owner to say"),
+    (dict(checkpoint="MCG-NJU/videomae-base", from_scratch=True), "other", "generated")])
+def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
+    scores = dict(video_accuracy=1., videos=1, clip_accuracy=1., clips=1)
+    card = T.model_card(dict(recipe=asdict(replace(RECIPES["stick"], **changes)), labels=["a", "b"], metrics=scores))
+    assert f"\nlicense: {licence}\n" in card and says in card.partition("## Licence")[2].partition("## Recipe")[0]

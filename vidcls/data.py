@@ -12,7 +12,7 @@ import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicodedata
 from pathlib import Path, PureWindowsPath
 from .recipes import RECIPES, Recipe, home
 
-# %% ../nbs/01_data.ipynb #c7b44859
+# %% ../nbs/01_data.ipynb #bad556c4
 def _check_members(
     tar,         # Open archive
     name,        # Its name, for messages
@@ -42,7 +42,7 @@ def _check_member(m, parts, name, top, seen):
     for n in range(1, len(parts) + 1):
         is_file = m.isfile() and n == len(parts)
         was = seen.setdefault(unicodedata.normalize("NFC", "/".join(parts[:n])).casefold(), (parts[:n], is_file, m))
-        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m): refuse("twice (on some disks)")
+        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m): refuse(f"and {was[2].name[:80]!r}, which are one name on some disks")
 
 class _Sips:
     "A file that is never asked for much at once: `tarfile` reads a member's name whole, however long."
@@ -185,7 +185,7 @@ def download_ucf101_subset(
                          "the damaged copy was deleted, run this again.")
     return extract_archive(archive, root.parent, progress=progress)
 
-# %% ../nbs/01_data.ipynb #eb57e9a0
+# %% ../nbs/01_data.ipynb #2bb37c10
 def data_root(
     recipe:Recipe,      # Says which data
     progress:bool=True, # Show progress bars?
@@ -202,7 +202,10 @@ def data_root(
     if Path(recipe.data).expanduser().exists(): return Path(recipe.data).expanduser()
     if re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.data) and not recipe.data.startswith("."):
         pinned = UCF101_SUBSET_SHA256 if recipe.data == RECIPES["ucf101"].data else None
-        return download_ucf101_subset(None, recipe.data, recipe.data_revision, pinned, progress)
+        try: return download_ucf101_subset(None, recipe.data, recipe.data_revision, pinned, progress)
+        except OSError as e:
+            if pinned: raise
+            raise OSError(f"{e} There is no folder of that name here either.") from e
     raise FileNotFoundError(f"There is no folder {recipe.data!r}: name an existing one, a Hub data set, 'stick' or 'moves'.")
 
 # %% ../nbs/01_data.ipynb #d5482ceb

@@ -15,16 +15,16 @@ from datetime import timedelta
 from importlib import metadata, resources, util
 from pathlib import Path
 
-# %% ../nbs/00_recipes.ipynb #7516458e
+# %% ../nbs/00_recipes.ipynb #179e4568
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
     name: str                             # How the experiment is called in results and messages
-    data: str                             # "stick" (generated), a data set on the Hub, or a folder `split/class/video`
+    data: str                             # "stick" (generated), a Hub data set with UCF101_subset.tar.gz, or a folder `split/class/video`
     checkpoint: str                       # "videomae-stick" (shipped), a model on the Hub, or a model folder
     data_revision: str|None = None        # Commit of the data set on the Hub
     checkpoint_revision: str|None = None  # Commit of the checkpoint on the Hub
-    from_scratch: bool = False            # Take only the checkpoint's geometry and start from random weights?
+    from_scratch: bool = False            # Take only the checkpoint's layer sizes and start from random weights?
     per_class: tuple|None = None          # Generated videos a class in (train, val, test); None is 300/30/75 in all
     sampling_rate: int = 4                # Take every n-th frame ...
     fps: float = 30.                      # ... of a video at this nominal frame rate
@@ -44,7 +44,8 @@ class Recipe:
 
     def __post_init__(self):
         for k in ("epochs", "batch_size", "eval_clips", "sampling_rate", "seed"):
-            v = operator.index(getattr(self, k)) # also from NumPy's integers, which JSON does not know
+            try: v = operator.index(getattr(self, k)) # also from NumPy's integers, which JSON does not know
+            except TypeError: raise ValueError(f"{k} is a whole number, not {getattr(self, k)!r}.") from None
             object.__setattr__(self, k, v)
             if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
         if not 0 < self.learning_rate < float("inf"): raise ValueError(f"learning_rate is above 0, not {self.learning_rate}.")
@@ -115,11 +116,11 @@ def whole(
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/00_recipes.ipynb #9dd47ede
+# %% ../nbs/00_recipes.ipynb #a65f1ec4
 def checkpoint_path(
     name:str, # "videomae-stick", a model folder, or a model on the Hub ("owner/name")
 ) -> str: # What `from_pretrained` takes
-    "Where a recipe's checkpoint is. Raises `FileNotFoundError` for a folder that does not exist."
+    "Where a recipe's checkpoint is; a name with one slash that is no folder is a model on the Hub. Else `FileNotFoundError`."
     if name == "videomae-stick": return str(resources.files("vidcls")/"checkpoints"/name)
     if not Path(name).is_dir() and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(name)):
         raise FileNotFoundError(f"There is no checkpoint {name}: name a model folder, or a model on the Hub as owner/name.")
@@ -201,7 +202,7 @@ def _version(
 
 def _numbers(version): return tuple(int(p) for p in version.split('+')[0].split('.')[:3] if p.isdigit())
 
-# %% ../nbs/00_recipes.ipynb #6e13d534
+# %% ../nbs/00_recipes.ipynb #9a8ced56
 def known_problems(
     versions:dict, # Package name to version, or None where it is missing
 ) -> list: # One sentence a problem, each with its way out
@@ -212,7 +213,17 @@ def known_problems(
         out.append(f"transformers {tf} loads wrong VideoMAE weights: pip install 'transformers>=5.18'.")
     if av and _numbers(av) >= (19,):
         out.append(f"av {av} can hang DataLoader workers: pip install 'av<19'.")
-    return out
+    said = {o.split()[0] for o in out}
+    return out + [f"{r.name} {v} is not a version that vidcls works with: pip install '{r}'." for r,v in _unmet(versions) if r.name not in said]
+
+def _unmet(versions):
+    "Requirements of this package that the versions do not meet, each with the version."
+    from packaging.requirements import Requirement
+    try: wanted = [Requirement(r) for r in metadata.requires("vidcls") or []]
+    except metadata.PackageNotFoundError: return [] # Imported from a folder
+    have = {k.lower(): v for k,v in versions.items() if v}
+    return [(r, have[r.name.lower()]) for r in wanted if r.name.lower() in have and (not r.marker or r.marker.evaluate({"extra": ""}))
+            and not r.specifier.contains(have[r.name.lower()], prereleases=True)]
 
 # %% ../nbs/00_recipes.ipynb #ca4a005a
 @dataclass(frozen=True)

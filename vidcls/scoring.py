@@ -47,7 +47,7 @@ def paired_interval(
     gain = np.asarray(correct_b, float) - np.asarray(correct_a, float)
     return float(gain.mean()), *bootstrap_interval(gain, groups, level, n, seed)
 
-# %% ../nbs/07_evaluate.ipynb #28bb89df
+# %% ../nbs/07_evaluate.ipynb #b35c8e7b
 @dataclass
 class Scores:
     "Per-video scores with their protocol."
@@ -59,8 +59,13 @@ class Scores:
     predictions: "pd.DataFrame" = field(repr=False) # A row a video: label, predicted, score, correct, ...
     probabilities: np.ndarray = field(repr=False)   # [videos, classes], averaged over views
     labels: list = field(repr=False)         # The classes, in that order
-    clip_accuracy: float                     # Share of views that are right
+    by_view: np.ndarray = field(repr=False)  # bool [videos, views]: was each view by itself right?
     protocol: str                            # How the videos were seen
+
+    @property
+    def clip_accuracy(self):
+        "Share of views that are right."
+        return float(self.by_view.mean())
 
     @property
     def groups(self):
@@ -155,7 +160,7 @@ def _test_part(table):
     if not (table.split == "test").any(): raise ValueError("The data has no test videos: pass a table of those to score.")
     return table[table.split == "test"]
 
-# %% ../nbs/07_evaluate.ipynb #8da61b85
+# %% ../nbs/07_evaluate.ipynb #c829f43b
 def score(
     table,         # A row a video
     logits,        # [videos × views, classes], the views of a video in a row
@@ -173,9 +178,9 @@ def score(
     precision, recall, f1, n = precision_recall_fscore_support(out.label, out.predicted, labels=present, zero_division=0.)
     per_class = pd.DataFrame(dict(videos=n, accuracy=recall, precision=precision, f1=f1), index=pd.Index(present, name="label"))
     top5 = 1. if p.shape[1] <= 5 else float(top_k_accuracy_score(truth, p, k=5, labels=range(p.shape[1])))
-    by_clip = float((logits.argmax(1) == np.repeat(truth, len(logits)//len(table))).mean())
+    by_view = logits.argmax(1).reshape(len(table), -1) == truth[:, None]
     return Scores(float(out.correct.mean()), bootstrap_interval(out.correct, out.label + "/" + out.group), top5, float(f1.mean()),
-                  per_class, out, p, list(names), by_clip, protocol)
+                  per_class, out, p, list(names), by_view, protocol)
 
 # %% ../nbs/07_evaluate.ipynb #00371f1f
 def mistakes(

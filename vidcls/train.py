@@ -8,7 +8,7 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_d
            'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
            'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
-# %% ../nbs/05_train.ipynb #ea0937de
+# %% ../nbs/05_train.ipynb #224ec473
 import errno, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
 from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
-from .recipes import RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
+from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
 from .transforms import train_transform
 
 # %% ../nbs/05_train.ipynb #a1e6abc7
@@ -36,7 +36,7 @@ def load_report(
     df = pd.DataFrame([(part(k), status) for k,status in rows], columns=["part", "status"])
     return df.value_counts(sort=False).rename("weights").reset_index()
 
-# %% ../nbs/05_train.ipynb #9b5427fc
+# %% ../nbs/05_train.ipynb #22528d55
 def check_encoder(
     model,     # The loaded model
     info:dict, # `output_loading_info` of `from_pretrained`
@@ -48,7 +48,7 @@ def check_encoder(
     for what,keys in (("missing from", new), ("not understood in", info["unexpected_keys"])):
         if bad := sorted(k for k in keys if k.startswith(prefix)):
             raise ValueError(f"{len(bad)} encoder weights are {what} {name} (the first is {bad[0]}): fine-tuning would start "
-                "from noise. Use transformers >= 5.18 and a checkpoint of the same geometry.")
+                "from noise. Use transformers >= 5.18 and a checkpoint with the same layer sizes.")
 
 # %% ../nbs/05_train.ipynb #17a11b3a
 def check_biases(
@@ -66,13 +66,13 @@ def check_biases(
             if new != k and new in state and not torch.equal(f.get_tensor(k).float(), state[new].float().cpu()):
                 raise ValueError(f"{k} was loaded wrongly by this version of transformers: use transformers >= 5.18.")
 
-# %% ../nbs/05_train.ipynb #669acfd6
+# %% ../nbs/05_train.ipynb #78ad982a
 def load_model(
     checkpoint:str,          # "videomae-stick", a model folder, or a model on the Hub
     label2id:dict,           # Class to number
     id2label:dict=None,      # Number to class; None: from `label2id`
     revision:str|None=None,  # Commit on the Hub
-    from_scratch:bool=False, # Take the geometry only, with random weights?
+    from_scratch:bool=False, # Take the layer sizes only, with random weights?
 ) -> torch.nn.Module: # A classifier, with the table of its weights in `.load_report`
     "A video classifier for these classes. Raises `ValueError` where encoder weights are missing or wrong."
     from transformers import AutoConfig, AutoModelForVideoClassification as Auto
@@ -166,7 +166,7 @@ def _share(batch):
     if batch % n: raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
     return batch//n
 
-# %% ../nbs/05_train.ipynb #fb8e7d08
+# %% ../nbs/05_train.ipynb #8be33e0d
 def layer_groups(
     model,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
@@ -180,6 +180,7 @@ def layer_groups(
     return [{**g, "params": ps, "lr": g["lr"]*decay**(top - d)} for g in groups for d in range(top + 1)
             if (ps := [p for p in g["params"] if depth(p) == d])]
 
+# %% ../nbs/05_train.ipynb #edcda6c2
 def clip_flops(
     model,         # Takes clips of `spec`
     spec:ClipSpec, # What a clip is
@@ -208,6 +209,7 @@ def matmul_speed(
         best = min(best, time.perf_counter() - start)
     return 2*n**3/best
 
+# %% ../nbs/05_train.ipynb #f008c731
 class ClipTrainer(Trainer):
     "A `Trainer` that takes clips as bytes, really reloads its checkpoints, and says what it waits for."
     def __init__(self, *args,
@@ -428,19 +430,21 @@ def make_processor(
     return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, trust_remote_code=False, size=size, crop_size=side,
         do_center_crop=spec.resize == "crop", image_mean=list(spec.mean), image_std=list(spec.std))
 
-# %% ../nbs/05_train.ipynb #fcff67ed
+# %% ../nbs/05_train.ipynb #5deabc74
 def model_card(
     record:dict, # As stored in `vidcls.json`
 ) -> str: # Markdown with the Hub's metadata on top
     "A model card: data, recipe, scores with their protocol, licence notes."
     from huggingface_hub import ModelCardData
     r, m = record["recipe"], record["metrics"]
-    published = r["checkpoint"].startswith("MCG-NJU/")
-    meta = ModelCardData(license="cc-by-nc-4.0" if published else "other" if "/" in r["checkpoint"] else "apache-2.0",
+    published, drawn = r["checkpoint"].startswith("MCG-NJU/") and not r["from_scratch"], r["data"] in ("stick", "moves")
+    free = drawn and r["checkpoint"] == "videomae-stick"
+    meta = ModelCardData(license="cc-by-nc-4.0" if published else "apache-2.0" if free else "other",
         base_model=r["checkpoint"] if published else None, library_name="transformers", pipeline_tag="video-classification",
         tags=["vidcls", "video-classification"], datasets=[r["data"]] if r["data_revision"] else None)
     licence = ("VideoMAE's published weights are CC-BY-NC 4.0, and so is this model. " if published else "") + (
-        "UCF101 states no licence for its videos." if r["data"] != "stick" else "The training videos are generated.")
+        "The training videos are generated." if drawn else "UCF101 states no licence for its videos." if r["data"] == RECIPES["ucf101"].data
+        else "What the training videos allow is for their owner to say.")
     say = lambda x: html.escape(str(x)) # the Hub shows tags as what they are
     rows = "\n".join(f"| {k} | {say(v)} |" for k,v in r.items())
     start = say(f"random weights of {r['checkpoint']}'s geometry" if r["from_scratch"] else r["checkpoint"])
@@ -523,7 +527,7 @@ def test_scores(
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
 
-# %% ../nbs/05_train.ipynb #ab3c6873
+# %% ../nbs/05_train.ipynb #eeb947fb
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -610,7 +614,7 @@ def _same_run(checkpoints, run, resume, main=True):
     elif not file.is_file(): raise FileNotFoundError(f"{checkpoints.parent} holds no checkpoint to resume from: run without resume.")
     elif (was := json.loads(file.read_text())) != run:
         k = next(k for k in {**run, **was} if was.get(k) != run.get(k))
-        raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run.get(k)!r}): run without resume.")
+        raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run.get(k)!r}): run without resume, which deletes them, or choose another folder.")
 
 def _without_folders(recipe):
     "The recipe as a dict; of local folders only the name, since the record may be published."
