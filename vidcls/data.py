@@ -12,7 +12,7 @@ import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicodedata
 from pathlib import Path, PureWindowsPath
 from .recipes import RECIPES, Recipe, home
 
-# %% ../nbs/01_data.ipynb #bad556c4
+# %% ../nbs/01_data.ipynb #4ccd57b8
 def _check_members(
     tar,         # Open archive
     name,        # Its name, for messages
@@ -42,7 +42,7 @@ def _check_member(m, parts, name, top, seen):
     for n in range(1, len(parts) + 1):
         is_file = m.isfile() and n == len(parts)
         was = seen.setdefault(unicodedata.normalize("NFC", "/".join(parts[:n])).casefold(), (parts[:n], is_file, m))
-        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m): refuse(f"and {was[2].name[:80]!r}, which are one name on some disks")
+        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m): refuse(f"beside {was[2].name[:80]!r}, and they collide on some disks")
 
 class _Sips:
     "A file that is never asked for much at once: `tarfile` reads a member's name whole, however long."
