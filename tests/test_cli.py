@@ -115,7 +115,7 @@ def test_check_data_finds_leaks_and_junk(data, tmp_path, capsys):
     (root/"test"/"Nod"/"v_Nod_g99_c01.avi").write_bytes(same.read_bytes())
     (root/"val"/"Nod"/same.name.replace("c01", "c02")).write_bytes(next((root/"val"/"Wave").iterdir()).read_bytes())
     (root/"test"/"Wave"/"._v_Wave_g05_c01.avi").write_bytes(b"\0\5\26\7")
-    with pytest.warns(UserWarning, match=r"1 file\(s\) are no videos and were skipped: test/Wave/._v_Wave"):
+    with pytest.warns(UserWarning, match=r"1 file is not a video and was skipped: 1 hidden \(the first is test/Wave/._v_Wave"):
         status, out, _ = here(capsys, "check-data", root, "--json")
     found = json.loads(out)
     assert status == 1 and not found["ok"] and len(found["groups_in_two_splits"]) == 1 and len(found["identical_files"]) == 4

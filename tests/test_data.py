@@ -1,11 +1,11 @@
 "Tables and archives: nothing is lost, mislabelled or taken for something else in silence."
-import io, os, shutil, tarfile
+import io, os, shutil, subprocess, sys, tarfile
 from dataclasses import replace
 
-import pytest
+import numpy as np, pandas as pd, pytest
 
 from vidcls import data as D
-from vidcls.data import audit_leakage, extract_archive, split_by_group, video_files, video_table
+from vidcls.data import LOCK, audit_leakage, extract_archive, is_complete, split_by_group, video_files, video_table
 from vidcls.recipes import RECIPES
 from videos import write_dataset
 
@@ -35,6 +35,20 @@ def test_a_folder_called_like_a_video_is_none(root):
     assert not any(p.endswith("x.mp4") for p in video_files(root))
 
 
+def test_videos_of_every_suffix_are_taken(tmp_path):
+    suffixes = "avi mp4 mov mkv webm m4v mpg mpeg h264 3gp wmv asf mts m2ts ts flv ogv gif MTS".split()
+    (tmp_path/"Nod").mkdir()
+    for s in suffixes: (tmp_path/"Nod"/f"a.{s}").touch()
+    assert len(video_table(tmp_path)) == len(video_files(tmp_path)) == len(suffixes)
+
+
+@pytest.mark.parametrize("listing", [video_table, video_files])
+def test_what_a_listing_leaves_out_is_counted_by_suffix(root, listing):
+    for name in ("a.txt", "b.TXT", "c.jpg", ".DS_Store", "._d.avi", "notes"): (root/"train"/"Nod"/name).write_text("x")
+    with pytest.warns(UserWarning, match=r"^6 files are not videos and were skipped: 2 \.txt, 2 hidden, 1 \.jpg, 1 without a suffix \(the first is .*Nod"):
+        assert len(listing(root)) == 12
+
+
 def test_linked_class_folders_count(root):
     (root/"train"/"Nod").rename(root.parent/"elsewhere")
     (root/"train"/"Nod").symlink_to(root.parent/"elsewhere")
@@ -43,7 +57,7 @@ def test_linked_class_folders_count(root):
 
 def test_an_empty_class_is_an_error_and_junk_is_listed(root):
     (root/"test"/"Nod"/"._v_Nod_g01_c01.avi").write_bytes(b"\0")
-    with pytest.warns(UserWarning, match="1 file.*._v_Nod"): assert len(video_table(root)) == 12
+    with pytest.warns(UserWarning, match="^1 file is not a video and was skipped: 1 hidden .*._v_Nod"): assert len(video_table(root)) == 12
     (root/"train"/"Empty").mkdir()
     with pytest.raises(ValueError, match="Empty holds no video"): video_table(root)
 
@@ -58,15 +72,75 @@ def test_csv_files_that_cannot_be_right(tmp_path, text, what):
 
 def test_a_csv_without_groups_in_some_rows(tmp_path):
     for n in "ab": (tmp_path/f"{n}.avi").touch()
-    (tmp_path/"t.csv").write_text("path,label,group\na.avi,x,\nb.avi,x,home\n")
-    assert video_table(tmp_path/"t.csv").group.tolist() == ["a", "home"]
+    (tmp_path/"t.csv").write_text("path,label,group\na.avi,x, \nb.avi,x,home\n")
+    assert video_table(tmp_path/"t.csv").group.tolist() == ["a.avi", "home"]
     (tmp_path/"t.csv").write_bytes("path,label\nä.avi,x\n".encode("utf-16"))
     with pytest.raises(ValueError, match="t.csv is not a CSV file in UTF-8"): video_table(tmp_path/"t.csv")
+
+
+# --- groups ---
+
+def rows(*pairs):
+    "A table of (label, group) pairs without splits."
+    return pd.DataFrame([dict(path=f"{i}.avi", split="", label=l, group=g, clip="c01") for i, (l, g) in enumerate(pairs)])
+
+
+def test_ucf101_numbers_are_qualified_and_files_without_a_number_are_recordings_of_their_own(tmp_path):
+    for p in ("Nod/v_Nod_g01_c01.avi", "Nod/v_Nod_g01_c02.avi", "Wave/v_Wave_g01_c01.avi", "Nod/001.mp4", "Wave/001.mp4"):
+        (tmp_path/"set"/p).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path/"set"/p).touch()
+    assert dict(zip(*video_table(tmp_path/"set")[["path", "group"]].T.to_numpy())) == {str(tmp_path/"set"/p): g for p, g in {
+        "Nod/001.mp4": "Nod/001.mp4", "Nod/v_Nod_g01_c01.avi": "Nod/g01", "Nod/v_Nod_g01_c02.avi": "Nod/g01", "Wave/001.mp4": "Wave/001.mp4",
+        "Wave/v_Wave_g01_c01.avi": "Wave/g01"}.items()}
+    (tmp_path/"t.csv").write_text("path,label\nset/Nod/001.mp4,x\nset/Wave/001.mp4,y\nset/Wave/v_Wave_g01_c01.avi,y\n")
+    assert video_table(tmp_path/"t.csv").group.tolist() == ["set/Nod/001.mp4", "set/Wave/001.mp4", "Wave/g01"]
 
 
 def test_splits_never_go_through_a_group(root):
     table = video_table(root).assign(split="")
     assert audit_leakage(split_by_group(table, seed=3)).ok
+
+
+def test_a_recording_with_several_labels_is_in_one_split():
+    table = rows(*((label, f"person {p}") for p in range(10) for label in ("nod", "squat", "wave")))
+    for seed in range(20):
+        done = split_by_group(table, seed=seed)
+        assert done.groupby("group").split.nunique().max() == 1
+        assert done.groupby(["label", "split"]).group.nunique().unstack().to_numpy().tolist() == [[2, 7, 1]]*3 # test, train, val
+
+
+def test_the_audit_finds_a_recording_whose_labels_are_in_different_splits(tmp_path):
+    for n in "abc": (tmp_path/f"{n}.avi").write_text(n)
+    (tmp_path/"t.csv").write_text("path,label,group,split\na.avi,wave,kitchen,train\nb.avi,nod,kitchen,test\nc.avi,nod,hall,val\n")
+    audit = audit_leakage(video_table(tmp_path/"t.csv"))
+    assert not audit.ok and audit.groups.to_dict("records") == [dict(group="kitchen", labels="nod, wave", splits="test, train", videos=2)]
+
+
+def test_where_every_recording_has_one_label_the_split_is_as_it_always_was():
+    pairs = [(label, f"{label}/g{g:02}") for label, n in (("a", 7), ("b", 25), ("c", 4), ("d", 11)) for g in range(n) for _ in range(1 + g % 3)]
+    table = rows(*pairs)
+    for seed in (0, 1, 2):
+        rng, split = np.random.default_rng(seed), {}
+        for _, t in table.groupby("label"):
+            groups = rng.permutation(sorted(set(t.group)))
+            n_val, n_test = max(1, round(len(groups)*.1)), max(1, round(len(groups)*.2))
+            split |= dict(zip(groups, ["val"]*n_val + ["test"]*n_test + ["train"]*len(groups)))
+        assert split_by_group(table, seed=seed).split.tolist() == [split[g] for g in table.group]
+
+
+def test_a_small_class_that_shares_its_recordings_still_gets_every_split():
+    table = rows(*(("big", f"r{i}") for i in range(20)), *(("small", f"r{i}") for i in range(3)))
+    for seed in range(20):
+        done = split_by_group(table, seed=seed)
+        assert done.groupby("group").split.nunique().max() == 1
+        assert done.groupby("label").split.nunique().tolist() == [3, 3]
+
+
+def test_a_class_that_cannot_be_in_every_split_is_named():
+    table = rows(*((label, g) for label, groups in {"a": "wxyz", "b": "wxy", "c": "wxz", "d": "wyz", "e": "xyz"}.items() for g in groups))
+    with pytest.raises(ValueError, match=r"The class '[a-e]' cannot be in every split, because its groups occur in other classes too: add recordings of it\.$"):
+        split_by_group(table)
+    with pytest.raises(ValueError, match=r"The class 'a' has too few groups for these splits \(2\)"): split_by_group(rows(("a", "x"), ("a", "y")))
 
 
 def tar(path, members, mode="w"):
@@ -92,7 +166,7 @@ def test_a_damaged_gzip_is_noticed(tmp_path):
     data[len(data)//2] ^= 1
     path.write_bytes(data)
     with pytest.raises(ValueError, match="not a complete tar archive"): extract_archive(path, tmp_path/"out", progress=False)
-    assert not any((tmp_path/"out").iterdir())
+    assert os.listdir(tmp_path/"out") == [LOCK]
 
 
 def test_a_cut_archive_and_odd_members(tmp_path):
@@ -103,8 +177,51 @@ def test_a_cut_archive_and_odd_members(tmp_path):
     assert (extract_archive(tar(tmp_path/"dot.tar", {".": None, "./set": None, "./set/a": b"1"}), tmp_path/"out", progress=False)/"a").exists()
 
 
+EXTRACT = """
+import os, signal, sys, time
+from pathlib import Path
+from vidcls import data as D
+archive, dest, me, other, die = *map(Path, sys.argv[1:5]), sys.argv[5] == "die"
+unpack = D._unpack
+def slowly(*args):
+    unpack(*args)
+    print("unpacked", flush=True)
+    me.touch()
+    if die: os.kill(os.getpid(), signal.SIGKILL)
+    until = time.time() + 3
+    while not other.exists() and time.time() < until: time.sleep(.01)
+D._unpack = slowly
+print(D.extract_archive(archive, dest, progress=False).stat().st_ino)
+"""
+
+
+def extracting(archive, dest, me, other, die=False):
+    "A process that unpacks, and waits up to three seconds after it for another that does so too."
+    return subprocess.Popen([sys.executable, "-c", EXTRACT, archive, dest, me, other, "die" if die else ""], stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_that_unpack_the_same_archive_do_it_once(tmp_path):
+    archive, dest = tar(tmp_path/"a.tar", {"set/Nod/a.avi": b"film"}), tmp_path/"out"
+    both = [extracting(archive, dest, tmp_path/a, tmp_path/b) for a, b in ("xy", "yx")]
+    said = [p.communicate(timeout=120)[0].split() for p in both]
+    assert all(p.returncode == 0 for p in both)
+    assert sorted(len(s) for s in said) == [1, 2] # one unpacked it
+    assert said[0][-1] == said[1][-1] == str((dest/"set").stat().st_ino) # and nobody replaced it
+    assert is_complete(dest/"set") and sorted(os.listdir(dest)) == [LOCK, "set"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed by a POSIX signal")
+def test_what_a_killed_process_left_is_cleaned(tmp_path):
+    archive, dest = tar(tmp_path/"a.tar", {"set/Nod/a.avi": b"film"}), tmp_path/"out"
+    killed = extracting(archive, dest, tmp_path/"x", tmp_path/"y", die=True)
+    assert killed.communicate(timeout=120)[0] == "unpacked\n" and killed.returncode < 0
+    assert [p.name[:11] for p in dest.iterdir() if p.name != LOCK] == [".unpacking-"]
+    assert (extract_archive(archive, dest, progress=False)/"Nod"/"a.avi").read_bytes() == b"film"
+    assert sorted(os.listdir(dest)) == [LOCK, "set"]
+
+
 def test_a_folder_that_is_not_there_may_have_been_meant(monkeypatch):
-    def fails(*args): raise OSError("Could not download.")
+    def fails(*args, **kwargs): raise OSError("Could not download.")
     monkeypatch.setattr(D, "download_ucf101_subset", fails)
     with pytest.raises(OSError, match="Could not download. There is no folder of that name here either."):
         D.data_root(replace(RECIPES["stick"], data="my/videos"))

@@ -177,10 +177,22 @@ def test_damaged_data_set_is_refused_then_replaced(hub, tiny, tmp_path):
 
 
 def test_other_content_at_the_pinned_commit_is_refused(hub, tiny, tmp_path):
-    "Without an own checksum it is the real archive's that counts."
+    "Without an own checksum it is the real archive's that counts. The file is what the Hub has, so it stays in the cache."
     serve(hub, tiny)
-    assert UCF101_SUBSET_SHA256 in refusal(ValueError, download_ucf101_subset, tmp_path/"data", progress=False)
+    for _ in range(2): assert UCF101_SUBSET_SHA256 in refusal(ValueError, download_ucf101_subset, tmp_path/"data", progress=False)
     assert not any((tmp_path/"data").rglob("*"))
+    assert len(hub.requests("GET", ARCHIVE)) == 1
+
+
+@pytest.mark.parametrize("repo_id, revision", [("tester/one", None), ("tester/one", "d"*40), (UCF101.data, "d"*40), (UCF101.data, "main")])
+def test_the_pinned_checksum_is_not_that_of_other_archives(hub, tiny, tmp_path, repo_id, revision):
+    "Another repository or commit has another archive: it is unpacked, and one that is refused for a given checksum is not downloaded again."
+    hub.add_repo(repo_id, {ARCHIVE: tiny}, "dataset", commit="d"*40)
+    download = lambda **kw: download_ucf101_subset(tmp_path/"data", repo_id, revision, progress=False, **kw)
+    message = refusal(ValueError, download, sha256_expected="0"*64)
+    assert "0"*64 in message and f"{ARCHIVE} of {repo_id}" in message and "the download is whole" in message
+    assert len(video_table(download())) == 10
+    assert len(hub.requests("GET", ARCHIVE)) == 1
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -199,7 +199,7 @@ def check_data(
     found = dict(videos=len(table), unusable=bad.reason.tolist(), ok=leaks.ok and not len(bad),
                  groups_in_two_splits=leaks.groups.to_dict("records"), identical_files=leaks.files.path.tolist(),
                  look_alikes=leaks.alike.to_dict("records"), conflicting_labels=leaks.conflicts.path.tolist())
-    shared = [f"group in two splits: {g.label} {g.group} ({g.splits})" for g in leaks.groups.itertuples()]
+    shared = [f"group in two splits: {g.group} of {g.labels} ({g.splits})" for g in leaks.groups.itertuples()]
     same = [f"identical files: {', '.join(g.path)}" for _,g in leaks.files.groupby("sha256")]
     same += [f"look-alikes: {a.path} ({a.split}, {a.label}), {a.other} ({a.other_split}, {a.other_label})" for a in leaks.alike.itertuples()]
     return found, "\n".join([counts.to_string(), *bad.reason, *shared, *same, str(leaks)]), int(not found["ok"])

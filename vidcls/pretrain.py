@@ -16,7 +16,7 @@ from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .clips import ClipDataset, ClipSpec, VideoError, normalize
-from .data import data_root, video_files, video_table
+from .data import data_root, parse_name, video_files, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, process_state, versions, weight_errors, whole
 from .train import (ClipTrainer, _checked, _forget, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
                           check_encoder, clip_flops, collate_fn, disk_errors, finetune, make_processor, save_model, training_arguments)
@@ -30,7 +30,7 @@ def unlabelled(
     import pandas as pd
     folder = Path(root)/"train" if (Path(root)/"train").is_dir() else Path(root)
     files = video_files(folder)
-    return pd.DataFrame(dict(path=files, split="train", label="video", group=[Path(f).stem for f in files], clip="c01"))
+    return pd.DataFrame(dict(path=files, split="train", label="video", group=[parse_name(Path(f).relative_to(root))[0] for f in files], clip="c01"))
 
 # %% ../nbs/08_pretrain.ipynb #2b0712b2
 def tube_masks(
