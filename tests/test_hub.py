@@ -177,16 +177,19 @@ def test_damaged_data_set_is_refused_then_replaced(hub, tiny, tmp_path):
 
 
 def test_other_content_at_the_pinned_commit_is_refused(hub, tiny, tmp_path):
-    "Without an own checksum it is the real archive's that counts. The file is what the Hub has, so it stays in the cache."
+    "Without an own checksum the real archive's counts. The file is what the Hub has, so it stays in the cache."
     serve(hub, tiny)
-    for _ in range(2): assert UCF101_SUBSET_SHA256 in refusal(ValueError, download_ucf101_subset, tmp_path/"data", progress=False)
+    for _ in range(2):
+        message = refusal(ValueError, download_ucf101_subset, tmp_path/"data", progress=False)
+        assert UCF101_SUBSET_SHA256 in message
     assert not any((tmp_path/"data").rglob("*"))
     assert len(hub.requests("GET", ARCHIVE)) == 1
 
 
-@pytest.mark.parametrize("repo_id, revision", [("tester/one", None), ("tester/one", "d"*40), (UCF101.data, "d"*40), (UCF101.data, "main")])
+@pytest.mark.parametrize("repo_id, revision", [("tester/one", None), ("tester/one", "d"*40), (UCF101.data, "d"*40),
+                                               (UCF101.data, "main")])
 def test_the_pinned_checksum_is_not_that_of_other_archives(hub, tiny, tmp_path, repo_id, revision):
-    "Another repository or commit has another archive: it is unpacked, and one that is refused for a given checksum is not downloaded again."
+    "Another repository or commit has another archive, which is unpacked; refused for a given checksum, it stays in the cache."
     hub.add_repo(repo_id, {ARCHIVE: tiny}, "dataset", commit="d"*40)
     download = lambda **kw: download_ucf101_subset(tmp_path/"data", repo_id, revision, progress=False, **kw)
     message = refusal(ValueError, download, sha256_expected="0"*64)

@@ -114,13 +114,74 @@ def test_scores_are_those_of_scikit_learn():
     assert "2 × 1" in str(s) and np.allclose(s.probabilities.sum(1), 1)
 
 
-def test_intervals_resample_groups():
+def in_tens(n): return [10]*(n//20) + [1]*(n//2 + n//2 % 10) # half the videos in groups of ten, the others alone
+
+
+CORNERS = { # accuracy, group sizes, correlation within a group: the hardest of the study in which the interval was chosen
+    "as reported": (.947, [1]*65 + [2]*5, .5), "nearly always right": (.975, [1]*40, 0),
+    "hardly ever a mistake": (.995, [1]*20, 0), "many videos": (.947, [1]*400, 0),
+    "eight groups": (.9, [2, 3]*4, .8), "one large group": (.9, [10] + [1]*10, .8),
+    "groups of ten": (.947, [10]*8, .8), "groups of ten, hardly a mistake": (.99, [10]*40, .8),
+    "large and small": (.5, in_tens(75), .8), "large and small, better": (.75, in_tens(150), .8),
+    "large and small, many": (.9, in_tens(400), .8)}
+
+
+def draws(rng, p, sizes, correlation, n):
+    "How many videos of each group are right, in `n` test sets; beta-binomial, so that a group's videos tend to agree."
+    if not correlation: return rng.binomial(sizes, p, (n, len(sizes)))
+    a = 1/correlation - 1
+    return rng.binomial(sizes, rng.beta(p*a, (1 - p)*a, (n, len(sizes))))
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_the_interval_contains_the_truth_in_at_least_93_percent(name):
+    p, sizes, correlation = CORNERS[name]
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes) # of a video in its group
+    right = draws(np.random.default_rng(0), p, sizes, correlation, 2500)
+    got = np.array([S.accuracy_interval(place < r[group], group) for r in right])
+    assert np.mean((got[:, 0] <= p) & (p <= got[:, 1])) >= .93
+    assert (got[:, 1] - got[:, 0]).min() > .005 and got.min() >= 0 and got.max() <= 1
+
+
+@pytest.mark.parametrize("better, worse, sizes", [(.0, .0, [1]*75), (.03, 0, [1]*75), (.05, .02, [1]*40), (.03, 0, [1]*150),
+                                                  (.2, 0, in_tens(400)), (.3, .1, [2, 3]*4)])
+def test_the_paired_interval_contains_the_true_difference_in_at_least_93_percent(better, worse, sizes):
+    "Only B gets a video right, or only A, or they agree; in four of five groups it is the same for all videos."
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(len(sizes)), sizes)
+    draw = lambda n: rng.choice([1, -1, 0], (2000, n), p=[better, worse, 1 - better - worse])
+    gains = np.where((rng.random((2000, len(sizes))) < .8)[:, group], draw(len(sizes))[:, group], draw(len(group)))
+    got = np.array([S.paired_interval(g < 0, g > 0, group)[1:] for g in gains])
+    assert np.mean((got[:, 0] <= better - worse) & (better - worse <= got[:, 1])) >= .93
+    assert (got[:, 1] - got[:, 0]).min() > .005
+
+
+def test_intervals_respect_groups():
     right = np.repeat(np.arange(20) % 2 == 0, 5)
-    by_group, alone = S.bootstrap_interval(right, np.repeat(np.arange(20), 5)), S.bootstrap_interval(right, np.arange(100))
+    by_group, alone = (S.accuracy_interval(right, g) for g in (np.repeat(np.arange(20), 5), np.arange(100)))
     assert by_group[1] - by_group[0] > 1.8*(alone[1] - alone[0])
+    assert S.accuracy_interval(right, np.arange(100), .8)[0] > alone[0]
     a = np.random.default_rng(0).random(100) < .6
     gain, low, high = S.paired_interval(a, ~a, np.arange(100))
-    assert low <= gain <= high and S.paired_interval(a, a, np.arange(100)) == (0, 0, 0)
+    assert low <= gain <= high
+    same, low, high = S.paired_interval(a, a, np.arange(100))
+    assert same == 0 and -.06 < low < 0 < high < .06
+
+
+def test_with_fewer_than_eight_groups_there_is_no_interval():
+    right = np.arange(30) % 3 > 0
+    assert np.isnan(S.accuracy_interval(right, np.arange(30) % 7)).all()
+    assert np.isnan(S.paired_interval(right, ~right, np.arange(30) % 7)[1:]).all()
+    assert not np.isnan(S.accuracy_interval(right, np.arange(30) % 8)).any()
+    few, many = scores(right, [f"g{i % 7}" for i in range(30)]), scores(right, [f"g{i % 8}" for i in range(30)])
+    assert few.interval is None and "(no interval: fewer than eight groups)" in str(few) and "nan" not in str(few)
+    assert many.interval == S.accuracy_interval(right, np.arange(30) % 8) and "8 groups" in str(many)
+
+
+def test_a_recording_under_two_labels_is_one_group():
+    right = np.repeat(np.arange(10) % 3 > 0, 2) # labels a and b take turns
+    s = scores(right, [f"person {i//2}" for i in range(20)])
+    assert s.groups.nunique() == 10 and s.interval == S.accuracy_interval(right, np.repeat(np.arange(10), 2))
 
 
 def test_a_label_that_the_model_does_not_know_is_refused(model, data):
@@ -191,6 +252,7 @@ def test_evaluate_writes_a_report(model, data, tmp_path, capsys):
     assert cli.main(["evaluate", str(model), str(data), "--report", str(tmp_path/"r.html"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {"accuracy", "interval", "top5", "macro_f1", "protocol", "per_class"} <= set(found)
+    assert found["interval"] is None or len(found["interval"]) == 2
     assert (tmp_path/"r.html").read_text().startswith("<!doctype html>")
     assert cli.main(["evaluate", str(model), str(data), "--report", str(tmp_path/"no"/"r.html")]) == 2
 

@@ -116,8 +116,10 @@ def extract_archive(
         with FileLock(dest/LOCK):
             if is_complete(root, checksum): return root # Another process was faster
             if root.exists() and not is_complete(root) and any(root.iterdir()):
-                raise ValueError(f"{root} exists and was not unpacked from an archive: move it away or choose another dest.")
-            for left in dest.glob(".unpacking-*"): shutil.rmtree(left, ignore_errors=True) # Whoever holds the lock is the only one who unpacks here
+                raise ValueError(f"{root} exists and was not unpacked from an archive: move it away or choose another "
+                                 "dest.")
+            for left in dest.glob(".unpacking-*"): # Whoever holds the lock is the only one who unpacks here
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=dest, prefix=".unpacking-") as tmp:
                 with _Tar.open(archive) as tar: _unpack(tar, tmp, n, archive.name, progress, max_bytes)
                 (Path(tmp)/top/MARKER).write_text(json.dumps(dict(archive=archive.name, sha256=checksum)))
@@ -176,7 +178,7 @@ def download_ucf101_subset(
     dest=None,                                       # Folder to unpack into; None: one for this repository and commit
     repo_id:str=RECIPES["ucf101"].data,              # Data set on the Hub
     revision:str|None=RECIPES["ucf101"].data_revision, # Its commit
-    sha256_expected:str|None=None,                   # Checksum of the archive; None: the guide's archive is compared with its own, others are not
+    sha256_expected:str|None=None,                   # Checksum of the archive; None: only the guide's own is compared
     progress:bool=True,                              # Show progress bars?
 ) -> Path: # Root of the data set
     "The guide's 405 clips: downloaded once, checksum compared, safely unpacked (171 MB)."
@@ -184,13 +186,13 @@ def download_ucf101_subset(
     root = Path(dest or home()/"data"/source)/"UCF101_subset"
     if is_complete(root): return root
     archive = hub_file(repo_id, "UCF101_subset.tar.gz", revision, "dataset")
-    if (repo_id, revision) == (RECIPES["ucf101"].data, RECIPES["ucf101"].data_revision): sha256_expected = sha256_expected or UCF101_SUBSET_SHA256
-    if sha256_expected: _compare(archive, sha256_expected, repo_id)
+    pinned = (repo_id, revision) == (RECIPES["ucf101"].data, RECIPES["ucf101"].data_revision)
+    if expected := sha256_expected or (UCF101_SUBSET_SHA256 if pinned else None): _compare(archive, expected, repo_id)
     return extract_archive(archive, root.parent, progress=progress)
 
 def _compare(archive, expected, repo_id):
-    "Refuse an archive with another checksum, and delete it if the download is damaged: the cache names a large file by its own checksum."
-    found, stored = sha256(archive), Path(os.path.realpath(archive))
+    "Refuse an archive with another checksum, and delete it if the download is damaged."
+    found, stored = sha256(archive), Path(os.path.realpath(archive)) # The cache names a large file by its checksum
     if found == expected: return
     if not re.fullmatch("[0-9a-f]{64}", stored.name): why = f"delete {stored} if it may be damaged, and run this again."
     elif stored.name == found: why = "the download is whole, so this is another archive than the one expected."
@@ -223,14 +225,14 @@ def data_root(
 
 # %% ../nbs/01_data.ipynb #d5482ceb
 SPLITS = ("train", "val", "test")
-SUFFIXES = {".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".h264", ".3gp", ".wmv", ".asf", ".mts", ".m2ts", ".ts",
-            ".flv", ".ogv", ".gif"}
+SUFFIXES = {".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".h264", ".3gp", ".wmv", ".asf", ".mts",
+            ".m2ts", ".ts", ".flv", ".ogv", ".gif"}
 _name = re.compile(r"v_(?P<label>.+)_g(?P<group>\d+)_c(?P<clip>\d+)$")
 
 def parse_name(
     path, # Video file, relative to its data set
 ) -> tuple: # (group, clip): from a UCF101 name, else the file is a recording of its own
-    "The recording and the number of the clip in it; UCF101 counts recordings within a class, so its class is part of the name."
+    "The recording and the clip in it; UCF101 counts recordings within a class, so the class is part of the name."
     m = _name.match(Path(path).stem)
     return (f"{m['label']}/g{m['group']}", f"c{m['clip']}") if m else (Path(path).as_posix(), "c01")
 
@@ -242,14 +244,16 @@ def video_files(
 ) -> list: # Paths, sorted
     "Every video below a folder. Says what it skipped, raises `FileNotFoundError` if there is none."
     files = sorted((p for p in Path(folder).rglob("*") if p.name not in (MARKER, LOCK) and not p.is_dir()), key=str)
-    if not any(map(_is_video, files)): raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
+    if not any(map(_is_video, files)):
+        raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
     _warn_skipped([p for p in files if not _is_video(p)], folder)
     return [str(p) for p in files if _is_video(p)]
 
 def _warn_skipped(skipped, root):
     if not skipped: return
     kinds = Counter("hidden" if p.name.startswith(".") else p.suffix.lower() or "without a suffix" for p in skipped)
-    what = "1 file is not a video and was skipped" if len(skipped) == 1 else f"{len(skipped)} files are not videos and were skipped"
+    n = len(skipped)
+    what = "1 file is not a video and was skipped" if n == 1 else f"{n} files are not videos and were skipped"
     counts = ", ".join(f"{n} {k}" for k,n in sorted(kinds.items(), key=lambda x: (-x[1], x[0])))
     warnings.warn(f"{what}: {counts} (the first is {skipped[0].relative_to(root)}).", stacklevel=3)
 
@@ -357,7 +361,8 @@ def label_maps(
 def _shared_groups(table):
     t = table[table.split != ""]
     listed = lambda s: ", ".join(sorted(set(s)))
-    n = t.groupby("group").agg(labels=("label", listed), splits=("split", listed), videos=("path", "size")).reset_index()
+    n = t.groupby("group").agg(labels=("label", listed), splits=("split", listed), videos=("path", "size"))
+    n = n.reset_index()
     return n[n.splits.str.contains(",")].reset_index(drop=True)
 
 def _identical_files(table):
@@ -439,7 +444,8 @@ def audit_leakage(
 def _quotas(label, n, val, test):
     "How many of a class's `n` groups go to val and to test."
     quota = {s: max(1, round(n*share)) if share else 0 for s,share in (("val", val), ("test", test))}
-    if n <= sum(quota.values()): raise ValueError(f"The class {label!r} has too few groups for these splits ({n}): add videos.")
+    if n <= sum(quota.values()):
+        raise ValueError(f"The class {label!r} has too few groups for these splits ({n}): add videos.")
     return quota
 
 def _draw_splits(rng, groups, quotas):
@@ -461,12 +467,14 @@ def split_by_group(
 ) -> "pd.DataFrame": # The table with a new `split` column
     "Split at random, class by class, and never through a group, whatever its labels."
     import numpy as np
-    rng, groups = np.random.default_rng(seed), {label: sorted(set(t.group)) for label,t in table.groupby("label", sort=True)}
+    rng = np.random.default_rng(seed)
+    groups = {label: sorted(set(t.group)) for label,t in table.groupby("label", sort=True)}
     quotas = {label: _quotas(label, len(names), val, test) for label,names in groups.items()}
     split, short = _draw_splits(rng, groups, quotas)
     groups = dict(sorted(groups.items(), key=lambda x: len(x[1]))) # Where that fails, small classes choose first
     for _ in range(1000):
         if short: split, short = _draw_splits(rng, groups, quotas)
     if short:
-        raise ValueError(f"The class {short!r} cannot be in every split, because its groups occur in other classes too: add recordings of it.")
+        raise ValueError(f"The class {short!r} cannot be in every split, because its groups occur in other classes "
+                         "too: add recordings of it.")
     return table.assign(split=[split[g] for g in table.group])

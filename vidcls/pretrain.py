@@ -30,7 +30,8 @@ def unlabelled(
     import pandas as pd
     folder = Path(root)/"train" if (Path(root)/"train").is_dir() else Path(root)
     files = video_files(folder)
-    return pd.DataFrame(dict(path=files, split="train", label="video", group=[parse_name(Path(f).relative_to(root))[0] for f in files], clip="c01"))
+    group = [parse_name(Path(f).relative_to(root))[0] for f in files]
+    return pd.DataFrame(dict(path=files, split="train", label="video", group=group, clip="c01"))
 
 # %% ../nbs/08_pretrain.ipynb #2b0712b2
 def tube_masks(
