@@ -128,6 +128,17 @@ def test_links_lead_somewhere(name):
     assert not [l for l in links if l and not (path.parent/l).exists()]
 
 
+@pytest.mark.parametrize("name, text", [("index", "hero.gif"), ("93_moves", "moves.gif")])
+def test_stored_gifs_have_the_speed_of_the_film(name, text):
+    "Every second frame of sixteen: two fifteenths of the clip apart, up to the GIF's hundredths of a second."
+    from base64 import b64decode
+    from PIL import Image
+    from vidcls.clips import ClipSpec
+    cell = next(c for c in read(name)["cells"] if c["cell_type"] == "code" and text in source(c))
+    gif = Image.open(io.BytesIO(b64decode(cell["outputs"][-1]["data"]["image/gif"])))
+    assert gif.n_frames == 8 and abs(gif.info["duration"] - 2000*ClipSpec().seconds/15) <= 5
+
+
 # -- the package ------------------------------------------------------------------------------------------------------
 
 def parsed(path):

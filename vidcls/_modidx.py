@@ -352,6 +352,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'vidcls.scoring.VideoViews.__getitem__': ('evaluate.html#videoviews.__getitem__', 'vidcls/scoring.py'),
                                 'vidcls.scoring.VideoViews.__init__': ('evaluate.html#videoviews.__init__', 'vidcls/scoring.py'),
                                 'vidcls.scoring.VideoViews.__len__': ('evaluate.html#videoviews.__len__', 'vidcls/scoring.py'),
+                                'vidcls.scoring.VideoViews.repeated_frames': ( 'evaluate.html#videoviews.repeated_frames',
+                                                                               'vidcls/scoring.py'),
                                 'vidcls.scoring._confusion': ('evaluate.html#_confusion', 'vidcls/scoring.py'),
                                 'vidcls.scoring._freeze': ('evaluate.html#_freeze', 'vidcls/scoring.py'),
                                 'vidcls.scoring._gif': ('evaluate.html#_gif', 'vidcls/scoring.py'),

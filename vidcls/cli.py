@@ -127,7 +127,7 @@ def evaluate(
         with whole(predictions) as tmp: s.predictions.to_csv(tmp, index=False)
     if report: scoring.report(s, ClipSpec.load(model_folder(model, revision)), report, title=f"{Path(model).name} on {Path(data).name}")
     found = dict(accuracy=s.accuracy, interval=s.interval, top5=s.top5, macro_f1=s.macro_f1, clip_accuracy=s.clip_accuracy,
-                 videos=len(s.predictions), protocol=s.protocol, per_class=s.per_class.accuracy.to_dict())
+                 videos=len(s.predictions), repeated_frames=int((s.predictions.repeated_frames > 0).sum()), protocol=s.protocol, per_class=s.per_class.accuracy.to_dict())
     return found, f"{s}\n{s.per_class.round(3).to_string()}"
 
 # %% ../nbs/92_cli.ipynb #b398695f

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import broadcast_object_list
-from .clips import ClipSpec, eval_views, probe_video, read_views, video_probabilities
+from .clips import ClipSpec, clip_loader, eval_views, probe_video, read_views, repeated_frames, video_probabilities
 from .data import video_table
 from .infer import Journal, fingerprint, load_trained, model_folder, process_device, run_inference
 from .recipes import process_state, saved_clips, whole
@@ -68,7 +68,7 @@ class Scores:
     top5: float                              # Share of videos whose label is among the five best
     macro_f1: float                          # Mean of the classes' F1, whatever their size
     per_class: "pd.DataFrame" = field(repr=False)   # One row per class: videos, accuracy (recall), precision, f1
-    predictions: "pd.DataFrame" = field(repr=False) # One row per video: label, predicted, score, correct, ...
+    predictions: "pd.DataFrame" = field(repr=False) # One row per video: label, predicted, score, correct, repeated_frames, ...
     probabilities: np.ndarray = field(repr=False)   # [videos, classes], averaged over views
     labels: list = field(repr=False)         # The classes, in that order
     by_view: np.ndarray = field(repr=False)  # bool [videos, views]: was each view by itself right?
@@ -87,8 +87,10 @@ class Scores:
     def __str__(self):
         how = "no interval: fewer than eight groups"
         if self.interval: how = "95 % interval {:.3f} to {:.3f}, ".format(*self.interval) + f"{self.groups.nunique()} groups"
-        return (f"accuracy {self.accuracy:.3f} ({how}) over "
-                f"{len(self.predictions)} videos, top-5 {self.top5:.3f}, macro-F1 {self.macro_f1:.3f}; {self.clip_accuracy:.3f} by clip; {self.protocol}")
+        few = int((self.predictions.repeated_frames > 0).sum()) if "repeated_frames" in self.predictions else 0
+        note = f"; {few} video{'s repeat' if few > 1 else ' repeats'} frames, having too few" if few else ""
+        return (f"accuracy {self.accuracy:.3f} ({how}) over {len(self.predictions)} videos, top-5 {self.top5:.3f}, "
+                f"macro-F1 {self.macro_f1:.3f}; {self.clip_accuracy:.3f} by clip; {self.protocol}{note}")
 
     def _repr_markdown_(self): return str(self)
 
@@ -109,10 +111,16 @@ class VideoViews(torch.utils.data.Dataset):
         views = read_views(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.clips, self.crops), self.spec)
         return self.change(views) if self.change else views
 
+    def repeated_frames(self,
+        i:int, # Which video
+    ) -> int: # 0 where it has enough
+        "How many frames of a clip of a video repeat others, since it has too few."
+        return repeated_frames(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.clips, self.crops), self.spec)
+
 def _logits(model, spec, videos, which, batch_size, workers, progress):
     "Yield (number, logits [views, classes]) of the videos `which`; the views of a few videos share a batch."
     from tqdm.auto import tqdm
-    loader = torch.utils.data.DataLoader(torch.utils.data.Subset(videos, which), batch_size=None, num_workers=workers)
+    loader = clip_loader(torch.utils.data.Subset(videos, which), workers, batch_size=None)
     asked, waiting, done = [], torch.empty(0, dtype=torch.uint8), torch.empty(0)
     def finished(views):
         nonlocal done
@@ -141,10 +149,11 @@ def evaluate_videos(
     progress:bool=True,   # Show a progress bar?
     change=None,          # Callable on a video's views before the model sees them, see `MOTION`
     out=None,             # A .jsonl file for each video's logits as they come; a second run does what is missing
+    revision:str|None=None, # Commit, tag or branch on the Hub
 ) -> Scores: # Accuracy, interval, per class, per video
     "Score whole videos from several views, in one process or in several. Raises `VideoError` or `ValueError` rather than leaving one out."
     if change and out: raise ValueError(f"Logits of changed clips are not kept: leave out={out} or change= away.")
-    folder = model_folder(model_dir)
+    folder = model_folder(model_dir, revision)
     model, spec = load_trained(folder, device=process_device(device))
     table = (data if hasattr(data, "columns") else _test_part(video_table(data))).reset_index(drop=True)
     if not len(table): raise ValueError("The table has no videos to score.")
@@ -157,8 +166,10 @@ def evaluate_videos(
         number = {p: i for i,p in enumerate(table.path)}
         mine = [number[p] for p in log.mine(table.path)]
         for i,l in _logits(model, spec, videos, mine, batch_size, workers, progress and log.state.is_main_process):
-            log.write(table.path[i], logits=l.tolist())
-        logits = np.array([l for row in log.finish(table.path) for l in row["logits"]], np.float32)
+            log.write(table.path[i], logits=l.tolist(), repeated_frames=videos.repeated_frames(i))
+        rows = log.finish(table.path)
+    logits = np.array([l for row in rows for l in row["logits"]], np.float32)
+    table = table.assign(repeated_frames=[row.get("repeated_frames", 0) for row in rows])
     protocol = f"{clips} clip{'s'*(clips > 1)} × {crops} crop{'s'*(crops > 1)} of {spec.seconds:.2f} s, probabilities averaged"
     return score(table, logits, model.config.id2label, protocol)
 
@@ -228,7 +239,7 @@ def _gif(path, spec):
     from vidcls.gif import create_gif
     view = eval_views(probe_video(path), spec)
     with tempfile.TemporaryDirectory() as d:
-        file = create_gif(read_views(path, view, spec)[0][::2], Path(d)/"clip.gif", spec=spec)
+        file = create_gif(read_views(path, view, spec)[0], Path(d)/"clip.gif", spec=spec, every=2)
         return "data:image/gif;base64," + base64.b64encode(Path(file).read_bytes()).decode()
 
 def gallery(
