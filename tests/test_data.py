@@ -1,5 +1,5 @@
 "Tables and archives: nothing is lost, mislabelled or taken for something else in silence."
-import io, os, shutil, subprocess, sys, tarfile
+import io, os, shutil, subprocess, sys, tarfile, warnings
 from dataclasses import replace
 
 import numpy as np, pandas as pd, pytest
@@ -47,6 +47,14 @@ def test_what_a_listing_leaves_out_is_counted_by_suffix(root, listing):
     for name in ("a.txt", "b.TXT", "c.jpg", ".DS_Store", "._d.avi", "notes"): (root/"train"/"Nod"/name).write_text("x")
     said = r"^6 files are not videos and were skipped: 2 \.txt, 2 hidden, 1 \.jpg, 1 without a suffix \(the first is .*Nod"
     with pytest.warns(UserWarning, match=said):
+        assert len(listing(root)) == 12
+
+
+@pytest.mark.parametrize("listing", [video_table, video_files])
+def test_a_note_beside_the_splits_is_not_taken_for_a_lost_video(root, listing):
+    (root/"about.json").write_text("{}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         assert len(listing(root)) == 12
 
 

@@ -243,11 +243,13 @@ def video_files(
     folder, # With videos at any depth
 ) -> list: # Paths, sorted
     "Every video below a folder. Says what it skipped, raises `FileNotFoundError` if there is none."
-    files = sorted((p for p in Path(folder).rglob("*") if p.name not in (MARKER, LOCK) and not p.is_dir()), key=str)
-    if not any(map(_is_video, files)):
-        raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
-    _warn_skipped([p for p in files if not _is_video(p)], folder)
-    return [str(p) for p in files if _is_video(p)]
+    folder = Path(folder)
+    files = sorted((p for p in folder.rglob("*") if p.name not in (MARKER, LOCK) and not p.is_dir()), key=str)
+    videos = [p for p in files if _is_video(p)]
+    if not videos: raise FileNotFoundError(f"There are no videos below {folder}: name a folder with some.")
+    flat = any(p.parent == folder for p in videos) # Else what lies there describes the data set
+    _warn_skipped([p for p in files if not _is_video(p) and (flat or p.parent != folder)], folder)
+    return [str(p) for p in videos]
 
 def _warn_skipped(skipped, root):
     if not skipped: return
