@@ -5,7 +5,7 @@ from pathlib import Path
 import nbtest, pytest, standin
 from nbtest import NBS
 
-CHAPTERS = sorted(p.stem for p in NBS.glob("[01]*.ipynb"))
+CHAPTERS = sorted(p.stem for p in NBS.glob("*.ipynb") if p.stem[:2] not in ("90", "91", "93")) # These know no recipe
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
