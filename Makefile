@@ -10,6 +10,9 @@ STAMP  := $(VENV)/.installed
 BROWSER := $(VENV)/.browser
 WORKERS ?= 2
 
+# PyTorch's threads wait by spinning unless told otherwise; beside processes that read clips, they spin against these
+export OMP_WAIT_POLICY ?= PASSIVE
+
 # Generated data, downloads and results stay inside the checkout.
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick

@@ -72,7 +72,8 @@ def test_predict_answers_what_it_can(model, data, tmp_path):
     r = vidcls("predict", model, good, text, short, tmp_path/"none.avi", "--json", "--device", "cpu")
     answers = json.loads(r.stdout)
     assert r.returncode == 1 and "predictions" in answers[0]
-    for a, what in zip(answers[1:], ("not a readable video", "only 5 frames", "no video")): assert what in a["error"] and what in r.stderr
+    for a, what in zip(answers[1::2], ("not a readable video", "no video")): assert what in a["error"] and what in r.stderr
+    assert answers[2]["repeated_frames"] == 11 and "11 of 16 repeat others" in r.stderr
 
 
 def test_a_reading_process_answers_in_one_sentence(model, data, tmp_path):

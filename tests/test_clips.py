@@ -1,5 +1,5 @@
 "Reading clips: against a plain reader, against PyTorchVideo, on real and odd files, and at the edges."
-import errno, math, os, subprocess, sys
+import itertools, math, os, subprocess, sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from vidcls import clips
 from vidcls.clips import (ClipDataset, ClipSpec, FrameCache, VideoError, View, apply_view, check_videos, clip_starts, eval_views,
-                          guide_transform, import_pytorchvideo, in_span, normalize, pick_frames, probe_video, read_clip, read_frames)
+                          guide_transform, import_pytorchvideo, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views,
+                          repeated_frames)
 from vidcls.data import extract_archive, video_table
 from videos import ODD, REAL, needs_odd, needs_real, write_dataset, write_long, write_video
 
@@ -69,7 +70,7 @@ def test_only_the_frames_of_the_clip_are_held(videos, monkeypatch):
     held, real = [], clips._collect
     monkeypatch.setattr(clips, "_collect", lambda *a: held.append(real(*a)) or held[-1])
     for p in videos[:3]: read_clip(p, View(.52), replace(SPEC, num_frames=4, seconds=1.))
-    assert [(len(times), len(frames)) for times, frames in held] == [(25, 4)]*3 # and nothing was decoded twice
+    assert [(len(times), len(frames)) for times, frames, _ in held] == [(25, 4)]*3 # and nothing was decoded twice
 
 
 def test_a_part_that_shows_nothing_is_an_error(videos):
@@ -134,11 +135,46 @@ def test_unusable_files_name_themselves(tmp_path):
         with pytest.raises(VideoError, match=f"{name}.*{reason}|{reason}.*{name}"): read_clip(tmp_path/name, View(), SPEC)
 
 
-def test_too_few_frames_is_an_error_unless_padding_is_asked_for(tmp_path):
+def test_a_video_with_few_frames_repeats_them_evenly_or_is_refused(tmp_path):
     path = write_video(tmp_path/"nine.avi", frames=9)
-    with pytest.raises(VideoError, match="has only 9 frames.*needs 16"): read_clip(path, View(), SPEC)
-    clip = read_clip(path, View(), replace(SPEC, pad=True))
-    assert len(clip) == 16 and len({f.numpy().tobytes() for f in clip}) == 9
+    clip = read_clip(path, View(), SPEC)
+    assert [len(list(g)) for _, g in itertools.groupby(f.numpy().tobytes() for f in clip)] == [2, 2, 2, 2, 2, 2, 2, 1, 1]
+    assert repeated_frames(path, [View()], SPEC) == 7
+    with pytest.raises(VideoError, match="nine.avi has 9 frames.*where a clip has 16: allow repeated frames"): read_clip(path, View(), replace(SPEC, pad=False))
+
+
+@pytest.mark.parametrize("seconds", [1.5, 2., 2.5])
+def test_a_span_without_frames_shows_what_a_player_holds(tmp_path, seconds):
+    "A film of one picture per five seconds."
+    path = write_video(tmp_path/"slow.mp4", frames=6, pts=[0, 125, 250, 375, 500, 625], codec="libx264")
+    frames, times = read_frames(path)
+    assert np.allclose(times, np.arange(6)*5, atol=.01)
+    spec = replace(SPEC, seconds=seconds)
+    for start in (0., 2., 4.9, 5., 7.5, 12., 22.):
+        inside = [i for i, t in enumerate(times) if in_span(t, start, start + seconds)] or [max(i for i, t in enumerate(times) if t <= start)]
+        want = apply_view(frames[[inside[k] for k in pick_frames(len(inside), spec)]], View(start), spec)
+        assert torch.equal(read_clip(path, View(start), spec), want), start
+    many = [View(s) for s in (22., 2., 5., 12.)]
+    assert torch.equal(read_views(path, many, spec), torch.stack([read_clip(path, v, spec) for v in many]))
+    cache = FrameCache(tmp_path/"frames", 10**9)
+    assert torch.equal(read_views(path, many, spec, cache), read_views(path, many, spec))
+    assert repeated_frames(path, many, spec) == 15
+    with pytest.raises(VideoError, match="shows nothing in the .* from 40.00 s"): read_clip(path, View(40.), spec)
+
+
+def test_a_still_is_not_a_video_and_one_frame_of_it_is(tmp_path):
+    path = write_video(tmp_path/"still.avi", frames=1)
+    with pytest.raises(VideoError, match="still.avi is a single picture"): read_clip(path, View(), SPEC)
+    assert read_clip(path, View(), replace(SPEC, num_frames=1)).shape == (1, 3, 32, 32)
+
+
+def test_a_model_saved_with_another_rule_for_few_frames_does_not_refuse(tmp_path):
+    replace(SPEC, pad=False).save(tmp_path)
+    assert ClipSpec.load(tmp_path) == SPEC and SPEC.pad
+
+
+def test_no_view_is_an_error_that_says_so(videos):
+    with pytest.raises(ValueError, match="at least one view"): read_views(videos[0], [], SPEC)
 
 
 def test_a_short_video_is_taken_whole(tmp_path):
@@ -235,7 +271,7 @@ def test_same_clips_with_any_number_of_workers(tmp_path, context):
 
 LEFT = """
 import gc, sys, av, torch
-from vidcls.clips import ClipDataset, ClipSpec
+from vidcls.clips import ClipDataset, ClipSpec, clip_loader
 from vidcls.data import video_table
 
 class Collecting(ClipDataset):
@@ -247,7 +283,7 @@ frames = container.decode(video=0)
 left = [container, frames, next(frames)]
 left.append(left)
 del left, container, frames
-loader = torch.utils.data.DataLoader(Collecting(video_table(sys.argv[2]), ClipSpec(seconds=1., size=32)), num_workers=1, timeout=60, multiprocessing_context="fork")
+loader = clip_loader(Collecting(video_table(sys.argv[2]), ClipSpec(seconds=1., size=32)), num_workers=1, timeout=60)
 assert len(list(loader)) == 12
 """
 
@@ -273,89 +309,15 @@ def test_check_videos_lists_what_cannot_be_used(tmp_path):
     (root/"train"/"Nod"/"v_Nod_g90_c01.avi").write_text("no film")
     write_video(root/"test"/"Wave"/"v_Wave_g91_c01.avi", frames=5)
     good, bad = check_videos(video_table(root), SPEC, progress=False)
+    assert len(good) == 13 and len(bad) == 1 and "not a readable video" in bad.reason[0]
+    good, bad = check_videos(video_table(root), replace(SPEC, pad=False), progress=False)
     assert len(good) == 12 and len(bad) == 2
-    assert "not a readable video" in bad.reason[1] and "only 5 frames" in bad.reason[0]
+    assert "not a readable video" in bad.reason[1] and "has 5 frames" in bad.reason[0]
 
 
 def test_all_frames_to_infinity(videos):
     frames, times = read_frames(videos[0], 0, math.inf)
     assert len(frames) == 60 and number(frames[:20]) == list(range(20))
-
-
-# --- frame cache ---
-
-def test_cached_clips_are_the_decoded_ones(videos, tmp_path):
-    cache = FrameCache(tmp_path/"frames", 10**9)
-    for path in videos[:4]:
-        info = probe_video(path)
-        spec = replace(SPEC, num_frames=8)
-        many = eval_views(info, spec, 4, 3) + [View(s, (.2, .7, .8), True) for s in (.1, .52)]
-        for _ in range(2): assert torch.equal(clips.read_views(path, many, spec, cache), clips.read_views(path, many, spec))
-    assert len(list(cache.folder.glob("*.frames"))) == 4
-
-
-def test_a_cache_never_outgrows_its_limit_and_the_rest_is_decoded(videos, tmp_path):
-    one = 60*48*64*3
-    cache = FrameCache(tmp_path/"frames", 2*one + one//2)
-    for path in (videos[0], videos[1], videos[6]): assert torch.equal(read_clip(path, View(.3), SPEC, cache), read_clip(path, View(.3), SPEC))
-    assert len(list(cache.folder.glob("*.frames"))) == 2 and cache.size() <= 2*one + one//2
-
-
-def test_a_changed_video_is_decoded_anew(tmp_path):
-    cache, path = FrameCache(tmp_path/"frames", 10**9), write_video(tmp_path/"a.avi")
-    first = read_clip(path, View(.3), SPEC, cache)
-    write_video(path, first=20)
-    os.utime(path, (1, 1))
-    again = read_clip(path, View(.3), SPEC, cache)
-    assert not torch.equal(first, again) and torch.equal(again, read_clip(path, View(.3), SPEC))
-
-
-def test_two_processes_share_a_cache(videos, tmp_path):
-    code = ("import sys, torch; from vidcls.clips import *\nfrom dataclasses import replace\n"
-            "c = FrameCache(sys.argv[1], 10**9); s = ClipSpec(seconds=1., size=32)\n"
-            "assert all(torch.equal(read_clip(p, View(.3), s, c), read_clip(p, View(.3), s)) for p in sys.argv[2:])")
-    files = [str(p) for p in videos if p.name != "vfr.mp4"]
-    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path/"frames"), *files]) for _ in range(2)]
-    assert [p.wait(120) for p in both] == [0, 0]
-    assert len(list((tmp_path/"frames").glob("*.frames"))) == len(files) and not list((tmp_path/"frames").glob("*.tmp"))
-
-
-def test_a_damaged_cache_file_is_named(videos, tmp_path):
-    cache = FrameCache(tmp_path/"frames", 10**9)
-    read_clip(videos[0], View(.3), SPEC, cache)
-    [file] = cache.folder.glob("*.frames")
-    file.write_bytes(file.read_bytes()[:-300_000])
-    with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
-    file.write_bytes(b"")
-    with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
-
-
-def test_a_full_disk_ends_the_keeping_not_the_reading(videos, tmp_path, monkeypatch):
-    cache = FrameCache(tmp_path/"frames", 10**9)
-    def full(*_): raise OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(clips, "whole", full)
-    with pytest.warns(UserWarning, match="No more frames are kept in .*No space left"): clip = read_clip(videos[0], View(.3), SPEC, cache)
-    assert torch.equal(clip, read_clip(videos[0], View(.3), SPEC)) and cache.full and not list(cache.folder.glob("*.frames"))
-
-
-def test_what_a_killed_process_left_in_a_cache_goes(videos, tmp_path):
-    cache = FrameCache(tmp_path/"frames", 10**9)
-    (cache.folder/".77-cut.frames.tmp").write_bytes(bytes(10**6))
-    read_clip(videos[0], View(.3), SPEC, cache)
-    assert not list(cache.folder.glob(".*.tmp"))
-
-
-def test_processes_of_one_machine_share_its_memory(monkeypatch):
-    alone = clips.frame_cache("ram").max_bytes
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert abs(clips.frame_cache("ram").max_bytes*4/alone - 1) < .1
-
-
-def test_memory_for_frames_is_given_back():
-    code = "from vidcls.clips import frame_cache; print(frame_cache('ram').folder)"
-    folder = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
-    assert folder.parent == Path("/dev/shm") and not folder.exists()
-    with pytest.raises(ValueError, match="'ram', 'disk' or None"): clips.frame_cache("gpu")
 
 
 # --- any moment of any file ---
@@ -390,8 +352,8 @@ def test_any_clip_equals_decoding_everything(kinds, which, start, seconds, n, on
     spec, view = ClipSpec(n, seconds, 24), View(start)
     inside = [i for i, t in enumerate(times) if in_span(t, start, start + seconds)]
     if len(inside) < n:
-        with pytest.raises(VideoError, match=f"only {len(inside)} frames"): read_clip(path, view, spec)
-        spec = replace(spec, pad=True)
-        if not inside: return
+        with pytest.raises(VideoError, match=f"has {len(inside)} frames"): read_clip(path, view, replace(spec, pad=False))
+    inside = inside or [max((i for i, t in enumerate(times) if t < start), default=0)]
+    assert repeated_frames(path, [view], spec) == n - len(set(pick_frames(len(inside), spec)))
     want = apply_view(frames[[inside[k] for k in pick_frames(len(inside), spec)]], view, spec)
     assert torch.equal(read_clip(path, view, spec), want)

@@ -68,11 +68,11 @@ def tiny_config(**kwargs):
         decoder_intermediate_size=32) | kwargs))
 
 
-def write_checkpoint(folder, model):
+def write_checkpoint(folder, model, size=32):
     "A model, or only a config, with the processor beside it."
     from transformers import VideoMAEVideoProcessor
     model.save_pretrained(folder)
-    VideoMAEVideoProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)).save_pretrained(folder)
+    VideoMAEVideoProcessor(size=dict(shortest_edge=size), crop_size=dict(height=size, width=size)).save_pretrained(folder)
     return folder
 
 

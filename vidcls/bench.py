@@ -12,7 +12,7 @@ from functools import partial
 from importlib import util
 from pathlib import Path
 import numpy as np, torch
-from .clips import (ClipDataset, ClipSpec, _decode, _runs, apply_view, eval_views, frame_cache, guide_dataset, guide_transform,
+from .clips import (ClipDataset, ClipSpec, _decode, _runs, apply_view, clip_loader, eval_views, frame_cache, guide_dataset, guide_transform,
                           import_pytorchvideo, open_video, pick_frames, probe_video, random_view, read_views)
 from .recipes import whole
 from .train import clip_flops, collate_fn, matmul_speed
@@ -144,7 +144,7 @@ def loader_speed(
     iterable = isinstance(dataset, torch.utils.data.IterableDataset) # the guide's, which ends when its videos have each given one clip
     def endless():
         while True:
-            yield from torch.utils.data.DataLoader(dataset, batch, shuffle=None if iterable else True, num_workers=workers, collate_fn=collate)
+            yield from clip_loader(dataset, workers, batch_size=batch, shuffle=None if iterable else True, collate_fn=collate)
     arriving, taken = endless(), 0
     for _ in range(max(1, workers)): next(arriving)
     start = time.perf_counter()

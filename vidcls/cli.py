@@ -75,23 +75,28 @@ def predict(
     device:str=None, # cuda, mps or cpu; default: the fastest there is
     out:str=None,    # Write a line of JSON for each video to this file as they come; a second run does what is missing
     workers:int=0,   # Processes that read clips, with --out
+    revision:str=None, # Commit, tag or branch of a model on the Hub
     json:bool=False, # Print JSON
 ):
     "Say what is in videos."
-    from vidcls.infer import load_trained, model_folder, predict, predict_files
+    from vidcls.infer import loaded, predict, predict_files
     if not videos: raise Usage("name at least one video")
     videos = [f for v in videos for f in _files(v)]
     if out:
-        rows = predict_files(model, videos, out, top_k, clips, crops, device, workers)
+        rows = predict_files(model, videos, out, top_k, clips, crops, device, workers, revision=revision)
         bad = [r["error"] for r in rows if "error" in r]
         for e in bad: print(f"vidcls: {e}", file=sys.stderr)
         return dict(file=out, videos=len(rows), failed=len(bad)), f"{len(rows)} videos in {out}, {len(bad)} of them failed", int(bool(bad))
-    load_trained(model_folder(model), device=device) # a model that cannot be used is no video's fault
+    loaded(model, device=device, revision=revision) # A model that cannot be used is not a video's fault
     out = []
     for v in videos:
-        try: out.append(dict(video=v, predictions=predict(model, v, top_k, clips, crops, device=device)))
+        try: answer = predict(model, v, top_k, clips, crops, device=device, revision=revision)
         except (ValueError, OSError) as e:
-            out.append(dict(video=v, error=str(e))); print(f"vidcls: {e}", file=sys.stderr)
+            out.append(dict(video=v, error=str(e)))
+            print(f"vidcls: {e}", file=sys.stderr)
+            continue
+        repeats = dict(repeated_frames=answer.repeated_frames) if answer.repeated_frames else {}
+        out.append(dict(video=v, predictions=answer, **repeats))
     lines = [f"{r['video']}\n" + "\n".join(f"  {p['score']:.3f} {p['label']}" for p in r["predictions"]) for r in out if "predictions" in r]
     return out, "\n".join(lines), int(any("error" in r for r in out))
 
@@ -107,18 +112,21 @@ def evaluate(
     out:str=None,        # Write each video's logits as a line of JSON to this file as they come; a second run does what is missing
     predictions:str=None, # Write a CSV with a row a video to this file
     report:str=None,     # Write one HTML page with scores, confusions and mistakes as GIFs to this file
+    revision:str=None,   # Commit, tag or branch of a model on the Hub
     json:bool=False,     # Print JSON
 ):
     "Score a model on whole videos, with a 95 % interval over groups."
     for file in filter(None, (predictions, report)):
         if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
     from vidcls import scoring
-    s = scoring.evaluate_videos(model, data, clips, crops, workers=workers, device=device, out=out)
+    from vidcls.clips import ClipSpec
+    from vidcls.infer import model_folder
+    s = scoring.evaluate_videos(model, data, clips, crops, workers=workers, device=device, out=out, revision=revision)
     if not _main(): return {}, ""
     if predictions:
         from vidcls.recipes import whole
         with whole(predictions) as tmp: s.predictions.to_csv(tmp, index=False)
-    if report: scoring.report(s, scoring.load_trained(model)[1], report, title=f"{Path(model).name} on {Path(data).name}")
+    if report: scoring.report(s, ClipSpec.load(model_folder(model, revision)), report, title=f"{Path(model).name} on {Path(data).name}")
     found = dict(accuracy=s.accuracy, interval=s.interval, top5=s.top5, macro_f1=s.macro_f1, clip_accuracy=s.clip_accuracy,
                  videos=len(s.predictions), protocol=s.protocol, per_class=s.per_class.accuracy.to_dict())
     return found, f"{s}\n{s.per_class.round(3).to_string()}"
@@ -244,6 +252,7 @@ def main(
 ) -> int: # Exit status: 0 done, 1 failed, 2 called wrongly
     "The `vidcls` command."
     argv = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE") # Read when torch is imported: else its threads spin against the readers
     for s in (sys.stdout, sys.stderr): # A terminal without Unicode shows codes
         if hasattr(s, "reconfigure"): s.reconfigure(errors="backslashreplace")
     if not argv or argv[0] in ("-h", "--help"): print(usage()); return 0 if argv else 2

@@ -47,11 +47,12 @@ def create_gif(
     filename="sample.gif",# Where to write it
     duration:float=None,  # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
+    every:int=1,          # Show every n-th frame of the clip, in the same time
 ) -> str: # The file's name
     "Write a clip as a GIF that loops."
     import imageio.v3 as iio
-    frames = clip_frames(clip, spec.mean, spec.std)
-    delay = 1000*frame_gap(len(frames), spec) if duration is None else duration
+    delay = 1000*every*frame_gap(len(clip), spec) if duration is None else duration
+    frames = clip_frames(clip[::every], spec.mean, spec.std)
     with whole(filename) as tmp: iio.imwrite(tmp, frames, extension=".gif", duration=max(20, round(delay, -1)), loop=0)
     return str(filename)
 
@@ -61,10 +62,11 @@ def display_gif(
     gif_name="sample.gif",  # Where to write it
     duration:float=None,    # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
+    every:int=1,            # Show every n-th frame of the clip, in the same time
 ): # Shows itself as the last line of a cell
     "Write a clip as a GIF and show it in the notebook."
     from IPython.display import Image
-    return Image(data=Path(create_gif(clip, gif_name, duration, spec)).read_bytes(), format="gif")
+    return Image(data=Path(create_gif(clip, gif_name, duration, spec, every)).read_bytes(), format="gif")
 
 # %% ../nbs/04_gif.ipynb #d72727da
 def film_strip(

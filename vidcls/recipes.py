@@ -8,7 +8,7 @@ __all__ = ['RECIPES', 'RECORD', 'PACKAGES', 'Recipe', 'on_colab', 'get_recipe', 
            'Report', 'versions', 'doctor']
 
 # %% ../nbs/00_recipes.ipynb #336436f7
-import html, json, operator, os, platform, re, shutil
+import html, json, math, operator, os, platform, re, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -48,9 +48,22 @@ class Recipe:
             except TypeError: raise ValueError(f"{k} is a whole number, not {getattr(self, k)!r}.") from None
             object.__setattr__(self, k, v)
             if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
-        if not 0 < self.learning_rate < float("inf"): raise ValueError(f"learning_rate is above 0, not {self.learning_rate}.")
-        if not 0 < self.layer_decay <= 1: raise ValueError(f"layer_decay is above 0 and at most 1, not {self.layer_decay}.")
-        if self.precision not in (None, "fp32", "bf16", "fp16"): raise ValueError(f"precision is fp32, bf16 or fp16, not {self.precision!r}.")
+        small, large = self.scale
+        for k,fits,what in (("fps", 0 < self.fps < math.inf, "above 0"),
+                            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+                            ("layer_decay", 0 < self.layer_decay <= 1, "above 0 and at most 1"),
+                            ("warmup_ratio", 0 <= self.warmup_ratio <= 1, "from 0 to 1"),
+                            ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
+                            ("label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
+                            ("scale", 0 < small <= large <= 1, "two numbers above 0 and at most 1, the smaller one first"),
+                            ("resize", self.resize in ("crop", "squash"), "'crop' or 'squash'"),
+                            ("precision", self.precision in (None, "fp32", "bf16", "fp16"), "fp32, bf16 or fp16")):
+            if not fits: raise ValueError(f"{k} is {what}, not {getattr(self, k)!r}.")
+
+    @property
+    def is_smoke(self) -> bool:
+        "One pass over the data only proves that every cell runs; its numbers mean nothing."
+        return self.epochs == 1
 
     def seconds(self, num_frames:int=16, # Frames in a clip
                ) -> float: # Span of a clip in seconds

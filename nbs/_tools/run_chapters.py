@@ -99,7 +99,7 @@ def execute(nb, cwd, env, python=sys.executable, on_cell=None, live=None, timeou
 
 def environment(recipe, home):
     "What a chapter's process sees."
-    env = {**os.environ, "VIDCLS_RECIPE": recipe, "VIDCLS_HOME": str(home)}
+    env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "VIDCLS_RECIPE": recipe, "VIDCLS_HOME": str(home)}  # As in the Makefile
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"  # `!vidcls` is this installation's
     if recipe in ("stick", "smoke"): env.setdefault("HF_HUB_OFFLINE", "1")  # These recipes promise to need no network
     return env
