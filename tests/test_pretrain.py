@@ -1,5 +1,5 @@
 "Masked pre-training, the shipped checkpoint's record, and transfer."
-import json
+import json, shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from vidcls import moves, pretrain as P, stick, train as T
 from vidcls.clips import ClipDataset, ClipSpec, VideoError
 from vidcls.data import video_table
 from vidcls.recipes import RECIPES, Recipe, checkpoint_path, load_record
-from videos import tiny_config, write_checkpoint
+from videos import tiny_config, write_checkpoint, write_dataset
 
 SHIPPED = Path(checkpoint_path("videomae-stick"))
 PAINTED = json.loads((SHIPPED/"masked.json").read_text())
@@ -106,6 +106,73 @@ def test_a_loss_that_is_no_number_or_explodes_stops_and_keeps_the_checkpoint(rec
     assert len(P.pretrain(recipe, tmp_path/"m", resume=True, workers=0, progress=False).losses) == 3*len(P.unlabelled(recipe.data))//2
 
 
+def test_a_finished_pretraining_is_not_done_again_and_another_one_is_refused(recipe, tmp_path, data):
+    done = P.pretrain(recipe, tmp_path/"m", workers=0, progress=False)
+    before = (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns
+    again = P.pretrain(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
+    assert (again.losses, again.metrics) == (done.losses, done.metrics) and (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="another run .mask_ratio was 0.75, is 0.5"):
+        P.pretrain(recipe, tmp_path/"m", mask_ratio=.5, resume=True, workers=0, progress=False)
+    other = replace(recipe, data=str(write_dataset(tmp_path/"B"/"set", first=9))) # of the same name
+    with pytest.raises(ValueError, match="another run .its videos"): P.pretrain(other, tmp_path/"m", resume=True, workers=0, progress=False)
+    with pytest.raises(ValueError, match="another run .task was 'pretrain', is 'finetune'"):
+        T.finetune(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
+    assert (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
+
+
+def test_making_the_checkpoint_goes_on_after_it_was_killed_before_its_first_whole_checkpoint(recipe, tmp_path, monkeypatch):
+    r = replace(P.SUPERVISED, name="tiny", data=recipe.data, checkpoint=recipe.checkpoint, per_class=None, epochs=2, batch_size=2, precision=None)
+    def killed(*args, **kwargs): raise KeyboardInterrupt
+    with monkeypatch.context() as m:
+        m.setattr(T.ClipTrainer, "compute_loss", killed)
+        with pytest.raises(KeyboardInterrupt): P.make_checkpoint(tmp_path/"m", r, workers=0, progress=False)
+    assert (tmp_path/"m"/"checkpoints"/"run.json").is_file() and not list((tmp_path/"m"/"checkpoints").glob("checkpoint-*"))
+    record = load_record(P.make_checkpoint(tmp_path/"m", r, workers=0, progress=False))
+    assert record["data"] == {"name": "set"} and record["metrics"]["videos"] == 4
+
+
+def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, monkeypatch):
+    "`make checkpoint` with tiny recipes, killed as each of its two trainings begins."
+    masked = replace(recipe, name="masked", epochs=1)
+    made = replace(recipe, name="moves", epochs=1, eval_clips=1)
+    calls = []
+    package = tmp_path/"package"; package.mkdir(); shutil.copy(SHIPPED/"config.json", package)
+    stick = replace(RECIPES["stick"], data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
+    monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
+    monkeypatch.setattr(P, "MASKED", masked); monkeypatch.setattr(P.make_checkpoint, "__defaults__", (made, *P.make_checkpoint.__defaults__[1:]))
+    monkeypatch.setattr(P, "RECIPES", dict(stick=stick))
+    monkeypatch.setattr(P, "checkpoint_path", lambda name: str(package) if name == "videomae-stick" else checkpoint_path(name))
+    monkeypatch.setattr(P, "transfer", lambda starts, r, folder, runs, workers: calls.append(starts) or folder.mkdir() or (folder/"transfer.csv").write_text("start\n"))
+    def dies(self, *args, **kwargs): raise KeyboardInterrupt
+    for cls in (P.MaskedTrainer, T.ClipTrainer):
+        with monkeypatch.context() as m:
+            m.setattr(cls, "train", dies)
+            with pytest.raises(KeyboardInterrupt): P.ship(workers=0)
+    assert P.ship(workers=0) == package and len(calls) == 1
+    assert load_record(package)["recipe"]["name"] == "moves" and json.loads((package/"masked.json").read_text())["task"] == "pretrain"
+
+
+def test_a_transfer_that_was_interrupted_goes_on_with_its_training(recipe, data, tmp_path, monkeypatch):
+    r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=2, batch_size=2, eval_clips=1)
+    go = lambda starts={"random weights": None}: P.transfer(starts, r, tmp_path/"t", [(1., 0)], workers=0, progress=False)
+    def killed(*args): raise KeyboardInterrupt
+    with monkeypatch.context() as m:
+        m.setattr(T, "test_scores", killed)
+        with pytest.raises(KeyboardInterrupt): go()
+    first = {d.name: d.stat().st_mtime_ns for d in (tmp_path/"t"/"model"/"checkpoints").glob("checkpoint-*")}
+    assert first and len(go()) == 1
+    assert load_record(tmp_path/"t"/"model")["history"][-1]["step"] == 6
+
+
+def test_rows_of_other_weights_or_videos_of_the_same_name_are_not_taken(recipe, data, tmp_path):
+    r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
+    models = [write_checkpoint(tmp_path/k/"own", VideoMAEForPreTraining(tiny_config())) for k in "ab"]
+    go = lambda model, recipe=r: P.transfer({"own": model}, recipe, tmp_path/"t", [(1., 0)], workers=0, progress=False)
+    assert len(go(models[0])) == len(go(models[0])) == 1
+    with pytest.raises(ValueError, match="rows of other weights called 'own'"): go(models[1])
+    with pytest.raises(ValueError, match="of other videos"): go(models[0], replace(r, data=str(write_dataset(tmp_path/"B"/Path(data).name, first=9))))
+
+
 def test_rows_of_another_recipe_are_not_taken(recipe, data, tmp_path):
     r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
     table = P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False)
@@ -136,7 +203,6 @@ def test_what_is_painted_is_in_the_clips_own_colours_whatever_the_processors_mea
 
 
 def test_bad_videos_are_named_or_refused(recipe, data, tmp_path, capsys):
-    import shutil
     root = tmp_path/"set"; shutil.copytree(data, root)
     bad = next((root/"train").glob("*/*.avi")); bad.write_bytes(b"no video")
     r = replace(recipe, data=str(root), epochs=1)

@@ -1,9 +1,9 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
-import json, multiprocessing, time
+import errno, json, multiprocessing, shutil, time
 from dataclasses import asdict, replace
 
 import numpy as np, pytest, torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import Trainer, VideoMAEForPreTraining
 
 from vidcls.clips import ClipDataset, ClipSpec, VideoError, import_pytorchvideo
@@ -116,8 +116,10 @@ def test_a_folder_with_other_things_is_not_written_to(recipe, tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_nothing_to_resume_is_said(recipe, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint to resume"): finetune(recipe, tmp_path/"new", resume=True, progress=False, workers=0)
+def test_resuming_where_there_is_nothing_yet_begins(recipe, tmp_path):
+    fresh = finetune(recipe, tmp_path/"fresh", workers=0, progress=False)
+    done = finetune(recipe, tmp_path/"new", resume=True, workers=0, progress=False)
+    assert done.metrics | dict(seconds=0) == fresh.metrics | dict(seconds=0)
 
 
 def test_a_label_that_the_model_does_not_know(data):
@@ -148,7 +150,7 @@ def test_a_folder_with_checkpoints_of_others_is_left_alone(recipe, tmp_path):
     with pytest.raises(ValueError, match="holds no model of vidcls"): pretrain(recipe, tmp_path/"proj", workers=0, progress=False)
     assert theirs.read_text() == "weights"
     (tmp_path/"new"/"checkpoints").mkdir(parents=True) # of a run that stopped before its first step
-    assert T._output_folder(tmp_path/"new")
+    assert T.output_folder(tmp_path/"new")
 
 
 def test_a_finished_run_has_nothing_to_resume_and_one_of_nobody_is_refused(recipe, tmp_path):
@@ -156,7 +158,9 @@ def test_a_finished_run_has_nothing_to_resume_and_one_of_nobody_is_refused(recip
     before = (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns
     again = finetune(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
     assert again.metrics == done.metrics and again.history == done.history and (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(FileNotFoundError, match="no checkpoint to resume"): finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, workers=0, progress=False)
+    with pytest.raises(ValueError, match="another run .seed was 0, is 7"): finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, workers=0, progress=False)
+    other = finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, overwrite=True, workers=0, progress=False)
+    assert load_record(other.model_dir)["recipe"]["seed"] == 7
 
 
 def test_a_checkpoint_that_was_half_removed_is_not_resumed(recipe, tmp_path):
@@ -165,7 +169,7 @@ def test_a_checkpoint_that_was_half_removed_is_not_resumed(recipe, tmp_path):
     [*_, last] = sorted((tmp_path/"checkpoints").glob("checkpoint-*"))
     assert T._last_checkpoint(tmp_path)
     for d in (tmp_path/"checkpoints").glob("checkpoint-*"): (d/"optimizer.pt").unlink()
-    with pytest.raises(FileNotFoundError, match="no checkpoint to resume"): T._last_checkpoint(tmp_path)
+    assert T._last_checkpoint(tmp_path) is None
 
 
 @pytest.mark.parametrize("files", range(7))
@@ -194,15 +198,78 @@ def test_a_learning_rate_is_a_number_above_zero(recipe, rate):
     with pytest.raises(ValueError, match="learning_rate is above 0"): replace(recipe, learning_rate=rate)
 
 
-def test_resume_refuses_another_run(recipe, tmp_path, monkeypatch):
+def interrupt(recipe, folder, monkeypatch, train=finetune, at="vidcls.train.test_scores"):
+    "A training that is stopped there."
     def killed(*args): raise KeyboardInterrupt
     with monkeypatch.context() as m:
-        m.setattr("vidcls.train.test_scores", killed)
-        with pytest.raises(KeyboardInterrupt): finetune(recipe, tmp_path/"model", workers=0, progress=False)
+        m.setattr(at, killed)
+        with pytest.raises(KeyboardInterrupt): train(recipe, folder, workers=0, progress=False)
+    return folder
+
+
+def test_resume_refuses_another_run(recipe, tmp_path, monkeypatch):
+    interrupt(recipe, tmp_path/"model", monkeypatch)
     with pytest.raises(ValueError, match="another run .seed was 0, is 7"):
         finetune(replace(recipe, seed=7), tmp_path/"model", resume=True, workers=0, progress=False)
     done = finetune(recipe, tmp_path/"model", resume=True, workers=0, progress=False)
     assert [h["epoch"] for h in done.history if "eval_accuracy" in h] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("train, at", [(finetune, "vidcls.train.test_scores"), (pretrain, "vidcls.pretrain.step_losses")])
+def test_an_interrupted_run_is_not_thrown_away_by_a_forgotten_option(recipe, tmp_path, monkeypatch, train, at):
+    if train is pretrain: monkeypatch.setattr("vidcls.pretrain.MaskedTrainer._write", lambda *a: None)
+    folder = interrupt(recipe, tmp_path/"m", monkeypatch, train, at)
+    left = {f: f.stat().st_mtime_ns for f in folder.rglob("*")}
+    assert any(f.name == "model.safetensors" for f in left)
+    with pytest.raises(ValueError, match="interrupted run: .*--resume.*--overwrite"): train(recipe, folder, workers=0, progress=False)
+    assert {f: f.stat().st_mtime_ns for f in folder.rglob("*")} == left
+    if train is pretrain: monkeypatch.undo()
+    assert train(recipe, folder, overwrite=True, workers=0, progress=False).metrics["videos"]
+    assert not (folder/"checkpoints").exists() and load_record(folder)["metrics"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_is_known_by_its_videos_and_by_the_weights_it_starts_from(recipe, tmp_path, monkeypatch, finished):
+    "Folders of the same name with the same labels, and checkpoints of the same name, are not the same; a copy is."
+    a, b = (replace(recipe, data=str(write_dataset(tmp_path/k/"set", first=n))) for k, n in (("A", 0), ("B", 9)))
+    weights = load_file(f"{recipe.checkpoint}/model.safetensors")
+    other = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"other"/"checkpoint0")))
+    same = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"same"/"checkpoint0")), data=str(shutil.copytree(a.data, tmp_path/"C"/"set")))
+    a = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"first"/"checkpoint0")))
+    save_file({k: v + .01 for k, v in weights.items()}, f"{other.checkpoint}/model.safetensors", metadata=dict(format="pt"))
+    folder = tmp_path/"m"
+    done = finetune(a, folder, workers=0, progress=False) if finished else interrupt(a, folder, monkeypatch)
+    for r, why in ((b, "its videos, or their labels, splits or groups, are others"), (other, "it starts from other weights")):
+        with pytest.raises(ValueError, match=f"another run .{why}"): finetune(r, folder, resume=True, workers=0, progress=False)
+    again = finetune(same, folder, resume=True, workers=0, progress=False)
+    if finished: assert again.history == done.history
+    else: assert max(h["step"] for h in again.history) == 6 # It went on, and did not begin again
+    assert str(tmp_path) not in (folder/"vidcls.json").read_text()
+
+
+def test_random_weights_are_told_apart_by_their_configuration_alone(recipe, tmp_path):
+    "With `from_scratch` the checkpoint's weights do not matter."
+    other = shutil.copytree(recipe.checkpoint, tmp_path/"other")
+    save_file({k: v + .01 for k, v in load_file(other/"model.safetensors").items()}, other/"model.safetensors", metadata=dict(format="pt"))
+    r = replace(recipe, checkpoint=str(other))
+    assert T.start_hash(r) != T.start_hash(recipe)
+    assert T.start_hash(replace(r, from_scratch=True)) == T.start_hash(replace(recipe, from_scratch=True))
+
+
+@pytest.mark.parametrize("column, value", [("label", "Wave"), ("split", "val"), ("group", "g99")])
+def test_a_run_on_other_labels_splits_or_groups_is_another_one(data, column, value):
+    table = video_table(data)
+    assert T.table_hash(table.sample(frac=1, random_state=1)) == T.table_hash(table)
+    changed = table.copy(); changed.loc[0, column] = value
+    assert T.table_hash(changed) != T.table_hash(table) != T.table_hash(table.iloc[1:])
+
+
+def test_a_finished_run_whose_checkpoints_were_not_all_removed_is_not_trained_again(recipe, tmp_path, monkeypatch):
+    done = finetune(recipe, tmp_path/"m", workers=0, progress=False)
+    checkpoints = tmp_path/"m"/"checkpoints"; checkpoints.mkdir()
+    run = {k: v for k, v in load_record(tmp_path/"m").items() if k in ("task", "recipe", "videos_hash", "start_hash")}
+    (checkpoints/"run.json").write_text(json.dumps(run)) # `_forget` was killed before its last step
+    assert finetune(recipe, tmp_path/"m", resume=True, workers=0, progress=False).history == done.history
 
 
 def test_a_changed_spec_is_not_taken_from_memory(recipe, tmp_path):
@@ -352,3 +419,51 @@ def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     scores = dict(video_accuracy=1., videos=1, clip_accuracy=1., clips=1)
     card = T.model_card(dict(recipe=asdict(replace(RECIPES["stick"], **changes)), labels=["a", "b"], metrics=scores))
     assert f"\nlicense: {licence}\n" in card and says in card.partition("## Licence")[2].partition("## Recipe")[0]
+
+
+# --- what the machine and the network say ---
+
+@pytest.mark.parametrize("precision, tf32", [("fp32", False), ("bf16", True), (None, True)])
+def test_full_precision_means_that_tf32_is_off(recipe, tmp_path, monkeypatch, precision, tf32):
+    "On a GPU that has bfloat16; TF32 keeps 10 of a float's 23 bits."
+    monkeypatch.setattr(T, "half_precision", lambda: "bf16")
+    monkeypatch.setattr(T, "TrainingArguments", lambda **kwargs: kwargs)
+    assert training_arguments(replace(recipe, precision=precision), tmp_path, 6, workers=0)["tf32"] is tf32
+
+
+SHARED_MEMORY = [
+    "unable to write to file </torch_4711_123_0>: No space left on device (28)",
+    "unable to allocate shared memory(shm) for file </torch_4711_123_0>: No space left on device (28)",
+    "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+    "RuntimeError: unable to write to file </torch_4711_123_0>: No space left on device (28)",
+    "DataLoader worker (pid 42) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory. "
+    "Please try to raise your shared memory limit."]
+
+
+@pytest.mark.parametrize("text", SHARED_MEMORY)
+def test_too_little_shared_memory_is_not_a_full_disk(text):
+    with pytest.raises(OSError, match="/dev/shm.*--workers 0") as e:
+        with T.disk_errors("m"): raise RuntimeError(text)
+    assert "disk" not in str(e.value)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("I/O error: No space left on device (os error 28)"),
+    RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 832 vs 726")])
+def test_a_full_disk_is_still_one(error):
+    with pytest.raises(OSError, match="The disk is full while writing to m"):
+        with T.disk_errors("m"): raise error
+
+
+def test_a_mistake_in_the_program_is_not_blamed_on_the_network(recipe, tmp_path, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub import errors
+    (tmp_path/"vidcls.json").write_text('{"recipe": {}, "metrics": {}}')
+    def push(error, cause=None):
+        def fails(*args, **kwargs): raise error from cause
+        monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", fails)
+        T.push_model(tmp_path, "me/it", token="hf_x")
+    for bug in (TypeError("create_repo() got an unexpected keyword"), KeyError("visibility"), RuntimeError("no such state")):
+        with pytest.raises(type(bug)): push(bug)
+    for trouble in ((ConnectionError("connection refused"),), (errors.HTTPError("name resolution failed"),), (TimeoutError("timed out"),),
+                    (RuntimeError("Error while uploading 'model.safetensors' to the Hub."), ConnectionError("connection reset"))):
+        with pytest.raises(OSError, match="Could not push to me/it: .*(refused|resolution|timed out|reset)"): push(*trouble)

@@ -37,7 +37,8 @@ def finetune(
     from_scratch:bool=False, # Take only the checkpoint's geometry, with random weights
     layer_decay:float=None,  # Learning rate of a layer as a share of the next one's
     mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
-    resume:bool=False,       # Go on from the last checkpoint in the model folder
+    resume:bool=False,       # Go on from what the model folder holds of this run, else begin
+    overwrite:bool=False,    # Begin again where another or an interrupted run has left checkpoints
     strict:bool=False,       # Stop at a video that cannot be read rather than leave it out
     workers:int=None,        # Processes that read clips
     cache:str=None,          # Keep decoded frames in ram or on disk
@@ -53,7 +54,7 @@ def finetune(
     if checkpoint: given |= dict(checkpoint_revision=None)
     r = replace(get_recipe(recipe), **{k: v for k,v in given.items() if v is not None or k.endswith("revision")})
     from vidcls.train import finetune
-    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, torch_compile=compile)
+    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, torch_compile=compile)
     rows = [f"{k:15} {v:.3f}" if isinstance(v, float) else f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])
 
@@ -142,7 +143,8 @@ def pretrain(
     mask_ratio:float=.75,     # Share of every clip that is hidden
     target:str="pixels",     # What to paint: pixels, motion or normalised (the paper's)
     seed:int=0,              # Of weights, order, crops and masks
-    resume:bool=False,       # Go on from the last checkpoint in the model folder
+    resume:bool=False,       # Go on from what the model folder holds of this run, else begin
+    overwrite:bool=False,    # Begin again where another or an interrupted run has left checkpoints
     strict:bool=False,       # Stop at a video that cannot be read rather than leave it out
     workers:int=None,        # Processes that read clips
     json:bool=False,         # Print JSON
@@ -151,7 +153,7 @@ def pretrain(
     from vidcls.pretrain import MASKED, pretrain
     r = replace(MASKED, name=f"{Path(data).stem}-masked", data=data, per_class=None, checkpoint=checkpoint or MASKED.checkpoint, precision=None,
                 from_scratch=checkpoint is None, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    done = pretrain(r, out, mask_ratio, target, resume, strict, workers)
+    done = pretrain(r, out, mask_ratio, target, resume, strict, workers, overwrite=overwrite)
     rows = [f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])
 

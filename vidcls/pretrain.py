@@ -18,8 +18,8 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .clips import ClipDataset, ClipSpec, VideoError, normalize
 from .data import data_root, parse_name, video_files, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, process_state, versions, weight_errors, whole
-from .train import (ClipTrainer, _checked, _forget, _last_checkpoint, _output_folder, _same_run, _weights_folder, _without_folders, check_biases,
-                          check_encoder, clip_flops, collate_fn, disk_errors, finetune, make_processor, save_model, training_arguments)
+from .train import (ClipTrainer, _checked, _weights_folder, _without_folders, check_biases, check_encoder, clip_flops, close_run, collate_fn, disk_errors,
+                          finetune, make_processor, open_run, output_folder, run_identity, save_model, start_hash, table_hash, training_arguments)
 from .transforms import train_transform
 
 # %% ../nbs/08_pretrain.ipynb #9ada12a8
@@ -195,36 +195,43 @@ def pretrain(
     output_dir=None,       # Model folder; None: `home()/"models"/recipe.name`
     mask_ratio:float=.75,   # Share of the places that are hidden
     target:str="pixels",   # One of `TARGETS`
-    resume:bool=False,     # Go on from the last checkpoint in `output_dir`?
+    resume:bool=False,     # Go on from what `output_dir` holds of this run, else begin?
     strict:bool=False,     # Stop at a bad video rather than leave it out?
     workers:int|None=None, # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,    # Show progress bars?
+    overwrite:bool=False,  # Begin again where another or an interrupted run has left checkpoints?
 ) -> PretrainResult: # Model folder and losses
     "Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."
     if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
     tube_masks(_geometry(recipe), 1, mask_ratio)
     state = process_state()
     main, progress = state.is_main_process, progress and state.is_main_process
-    with state.main_process_first(): folder, root = _output_folder(output_dir or home()/"models"/recipe.name), data_root(recipe, progress)
+    with state.main_process_first():
+        folder = output_folder(output_dir or home()/"models"/recipe.name, resume, overwrite)
+        root = data_root(recipe, progress)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
     table, bad = _checked(unlabelled(root), spec, progress)
     if len(bad) and (strict or not len(table)): raise VideoError(f"{len(bad)} of {len(bad) + len(table)} videos cannot be used. {bad.reason[0]}")
     for reason in bad.reason: state.print(f"Left out: {reason}")
     trainer = masked_trainer(recipe, table, folder/"checkpoints", mask_ratio, target, workers, disable_tqdm=not progress)
-    run = dict(_without_folders(recipe), mask_ratio=mask_ratio, target=target, videos=len(table))
-    with state.main_process_first(): _same_run(folder/"checkpoints", run, resume, main)
-    start = time.time()
-    with disk_errors(folder): trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
-    losses, seconds = step_losses(trainer.state.log_history), time.time() - start
-    metrics = dict(videos=len(table), clips=len(table)*recipe.epochs, seconds=round(seconds, 1),
-                   first_loss=losses[0][1], last_loss=round(float(np.mean([v for _,v in losses[-10:]])), 5))
-    record = dict(recipe=_without_folders(recipe), mask_ratio=mask_ratio, target=target, metrics=metrics, losses=losses,
-                  versions=versions(), data=data_hash(recipe), skipped=[Path(p).name for p in bad.path])
-    if main:
-        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, spec, record, folder, pretrain_card(record))
-        _forget(folder/"checkpoints")
+    run = run_identity("pretrain", recipe, table, mask_ratio=mask_ratio, target=target)
+    with state.main_process_first(): record, last = open_run(folder, run, resume, overwrite, main)
+    record = record or _train_and_keep(trainer, run, folder, last, bad, data_hash(recipe))
     state.wait_for_everyone()
-    return PretrainResult(folder, metrics, losses, bad.reason.tolist())
+    return PretrainResult(folder, record["metrics"], [tuple(l) for l in record["losses"]], bad.reason.tolist())
+
+def _train_and_keep(trainer, run, folder, last, bad, data):
+    "Train, and let the main process store what came out; returns the record."
+    start, videos = time.time(), len(trainer.train_dataset)
+    with disk_errors(folder): trainer.train(resume_from_checkpoint=last)
+    losses = step_losses(trainer.state.log_history)
+    metrics = dict(videos=videos, clips=videos*run["recipe"]["epochs"], seconds=round(time.time() - start, 1),
+                   first_loss=losses[0][1], last_loss=round(float(np.mean([v for _,v in losses[-10:]])), 5))
+    record = run | dict(metrics=metrics, losses=losses, versions=versions(), data=data, skipped=[Path(p).name for p in bad.path])
+    if trainer.is_world_process_zero():
+        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder, pretrain_card(record))
+        close_run(folder)
+    return record
 
 # %% ../nbs/08_pretrain.ipynb #5a384922
 def _geometry(recipe):
@@ -277,9 +284,10 @@ def make_checkpoint(
     recipe:Recipe=SUPERVISED, # Which moves, how long
     workers:int|None=None, # Processes that read clips
     progress:bool=True, # Show progress bars?
+    overwrite:bool=False, # Begin again where `folder` holds another run?
 ) -> Path: # The folder
-    "Make `videomae-stick`: learn other actions, with labels, from random weights. Its record says from which data, exactly."
-    done = finetune(recipe, folder, resume=(Path(folder)/"checkpoints").is_dir(), workers=workers, progress=progress)
+    "Make `videomae-stick`: learn other actions, with labels, from random weights. Goes on where it stopped. Its record says from which data, exactly."
+    done = finetune(recipe, folder, resume=True, overwrite=overwrite, workers=workers, progress=progress)
     record = load_record(folder) | dict(data=data_hash(recipe))
     with whole(Path(folder)/RECORD) as tmp: tmp.write_text(json.dumps(record), encoding="utf-8")
     return done.model_dir
@@ -302,22 +310,27 @@ def transfer(
     workers:int|None=None, # Processes that read clips
     progress:bool=True, # Show progress bars?
 ) -> "pd.DataFrame": # Columns start, share, seed, labelled (training clips), epochs, seconds, video_accuracy, ...
-    "Fine-tune from several starts on several shares of the labels. Raises `ValueError` where `folder` holds another recipe's rows."
+    "Fine-tune from several starts on several shares of the labels. Raises `ValueError` where `folder` holds rows of another recipe, of other videos or other weights."
     import pandas as pd
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     file, table = folder/"transfer.csv", video_table(data_root(recipe, progress))
-    this = hashlib.sha256(json.dumps(_without_folders(recipe), sort_keys=True).encode()).hexdigest()[:12]
-    done = pd.read_csv(file, dtype=dict(start=str, recipe=str)) if file.is_file() else pd.DataFrame(columns=["recipe", "start", "share", "seed"])
-    if not (done.recipe == this).all(): raise ValueError(f"{file} is of another recipe: name another folder, or move it away.")
+    this = hashlib.sha256(json.dumps([_without_folders(recipe), table_hash(table)], sort_keys=True).encode()).hexdigest()[:12]
+    columns = ["recipe", "start", "weights", "share", "seed"]
+    done = pd.read_csv(file, dtype=dict.fromkeys(columns[:3], str)) if file.is_file() else pd.DataFrame(columns=columns)
+    if not (done.recipe == this).all(): raise ValueError(f"{file} is of another recipe or of other videos: name another folder, or move it away.")
+    begin = {name: replace(recipe, **(dict(from_scratch=True) if c is None else dict(checkpoint=str(c), from_scratch=False))) for name,c in starts.items()}
+    weights = {name: start_hash(r) for name,r in begin.items()}
+    for name in starts:
+        if not (done.weights[done.start == name] == weights[name]).all():
+            raise ValueError(f"{file} has rows of other weights called {name!r}: name another folder, or move it away.")
     for share,seed in runs:
         part, data = fewer_labels(table, share), (folder/f"labels-{share:g}.csv").absolute()
         with whole(data) as tmp: part.assign(path=[os.path.abspath(p) for p in part.path]).drop(columns="clip").to_csv(tmp, index=False)
-        for name,checkpoint in starts.items():
+        for name,r in begin.items():
             if ((done.start == name) & (done.share == share) & (done.seed == seed)).any(): continue
-            r = replace(recipe, data=str(data), seed=seed, epochs=max(1, round(recipe.epochs/share**.5)),
-                        **(dict(from_scratch=True) if checkpoint is None else dict(checkpoint=str(checkpoint), from_scratch=False)))
-            m = finetune(r, folder/"model", workers=workers, progress=progress).metrics
-            row = dict(recipe=this, start=name, share=share, seed=seed, labelled=int((part.split == "train").sum()), epochs=r.epochs, **m)
+            r = replace(r, data=str(data), seed=seed, epochs=max(1, round(recipe.epochs/share**.5)))
+            m = finetune(r, folder/"model", resume=True, overwrite=True, workers=workers, progress=progress).metrics
+            row = dict(recipe=this, start=name, weights=weights[name], share=share, seed=seed, labelled=int((part.split == "train").sum()), epochs=r.epochs, **m)
             done = pd.DataFrame([*done.to_dict("records"), row])
             with whole(file) as tmp: done.to_csv(tmp, index=False)
     return done
@@ -328,8 +341,8 @@ def ship(
 ) -> Path: # The checkpoint in the package
     "What `make checkpoint` does: train `videomae-stick`, measure what it is worth, put both into the package. Goes on where it stopped."
     here, work = Path(checkpoint_path("videomae-stick")), home()/"checkpoint"
-    if not load_record(work/"masked"): pretrain(MASKED, work/"masked", resume=(work/"masked"/"checkpoints").is_dir(), workers=workers)
-    if not load_record(work/"moves").get("data"): make_checkpoint(work/"moves", workers=workers)
+    pretrain(MASKED, work/"masked", resume=True, workers=workers, overwrite=True) # What an older recipe made is made again
+    make_checkpoint(work/"moves", workers=workers, overwrite=True)
     for f in ("config.json", "model.safetensors", RECORD): shutil.copy(work/"moves"/f, here/f)
     with whole(here/"masked.json") as tmp: tmp.write_text(json.dumps(load_record(work/"masked")))
     starts = {"random weights": None, "masked only": work/"masked", "videomae-stick": "videomae-stick"}

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_datasets', 'collate_fn', 'compute_metrics',
            'training_arguments', 'layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch',
-           'prepare_table', 'make_processor', 'model_card', 'save_model', 'FinetuneResult', 'disk_errors',
-           'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
+           'prepare_table', 'make_processor', 'model_card', 'save_model', 'table_hash', 'start_hash', 'run_identity',
+           'open_run', 'close_run', 'output_folder', 'FinetuneResult', 'disk_errors', 'test_scores', 'finetune',
+           'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
 # %% ../nbs/05_train.ipynb #224ec473
-import errno, html, json, math, os, re, shutil, tempfile, time, warnings
+import errno, hashlib, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -18,7 +19,7 @@ import numpy as np, torch
 from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
 from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, video_probabilities
-from .data import SPLITS, data_root, hub_reason, label_maps, split_by_group, video_table
+from .data import SPLITS, data_root, hub_reason, label_maps, sha256, split_by_group, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
 from .transforms import train_transform
 
@@ -156,7 +157,7 @@ def training_arguments(
         load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1,
         bf16=half == "bf16", fp16=half == "fp16", use_cpu=get_device() == "cpu", dataloader_num_workers=workers,
         dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none",
-        tf32=True if half_precision() == "bf16" else None, ddp_backend="gloo" if get_device() == "cpu" and share < recipe.batch_size else None,
+        tf32=False if half == "fp32" else True if half_precision() == "bf16" else None, ddp_backend="gloo" if get_device() == "cpu" and share < recipe.batch_size else None,
         ddp_find_unused_parameters=False)
     return TrainingArguments(**(args | kwargs))
 
@@ -477,6 +478,120 @@ def save_model(
             f.chmod(0o644); os.replace(f, folder/f.name)
     return folder
 
+# %% ../nbs/05_train.ipynb #aaa54210
+def table_hash(
+    table, # From `video_table`
+) -> str: # 16 hexadecimal digits
+    "A hash of which videos there are, in any order: their places below their common folder, sizes, labels, splits and groups."
+    paths = [os.path.abspath(p) for p in table.path]
+    top = os.path.commonpath([os.path.dirname(p) for p in paths])
+    rows = [(Path(os.path.relpath(p, top)).as_posix(), os.path.getsize(p)) for p in paths]
+    rows = sorted(zip(rows, table.label, table.split, table.group))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+def start_hash(
+    recipe:Recipe, # Names the checkpoint
+) -> str: # 16 hexadecimal digits
+    "A hash of what a training starts from: the checkpoint's configuration and weights, or with `from_scratch` the configuration alone."
+    from transformers.utils import cached_file
+    def file(name): return cached_file(checkpoint_path(recipe.checkpoint), name, revision=recipe.checkpoint_revision,
+                                       _raise_exceptions_for_missing_entries=False)
+    files = ["config.json"]
+    if not recipe.from_scratch:
+        index = None if file("model.safetensors") else file("model.safetensors.index.json") # Large models come in parts
+        files += sorted(set(json.loads(Path(index).read_text())["weight_map"].values())) if index else ["model.safetensors"]
+    if missing := [f for f in files if not file(f)]: raise FileNotFoundError(f"{recipe.checkpoint} has no {missing[0]}: name another checkpoint.")
+    return hashlib.sha256("".join(sha256(file(f)) for f in files).encode()).hexdigest()[:16]
+
+def run_identity(
+    task:str,      # "finetune" or "pretrain"
+    recipe:Recipe, # What is trained, and how long
+    table,         # The videos that can be used
+    **more,        # What else decides about the result
+) -> dict: # As it comes back from JSON
+    "What makes two trainings the same one."
+    run = dict(task=task, recipe=_without_folders(recipe), videos_hash=table_hash(table), start_hash=start_hash(recipe), **more)
+    return json.loads(json.dumps(run))
+
+def _without_folders(recipe):
+    "The recipe as a dict; of local folders only the name."
+    return {k: Path(v).name if k in ("data", "checkpoint") and Path(v).expanduser().exists() else v for k,v in asdict(recipe).items()}
+
+def _difference(was, run):
+    "In what a stored run differs from this one, in a few words; empty if in nothing."
+    keys = [k for k in run if k != "recipe"] # A record holds more than its run
+    flat = lambda r: dict(task=r.get("task")) | r.get("recipe", {}) | {k: r.get(k) for k in keys}
+    was, run = flat(was), flat(run)
+    k = next((k for k in run if was.get(k) != run[k]), None)
+    hashes = dict(videos_hash="its videos, or their labels, splits or groups, are others", start_hash="it starts from other weights")
+    if k is None: return ""
+    if k in hashes and was[k]: return hashes[k]
+    return f"{k} was {was.get(k)!r}, is {run[k]!r}"
+
+# %% ../nbs/05_train.ipynb #926d60c0
+def open_run(
+    folder:Path,          # Model folder
+    run:dict,             # From `run_identity`
+    resume:bool=False,    # Go on from what there is of this run?
+    overwrite:bool=False, # Remove what is there of another run?
+    main:bool=True,       # Is this the main process, which may write?
+) -> tuple: # (record if the run is finished, else None; its last checkpoint, else None)
+    "What a folder has of a run. Where there is nothing of it yet, prepares the folder for its beginning. Raises `ValueError` for another run's folder."
+    checkpoints = folder/"checkpoints"
+    file, record = checkpoints/"run.json", load_record(folder)
+    was = json.loads(file.read_text()) if file.is_file() else record
+    other = was and _difference(was, run)
+    if resume and other and not overwrite:
+        raise ValueError(f"{folder} is of another run ({other}): choose another output folder, or begin again with --overwrite (overwrite=True).")
+    if resume and not other:
+        if last := _last_checkpoint(folder): return None, last
+        if record and not _difference(record, run): return record, None
+    if main:
+        _forget(checkpoints)
+        checkpoints.mkdir(exist_ok=True)
+        with whole(file) as tmp: tmp.write_text(json.dumps(run))
+    return None, None
+
+def close_run(
+    folder:Path, # Model folder
+):
+    "Remove a finished run's checkpoints."
+    _forget(folder/"checkpoints")
+
+def _forget(checkpoints):
+    "Remove a run's checkpoints; last of all what says that they are ours."
+    for d in checkpoints.glob("checkpoint-*"): shutil.rmtree(d, ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+def _last_checkpoint(folder):
+    "The newest checkpoint that is whole: `Trainer` writes its state last. None if there is none."
+    step = lambda d: int(d.name.rpartition("-")[2])
+    for d in sorted((folder/"checkpoints").glob("checkpoint-*"), key=step, reverse=True):
+        try: json.loads((d/"trainer_state.json").read_text())
+        except (OSError, ValueError): continue # Killed while it was written
+        if all((d/f).is_file() for f in ("model.safetensors", "optimizer.pt", "scheduler.pt")) and any(d.glob("rng_state*.pth")):
+            return str(d) # else killed while it was removed
+
+def output_folder(
+    folder,               # Model folder; created if need be
+    resume:bool=False,    # Go on from what there is of this run?
+    overwrite:bool=False, # Remove an interrupted run's checkpoints?
+) -> Path: # The folder
+    "Make sure that a folder can be written to and that nobody's work is lost by it, before anything else is done."
+    folder = Path(folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder): pass
+    except OSError as e: raise OSError(f"Cannot write to {folder} ({e.strerror}): choose another output folder.") from e
+    have, ours = {f.name for f in folder.iterdir()}, (folder/"checkpoints"/"run.json").is_file()
+    left = (folder/"checkpoints").is_dir() and any((folder/"checkpoints").iterdir())
+    if left and not ours or have - {"checkpoints"} and not ours and not load_record(folder):
+        raise ValueError(f"{folder} is not empty and holds no model of vidcls: choose another output folder.")
+    if _last_checkpoint(folder) and not resume and not overwrite:
+        raise ValueError(f"{folder} holds the checkpoints of an interrupted run: go on with --resume (resume=True), "
+                         "or begin again with --overwrite (overwrite=True).")
+    return folder
+
 # %% ../nbs/05_train.ipynb #f20c9c6b
 @dataclass
 class FinetuneResult:
@@ -490,30 +605,21 @@ class FinetuneResult:
         rows = "\n".join(f"| {k} | {v:.3f} |" if isinstance(v, float) else f"| {k} | {v} |" for k,v in self.metrics.items())
         return f"| fine-tuned | |\n|---|---|\n{rows}"
 
-def _output_folder(folder):
-    "The folder, after making sure that it can be written to."
-    folder = Path(folder).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder): pass
-    except OSError as e: raise OSError(f"Cannot write to {folder} ({e.strerror}): choose another output folder.") from e
-    have, ours = {f.name for f in folder.iterdir()}, (folder/"checkpoints"/"run.json").is_file()
-    left = (folder/"checkpoints").is_dir() and any((folder/"checkpoints").iterdir())
-    if left and not ours or have - {"checkpoints"} and not ours and not load_record(folder):
-        raise ValueError(f"{folder} is not empty and holds no model of vidcls: choose another output folder.")
-    return folder
-
 # %% ../nbs/05_train.ipynb #6246ff49
 @contextmanager
 def disk_errors(
     folder, # That is being written to
 ):
-    "Turn every library's way to say that the disk is full into an `OSError` of one sentence."
+    "Turn every library's way to say that the disk or the shared memory is full into an `OSError` of one sentence."
     try: yield
     except Exception as e:
+        says = str(e)
+        if "Bus error" in says or re.search(r"allocate shared memory|</torch_.*(No space left|File too large|Cannot allocate)", says):
+            raise OSError("The processes that read clips have too little shared memory (/dev/shm): take fewer with --workers (workers=), "
+                          "or none with --workers 0, or give the container more (docker run --shm-size).") from e
         full = getattr(e, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-        if not full and not re.search(r"No space left|File too large|Disk quota|enforce fail at inline_container", str(e)): raise
-        raise OSError(f"The disk is full while writing to {folder}: free space, then run again with resume.") from e
+        if not full and not re.search(r"No space left|File too large|Disk quota|enforce fail at inline_container", says): raise
+        raise OSError(f"The disk is full while writing to {folder}: free space, then run again with --resume (resume=True).") from e
 
 # %% ../nbs/05_train.ipynb #0a621606
 def test_scores(
@@ -531,44 +637,44 @@ def test_scores(
 def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
-    resume:bool=False,        # Go on from the last checkpoint in `output_dir`?
+    resume:bool=False,        # Go on from what `output_dir` holds of this run, else begin?
     strict:bool=False,        # Stop at a bad video rather than leave it out?
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,    # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,       # Show progress bars?
     cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
+    overwrite:bool=False,     # Begin again where another or an interrupted run has left checkpoints?
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     if push_to_hub: check_token()
     state, frames = process_state(), frame_cache(cache)
     progress, main = progress and state.is_main_process, state.is_main_process
-    with state.main_process_first(): folder = _output_folder(output_dir or home()/"models"/recipe.name)
+    with state.main_process_first(): folder = output_folder(output_dir or home()/"models"/recipe.name, resume, overwrite)
     _share(recipe.batch_size)
     set_seed(recipe.seed)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
     with state.main_process_first(): root = data_root(recipe, progress)
     table, bad = prepare_table(root, spec, strict, recipe.seed, progress)
     trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frames), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
-    run = dict(_without_folders(recipe), labels=list(trainer.train_dataset.label2id))
-    record = _finished(folder, run) if resume else None
-    if not record:
-        with state.main_process_first(): _same_run(folder/"checkpoints", run, resume, main)
-        record = _train_and_keep(trainer, recipe, folder, resume, bad)
+    run = run_identity("finetune", recipe, table)
+    with state.main_process_first(): record, last = open_run(folder, run, resume, overwrite, main)
+    record = record or _train_and_keep(trainer, run, folder, last, bad)
     if main and push_to_hub: push_model(folder, push_to_hub)
     state.wait_for_everyone()
     return FinetuneResult(folder, record["metrics"], record["history"], bad.reason.tolist())
 
-def _train_and_keep(trainer, recipe, folder, resume, bad):
+def _train_and_keep(trainer, run, folder, last, bad):
     "Train, test, and let the main process store what came out; returns the record."
     start = time.time()
-    with disk_errors(folder): trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
-    metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, trainer.test_dataset))
-    record = dict(recipe=_without_folders(recipe), metrics=metrics, labels=list(trainer.train_dataset.label2id),
-                  versions=versions(), skipped=[Path(p).name for p in bad.path], history=trainer.state.log_history)
+    with disk_errors(folder):
+        trainer.train(resume_from_checkpoint=last)
+        metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, trainer.test_dataset))
+    record = run | dict(metrics=metrics, labels=list(trainer.train_dataset.label2id), versions=versions(),
+                        skipped=[Path(p).name for p in bad.path], history=trainer.state.log_history)
     if trainer.is_world_process_zero():
         with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder)
-        _forget(folder/"checkpoints")
+        close_run(folder)
     return record
 
 def _trainer(recipe, spec, sets, folder, workers, main, **kwargs):
@@ -593,43 +699,6 @@ def _memory(model, spec, recipe, main):
               f"{', with gradient checkpointing' if again else ''}.")
     return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n, gradient_checkpointing=again)
 
-def _forget(checkpoints):
-    "Remove a run's checkpoints; last of all what says that they are ours."
-    for d in checkpoints.glob("checkpoint-*"): shutil.rmtree(d, ignore_errors=True)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-
-def _finished(folder, run):
-    "The record of a run that has nothing left to do; None if it is another's, or not done."
-    record = {} if (folder/"checkpoints"/"run.json").is_file() else load_record(folder)
-    done = dict(record.get("recipe", {}), labels=record.get("labels"))
-    return record if done == json.loads(json.dumps(run)) and "history" in record else None
-
-def _same_run(checkpoints, run, resume, main=True):
-    "Begin with no checkpoints of another run, or make sure that those to resume from are of this one."
-    file, run = checkpoints/"run.json", json.loads(json.dumps(run))
-    if not resume:
-        if not main: return
-        _forget(checkpoints); checkpoints.mkdir(exist_ok=True)
-        with whole(file) as tmp: tmp.write_text(json.dumps(run))
-    elif not file.is_file(): raise FileNotFoundError(f"{checkpoints.parent} holds no checkpoint to resume from: run without resume.")
-    elif (was := json.loads(file.read_text())) != run:
-        k = next(k for k in {**run, **was} if was.get(k) != run.get(k))
-        raise ValueError(f"{checkpoints} is of another run ({k} was {was.get(k)!r}, is {run.get(k)!r}): run without resume, which deletes them, or choose another folder.")
-
-def _without_folders(recipe):
-    "The recipe as a dict; of local folders only the name, since the record may be published."
-    return {k: Path(v).name if k in ("data", "checkpoint") and Path(v).exists() else v for k,v in asdict(recipe).items()}
-
-def _last_checkpoint(folder):
-    "The newest checkpoint that is whole: `Trainer` writes its state last."
-    step = lambda d: int(d.name.rpartition("-")[2])
-    for d in sorted((folder/"checkpoints").glob("checkpoint-*"), key=step, reverse=True):
-        try: json.loads((d/"trainer_state.json").read_text())
-        except (OSError, ValueError): continue # Killed while it was written
-        if all((d/f).is_file() for f in ("model.safetensors", "optimizer.pt", "scheduler.pt")) and any(d.glob("rng_state*.pth")):
-            return str(d) # else killed while it was removed
-    raise FileNotFoundError(f"{folder} holds no checkpoint to resume from: run without resume.")
-
 # %% ../nbs/05_train.ipynb #517ee3e4
 def tutorial_model(
     recipe:Recipe,      # Made by this recipe
@@ -642,7 +711,7 @@ def tutorial_model(
         print(f"Using the model that the recipe {recipe.name!r} made before.")
         return folder
     print(f"Fine-tuning with the recipe {recipe.name!r}.")
-    return finetune(recipe, folder, progress=progress).model_dir
+    return finetune(recipe, folder, resume=True, overwrite=True, progress=progress).model_dir
 
 # %% ../nbs/05_train.ipynb #4740eb60
 def plot_history(
@@ -674,7 +743,7 @@ def push_model(
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ) -> str: # Address of the commit
     "Upload a model folder to the Hub. Raises `OSError` of one sentence without a token or network."
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, errors
     if not load_record(model_dir): raise ValueError(f"{model_dir} holds no finished model: run finetune first.")
     check_token(token)
     api = HfApi(token=token)
@@ -682,5 +751,9 @@ def push_model(
         api.create_repo(repo_id, private=private, exist_ok=True)
         info = api.upload_folder(repo_id=repo_id, folder_path=str(model_dir), ignore_patterns=["checkpoints/*", ".*"],
                                  commit_message="Upload a vidcls model")
-    except Exception as e: raise OSError(f"Could not push to {repo_id}: {hub_reason(e)}.") from e
-    return str(info.commit_url)
+    except (errors.HTTPError, OSError) as e: error = e
+    except RuntimeError as e: # The client's wrapper around whatever ended the upload of one file
+        if not isinstance(e.__cause__, (errors.HTTPError, OSError)): raise
+        error = e.__cause__
+    else: return str(info.commit_url)
+    raise OSError(f"Could not push to {repo_id}: {hub_reason(error)}.") from error
