@@ -1,5 +1,5 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
-import errno, json, multiprocessing, shutil, time
+import errno, gc, json, multiprocessing, shutil, time
 from dataclasses import asdict, replace
 
 import numpy as np, pytest, torch
@@ -310,6 +310,16 @@ def test_the_processes_that_read_clips_end_with_the_work(recipe, tmp_path):
         work()
         assert not multiprocessing.active_children()
     assert max(seen) >= 2 and seen.count(0) == 1 # Within a training those of all loaders stay
+
+
+def test_the_processes_that_read_clips_leave_alone_what_they_inherit(recipe, tmp_path):
+    "Where processes are forked, each freezes it first; this process is not touched."
+    if (multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]) != "fork": pytest.skip("processes are not forked here")
+    def frozen(examples): return {"labels": torch.tensor([gc.get_freeze_count()])}
+    trainer = trainer_for(recipe, tmp_path, workers=1)
+    trainer.data_collator = frozen
+    for loader in (trainer.get_train_dataloader(), trainer.get_eval_dataloader()): assert next(iter(loader))["labels"].min() > 1000
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_slow_loader_shows_as_waiting_and_evaluation_does_not(recipe, tmp_path, monkeypatch):

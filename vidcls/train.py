@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
-from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, video_probabilities
+from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, reader_context, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, sha256, split_by_group, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
 from .transforms import train_transform
@@ -275,6 +275,7 @@ class ClipTrainer(Trainer):
         loader = super()._get_dataloader(*args, **kwargs)
         base = getattr(loader, "base_dataloader", loader)
         if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
+        if base.num_workers: base.multiprocessing_context = reader_context()
         return loader
 
     def get_batch_samples(self,
