@@ -409,7 +409,7 @@ def _picked(info, times, start, spec):
     inside = [i for i,t in enumerate(times) if in_span(t, start, start + spec.seconds)]
     if len(inside) < spec.num_frames and not spec.pad:
         raise VideoError(f"{info.path} has {len(inside)} frames in the {spec.seconds:.2f} s from {start:.2f} s, where a clip has "
-                         f"{spec.num_frames}: allow repeated frames (pad=True, no --strict), or leave the video out.")
+                         f"{spec.num_frames}: allow repeated frames (pad=True, no --strict).")
     if not inside: # The picture that a player would hold; before the first one, that one
         if not times or start >= info.duration:
             raise VideoError(f"{info.path} shows nothing in the {spec.seconds:.2f} s from {start:.2f} s (it lasts {info.duration:.2f} s): "
