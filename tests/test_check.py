@@ -3,7 +3,7 @@ import json, os, signal
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
+import pytest, torch
 
 from vidcls import clips
 from vidcls.cli import main
@@ -89,6 +89,14 @@ def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_checked(tab
     good, bad = check(table, workers=workers)
     assert set(bad.path) == killers and len(good) == 12 - len(which)
     assert all(r.startswith(f"{p} ends the process that decodes it (") for p, r in zip(bad.path, bad.reason))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_check_takes_no_random_numbers_from_the_training(table, workers):
+    "A training would else come out differently when its files are remembered."
+    before = torch.get_rng_state()
+    check(table, workers=workers)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_mistake_in_the_check_is_not_blamed_on_a_file(table, monkeypatch):

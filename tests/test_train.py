@@ -292,7 +292,7 @@ def test_a_changed_spec_is_not_taken_from_memory(recipe, tmp_path):
     spec.save(model)
     assert predict(model, path) != before
     (model/"clip_spec.json").write_text('{"frames": 16}')
-    with pytest.raises(ValueError, match="clip_spec.json is no ClipSpec"): predict(model, path)
+    with pytest.raises(ValueError, match="clip_spec.json is not a ClipSpec"): predict(model, path)
 
 
 @pytest.mark.parametrize("field, value", [("epochs", 0), ("batch_size", 0), ("eval_clips", 0), ("seed", -1)])
@@ -385,7 +385,7 @@ def test_a_frame_cache_changes_nothing_but_the_time(recipe, tmp_path, monkeypatc
     kept = finetune(recipe, tmp_path/"kept", workers=0, progress=False, cache=kind)
     a, b = (load_file(r.model_dir/"model.safetensors") for r in (plain, kept))
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert (len(list((tmp_path/"home"/"frames").glob("*.frames"))) == 12) == (kind == "disk")
+    assert (len(list((tmp_path/"home"/"frames").glob("*.times.npy"))) == 12) == (kind == "disk")
 
 
 def test_a_cache_of_no_kind_is_refused_before_anything_is_done(recipe, tmp_path):

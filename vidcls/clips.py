@@ -861,7 +861,8 @@ def _check_each(paths, spec, how, workers):
     while paths:
         done = 0
         try:
-            for found in clip_loader(_Checks(paths, spec, how), workers, batch_size=None):
+            # A loader draws a random number, and a training must not depend on what was looked at before it
+            for found in clip_loader(_Checks(paths, spec, how), workers, batch_size=None, generator=torch.Generator()):
                 done += 1
                 yield found
         except RuntimeError as e:
