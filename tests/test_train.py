@@ -98,6 +98,18 @@ def test_bad_videos_are_named_and_left_out_or_refused(recipe, data, tmp_path):
     with pytest.raises(VideoError, match="1 of 13.*v_Nod_g77"): prepare_table(root, spec, strict=True, progress=False)
 
 
+@pytest.mark.parametrize("train", [finetune, pretrain])
+def test_videos_with_few_frames_are_taken_and_named_or_refused(recipe, tmp_path, capsys, train):
+    root = write_dataset(tmp_path/"set")
+    write_video(root/"train"/"Nod"/"v_Nod_g77_c01.avi", frames=3)
+    r = replace(recipe, data=str(root), epochs=1)
+    done = train(r, tmp_path/"m", workers=0, progress=False)
+    assert "1 of " in (said := capsys.readouterr().out) and "have fewer frames than a clip, so frames are repeated: v_Nod_g77_c01.avi." in said
+    assert load_record(done.model_dir)["repeated_frames"] == [["v_Nod_g77_c01.avi", 5]] and not done.skipped
+    with pytest.raises(VideoError, match="v_Nod_g77_c01.avi has 3 frames"): train(r, tmp_path/"s", strict=True, workers=0, progress=False)
+    assert train(r, tmp_path/"n", check="none", workers=0, progress=False).metrics["videos"]
+
+
 def test_data_without_splits_is_split_by_group(tmp_path, capsys):
     for label in ("Nod", "Wave"):
         for g in range(6): write_video(tmp_path/"set"/label/f"v_{label}_g{g:02}_c01.avi", 40)
@@ -280,7 +292,7 @@ def test_a_changed_spec_is_not_taken_from_memory(recipe, tmp_path):
     spec.save(model)
     assert predict(model, path) != before
     (model/"clip_spec.json").write_text('{"frames": 16}')
-    with pytest.raises(ValueError, match="clip_spec.json is no ClipSpec"): predict(model, path)
+    with pytest.raises(ValueError, match="clip_spec.json is not a ClipSpec"): predict(model, path)
 
 
 @pytest.mark.parametrize("field, value", [("epochs", 0), ("batch_size", 0), ("eval_clips", 0), ("seed", -1)])
@@ -383,7 +395,7 @@ def test_a_frame_cache_changes_nothing_but_the_time(recipe, tmp_path, monkeypatc
     kept = finetune(recipe, tmp_path/"kept", workers=0, progress=False, cache=kind)
     a, b = (load_file(r.model_dir/"model.safetensors") for r in (plain, kept))
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert (len(list((tmp_path/"home"/"frames").glob("*.frames"))) == 12) == (kind == "disk")
+    assert (len(list((tmp_path/"home"/"frames").glob("*.times.npy"))) == 12) == (kind == "disk")
 
 
 def test_a_cache_of_no_kind_is_refused_before_anything_is_done(recipe, tmp_path):

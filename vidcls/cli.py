@@ -39,7 +39,8 @@ def finetune(
     mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
     resume:bool=False,       # Go on from what the model folder holds of this run, else begin
     overwrite:bool=False,    # Begin again where another or an interrupted run has left checkpoints
-    strict:bool=False,       # Stop at a video that cannot be read rather than leave it out
+    strict:bool=False,       # Stop at a video that cannot be read or has too few frames
+    check:str=None,          # Look at the videos first: full, quick or none; default: full if that takes about a minute at most
     workers:int=None,        # Processes that read clips
     cache:str=None,          # Keep decoded frames in ram or on disk
     compile:bool=False,      # Compile the model with torch.compile; pays on GPUs and in long runs
@@ -54,7 +55,7 @@ def finetune(
     if checkpoint: given |= dict(checkpoint_revision=None)
     r = replace(get_recipe(recipe), **{k: v for k,v in given.items() if v is not None or k.endswith("revision")})
     from vidcls.train import finetune
-    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, torch_compile=compile)
+    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check, torch_compile=compile)
     rows = [f"{k:15} {v:.3f}" if isinstance(v, float) else f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])
 
@@ -145,7 +146,8 @@ def pretrain(
     seed:int=0,              # Of weights, order, crops and masks
     resume:bool=False,       # Go on from what the model folder holds of this run, else begin
     overwrite:bool=False,    # Begin again where another or an interrupted run has left checkpoints
-    strict:bool=False,       # Stop at a video that cannot be read rather than leave it out
+    strict:bool=False,       # Stop at a video that cannot be read or has too few frames
+    check:str=None,          # Look at the videos first: full, quick or none; default: full if that takes about a minute at most
     workers:int=None,        # Processes that read clips
     json:bool=False,         # Print JSON
 ):
@@ -153,7 +155,7 @@ def pretrain(
     from vidcls.pretrain import MASKED, pretrain
     r = replace(MASKED, name=f"{Path(data).stem}-masked", data=data, per_class=None, checkpoint=checkpoint or MASKED.checkpoint, precision=None,
                 from_scratch=checkpoint is None, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    done = pretrain(r, out, mask_ratio, target, resume, strict, workers, overwrite=overwrite)
+    done = pretrain(r, out, mask_ratio, target, resume, strict, workers, overwrite=overwrite, check=check)
     rows = [f"{k:15} {v}" for k,v in done.metrics.items()]
     return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), "\n".join([f"{'model':15} {done.model_dir}", *rows])
 
@@ -189,22 +191,26 @@ def check_data(
     folder:str,          # Data set folder or CSV file
     num_frames:int=16,   # Frames that a clip needs
     seconds:float=64/30, # Time that they cover
+    check:str="full",    # full: decode all; quick: only the packets and the first and last frame; none
+    workers:int=None,    # Processes that read videos; default: as many as cores
     json:bool=False,     # Print JSON
 ):
     "List a data set, try every video, look for leaks; exit status 1 if anything is wrong."
     from vidcls.clips import ClipSpec, check_videos
     from vidcls.data import audit_leakage, video_table
     table = video_table(folder)
-    good, bad = check_videos(table, ClipSpec(num_frames, seconds, 32))
+    good, bad = check_videos(table, ClipSpec(num_frames, seconds, 32), check, workers)
+    few = good[good.repeated_frames > 0] if "repeated_frames" in good else good[:0] # Not looked at
     leaks = audit_leakage(table, alike=True)
     counts = table.groupby(["label", "split"]).size().unstack(fill_value=0)
-    found = dict(videos=len(table), unusable=bad.reason.tolist(), ok=leaks.ok and not len(bad),
+    found = dict(videos=len(table), unusable=bad.reason.tolist(), repeated_frames={p: int(n) for p,n in zip(few.path, few.get("repeated_frames", []))}, ok=leaks.ok and not len(bad),
                  groups_in_two_splits=leaks.groups.to_dict("records"), identical_files=leaks.files.path.tolist(),
                  look_alikes=leaks.alike.to_dict("records"), conflicting_labels=leaks.conflicts.path.tolist())
     shared = [f"group in two splits: {g.group} of {g.labels} ({g.splits})" for g in leaks.groups.itertuples()]
     same = [f"identical files: {', '.join(g.path)}" for _,g in leaks.files.groupby("sha256")]
     same += [f"look-alikes: {a.path} ({a.split}, {a.label}), {a.other} ({a.other_split}, {a.other_label})" for a in leaks.alike.itertuples()]
-    return found, "\n".join([counts.to_string(), *bad.reason, *shared, *same, str(leaks)]), int(not found["ok"])
+    notes = [f"note: {p} has few frames: a clip repeats up to {n} of {num_frames}" for p,n in found["repeated_frames"].items()]
+    return found, "\n".join([counts.to_string(), *bad.reason, *notes, *shared, *same, str(leaks)]), int(not found["ok"])
 
 # %% ../nbs/92_cli.ipynb #a58f6f2a
 class Usage(Exception): "The command was called wrongly: exit status 2."

@@ -15,11 +15,12 @@ import numpy as np, torch
 from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from .clips import ClipDataset, ClipSpec, VideoError, normalize
+from .clips import ClipDataset, ClipSpec, normalize
 from .data import data_root, parse_name, video_files, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, process_state, versions, weight_errors, whole
-from .train import (ClipTrainer, _checked, _weights_folder, _without_folders, check_biases, check_encoder, clip_flops, close_run, collate_fn, disk_errors,
-                          finetune, make_processor, open_run, output_folder, run_identity, save_model, start_hash, table_hash, training_arguments)
+from .train import (ClipTrainer, _weights_folder, _without_folders, check_biases, check_encoder, clip_flops, close_run, collate_fn, disk_errors,
+                          finetune, make_processor, open_run, output_folder, run_identity, save_model, short_videos, start_hash, table_hash,
+                          training_arguments, usable_videos)
 from .transforms import train_transform
 
 # %% ../nbs/08_pretrain.ipynb #9ada12a8
@@ -196,10 +197,11 @@ def pretrain(
     mask_ratio:float=.75,   # Share of the places that are hidden
     target:str="pixels",   # One of `TARGETS`
     resume:bool=False,     # Go on from what `output_dir` holds of this run, else begin?
-    strict:bool=False,     # Stop at a bad video rather than leave it out?
+    strict:bool=False,     # Stop at a bad video or one with too few frames?
     workers:int|None=None, # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,    # Show progress bars?
     overwrite:bool=False,  # Begin again where another or an interrupted run has left checkpoints?
+    check:str|None=None,   # Look at the videos first: "full", "quick", "none"; None: in full if that takes about a minute at most
 ) -> PretrainResult: # Model folder and losses
     "Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."
     if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
@@ -210,24 +212,24 @@ def pretrain(
         folder = output_folder(output_dir or home()/"models"/recipe.name, resume, overwrite)
         root = data_root(recipe, progress)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
-    table, bad = _checked(unlabelled(root), spec, progress)
-    if len(bad) and (strict or not len(table)): raise VideoError(f"{len(bad)} of {len(bad) + len(table)} videos cannot be used. {bad.reason[0]}")
+    table, bad = usable_videos(unlabelled(root), spec, strict, progress, check, workers)
     for reason in bad.reason: state.print(f"Left out: {reason}")
     trainer = masked_trainer(recipe, table, folder/"checkpoints", mask_ratio, target, workers, disable_tqdm=not progress)
     run = run_identity("pretrain", recipe, table, mask_ratio=mask_ratio, target=target)
     with state.main_process_first(): record, last = open_run(folder, run, resume, overwrite, main)
-    record = record or _train_and_keep(trainer, run, folder, last, bad, data_hash(recipe))
+    record = record or _train_and_keep(trainer, run, folder, last, table, bad, data_hash(recipe))
     state.wait_for_everyone()
     return PretrainResult(folder, record["metrics"], [tuple(l) for l in record["losses"]], bad.reason.tolist())
 
-def _train_and_keep(trainer, run, folder, last, bad, data):
+def _train_and_keep(trainer, run, folder, last, table, bad, data):
     "Train, and let the main process store what came out; returns the record."
-    start, videos = time.time(), len(trainer.train_dataset)
+    start = time.time()
     with disk_errors(folder): trainer.train(resume_from_checkpoint=last)
     losses = step_losses(trainer.state.log_history)
-    metrics = dict(videos=videos, clips=videos*run["recipe"]["epochs"], seconds=round(time.time() - start, 1),
+    metrics = dict(videos=len(table), clips=len(table)*run["recipe"]["epochs"], seconds=round(time.time() - start, 1),
                    first_loss=losses[0][1], last_loss=round(float(np.mean([v for _,v in losses[-10:]])), 5))
-    record = run | dict(metrics=metrics, losses=losses, versions=versions(), data=data, skipped=[Path(p).name for p in bad.path])
+    record = run | dict(metrics=metrics, losses=losses, versions=versions(), data=data, skipped=[Path(p).name for p in bad.path],
+                        repeated_frames=short_videos(table))
     if trainer.is_world_process_zero():
         with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder, pretrain_card(record))
         close_run(folder)

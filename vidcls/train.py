@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['load_report', 'check_encoder', 'check_biases', 'load_model', 'make_datasets', 'collate_fn', 'compute_metrics',
            'training_arguments', 'layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch',
-           'prepare_table', 'make_processor', 'model_card', 'save_model', 'table_hash', 'start_hash', 'run_identity',
-           'open_run', 'close_run', 'output_folder', 'FinetuneResult', 'disk_errors', 'test_scores', 'finetune',
-           'tutorial_model', 'plot_history', 'check_token', 'push_model']
+           'prepare_table', 'usable_videos', 'short_videos', 'make_processor', 'model_card', 'save_model', 'table_hash',
+           'start_hash', 'run_identity', 'open_run', 'close_run', 'output_folder', 'FinetuneResult', 'disk_errors',
+           'test_scores', 'finetune', 'tutorial_model', 'plot_history', 'check_token', 'push_model']
 
 # %% ../nbs/05_train.ipynb #224ec473
 import errno, hashlib, html, json, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
-from .clips import ClipDataset, ClipSpec, VideoError, check_videos, frame_cache, import_pytorchvideo, normalize, reader_context, video_probabilities
+from .clips import ClipDataset, ClipSpec, VideoError, check_depth, check_videos, frame_cache, import_pytorchvideo, normalize, reader_context, video_probabilities
 from .data import SPLITS, data_root, hub_reason, label_maps, sha256, split_by_group, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
 from .transforms import train_transform
@@ -396,28 +396,49 @@ def fit_batch(
 def prepare_table(
     root,                # Data set folder or CSV file
     spec:ClipSpec,       # What a clip is
-    strict:bool=False,   # Stop at a bad file rather than leave it out?
+    strict:bool=False,   # Stop at a bad file or one with too few frames?
     seed:int=0,          # Of the split, where the data has none
     progress:bool=True,  # Show a progress bar?
+    how:str|None=None,   # As for `check_videos`
+    workers:int|None=None, # As for `check_videos`
 ) -> tuple: # (table of usable videos, table of the others with a column `reason`)
-    "List a data set, split it by group if it has no splits, and try every file."
-    table = video_table(root)
-    good, bad = _checked(table, spec, progress)
-    if len(bad) and strict: raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
-    if len(bad): warnings.warn(f"{len(bad)} of {len(table)} videos cannot be used and are left out:\n" + "\n".join(bad.reason))
+    "List a data set, try every file, and split it by group if it has no splits."
+    good, bad = usable_videos(video_table(root), spec, strict, progress, how, workers)
+    if len(bad): warnings.warn(f"{len(bad)} of {len(good) + len(bad)} videos cannot be used and are left out:\n" + "\n".join(bad.reason))
     if len(good) and (good.split == "").all(): # After the check: a bad file must not move the others
         good = split_by_group(good, seed=seed)
         print("The data has no splits: split at random, by group.")
     return good, bad
 
-def _checked(table, spec, progress):
-    "`check_videos`, each process on its share of the files."
+def usable_videos(
+    table,               # From `video_table`
+    spec:ClipSpec,       # What a clip is
+    strict:bool=False,   # Stop at a bad file or one with too few frames?
+    progress:bool=True,  # Show a progress bar?
+    how:str|None=None,   # As for `check_videos`
+    workers:int|None=None, # As for `check_videos`
+) -> tuple: # As from `check_videos`
+    "`check_videos`, each process on its share of the files. Names videos with too few frames. Raises `VideoError` if `strict`, or if none is left."
     state = process_state()
-    bad = check_videos(table.iloc[state.process_index::state.num_processes], spec, progress)[1]
-    found = bad.to_dict("records")
-    why = {r["path"]: r["reason"] for r in (gather_object(found) if state.num_processes > 1 else found)}
-    t = table.assign(reason=[why.get(p, "") for p in table.path])
-    return t[t.reason == ""].drop(columns="reason").reset_index(drop=True), t[t.reason != ""].reset_index(drop=True)
+    how = how or check_depth(table.path, workers, state.is_main_process) # The same for all shares
+    good, bad = check_videos(table.iloc[state.process_index::state.num_processes], replace(spec, pad=spec.pad and not strict), how, workers, progress)
+    found = good.to_dict("records") + bad.to_dict("records")
+    if state.num_processes > 1: found = gather_object(found)
+    found = {r["path"]: r for r in found}
+    is_bad = np.array(["reason" in found[p] for p in table.path], bool)
+    column = lambda rows, name: rows.assign(**{name: [found[p].get(name) for p in rows.path]}).reset_index(drop=True)
+    good, bad = column(table[~is_bad], "repeated_frames"), column(table[is_bad], "reason")
+    if len(bad) and (strict or not len(good)): raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
+    if few := short_videos(good):
+        names = ", ".join(n for n,_ in few[:5]) + (", ..." if len(few) > 5 else "")
+        state.print(f"{len(few)} of {len(good)} videos have fewer frames than a clip, so frames are repeated: {names}.")
+    return good, bad
+
+def short_videos(
+    table, # From `check_videos`
+) -> list: # [file name, frames that are repeated] for each
+    "The videos that have fewer frames than a clip, as far as they were looked at."
+    return [[Path(p).name, int(n)] for p,n in zip(table.path, table.repeated_frames) if n]
 
 # %% ../nbs/05_train.ipynb #6949f5d0
 def make_processor(
@@ -639,12 +660,13 @@ def finetune(
     recipe:Recipe,            # What to train, on what, for how long
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
     resume:bool=False,        # Go on from what `output_dir` holds of this run, else begin?
-    strict:bool=False,        # Stop at a bad video rather than leave it out?
+    strict:bool=False,        # Stop at a bad video or one with too few frames?
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,    # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,       # Show progress bars?
     cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
     overwrite:bool=False,     # Begin again where another or an interrupted run has left checkpoints?
+    check:str|None=None,      # Look at the videos first: "full", "quick", "none"; None: in full if that takes about a minute at most
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
@@ -654,25 +676,25 @@ def finetune(
     with state.main_process_first(): folder = output_folder(output_dir or home()/"models"/recipe.name, resume, overwrite)
     _share(recipe.batch_size)
     set_seed(recipe.seed)
-    spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
+    spec = replace(ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision), pad=not strict)
     with state.main_process_first(): root = data_root(recipe, progress)
-    table, bad = prepare_table(root, spec, strict, recipe.seed, progress)
+    table, bad = prepare_table(root, spec, strict, recipe.seed, progress, check, workers)
     trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frames), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
     run = run_identity("finetune", recipe, table)
     with state.main_process_first(): record, last = open_run(folder, run, resume, overwrite, main)
-    record = record or _train_and_keep(trainer, run, folder, last, bad)
+    record = record or _train_and_keep(trainer, run, folder, last, table, bad)
     if main and push_to_hub: push_model(folder, push_to_hub)
     state.wait_for_everyone()
     return FinetuneResult(folder, record["metrics"], record["history"], bad.reason.tolist())
 
-def _train_and_keep(trainer, run, folder, last, bad):
+def _train_and_keep(trainer, run, folder, last, table, bad):
     "Train, test, and let the main process store what came out; returns the record."
     start = time.time()
     with disk_errors(folder):
         trainer.train(resume_from_checkpoint=last)
         metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, trainer.test_dataset))
     record = run | dict(metrics=metrics, labels=list(trainer.train_dataset.label2id), versions=versions(),
-                        skipped=[Path(p).name for p in bad.path], history=trainer.state.log_history)
+                        skipped=[Path(p).name for p in bad.path], repeated_frames=short_videos(table), history=trainer.state.log_history)
     if trainer.is_world_process_zero():
         with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder)
         close_run(folder)
