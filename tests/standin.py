@@ -3,7 +3,7 @@
 Real folders in UCF101's layout and with ten of its class names, 320 x 240 AVI files, two or fewer for each class and split;
 a checkpoint with a decoder, 16 frames of 224 x 224 and `pixel_values` at full size, but two narrow layers.
 `python standin.py FOLDER NOTEBOOK` runs a chapter with it."""
-import os, shutil, sys
+import json, os, shutil, sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,10 @@ def write(folder):
         f.rename(to)
     shutil.rmtree(films)
     geometry = dict(image_size=224, num_frames=16, patch_size=16, tubelet_size=2, hidden_size=24)
-    write_checkpoint(folder/"videomae-base", VideoMAEForPreTraining(tiny_config(**geometry, norm_pix_loss=True)), size=224)
+    made = write_checkpoint(folder/"videomae-base", VideoMAEForPreTraining(tiny_config(**geometry, norm_pix_loss=True)), size=224)
+    (made/"video_preprocessor_config.json").unlink() # As published, it has the settings of an image processor
+    (made/"preprocessor_config.json").write_text(json.dumps(dict(do_center_crop=True, do_normalize=True, do_resize=True, size=224, resample=2,
+        feature_extractor_type="VideoMAEFeatureExtractor", image_mean=[.485, .456, .406], image_std=[.229, .224, .225])))
 
 
 def recipe(folder):

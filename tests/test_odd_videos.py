@@ -337,6 +337,16 @@ def test_training_never_meets_what_the_check_has_passed_over(make, tmp_path):
     assert len(good) + len(bad) == 1
 
 
+@pytest.mark.parametrize("pts", [[0, 125, 250, 375, 500, 625], [*range(100), *range(350, 450)]], ids=["slow", "with a gap"])
+def test_the_check_takes_a_film_whose_pictures_are_held(pts, tmp_path):
+    "A span in which no frame begins shows the picture before it: that is a repeat, no damage."
+    t = table(write_video(tmp_path/"held.mp4", len(pts), codec="libx264", pts=pts))
+    good, bad = check_videos(t, SPEC, progress=False)
+    assert (len(good), len(bad)) == (1, 0)
+    good, bad = check_videos(t, replace(SPEC, pad=False), progress=False)
+    assert not len(good) and "allow repeated frames" in bad.reason[0]
+
+
 def test_a_reading_process_names_the_file(tmp_path):
     (tmp_path/"text.avi").write_text("milk, eggs\n"*100)
     ds = ClipDataset(table(write_video(tmp_path/"fine.avi"), tmp_path/"text.avi"), SPEC)

@@ -1,6 +1,7 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
-import errno, gc, json, multiprocessing, shutil, time
+import errno, gc, json, multiprocessing, shutil, sys, time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np, pytest, torch
 from safetensors.torch import load_file, save_file
@@ -489,3 +490,27 @@ def test_a_mistake_in_the_program_is_not_blamed_on_the_network(recipe, tmp_path,
     for trouble in ((ConnectionError("connection refused"),), (errors.HTTPError("name resolution failed"),), (TimeoutError("timed out"),),
                     (RuntimeError("Error while uploading 'model.safetensors' to the Hub."), ConnectionError("connection reset"))):
         with pytest.raises(OSError, match="Could not push to me/it: .*(refused|resolution|timed out|reset)"): push(*trouble)
+
+
+def test_memory_for_frames_is_given_back_after_the_training(recipe, tmp_path):
+    if not Path("/dev/shm").is_dir(): pytest.skip("this system has no /dev/shm")
+    before, real, made = set(Path("/dev/shm").glob("vidcls-frames-*")), T.frame_cache, []
+    def watched(kind):
+        made.append(real(kind))
+        return made[-1]
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(T, "frame_cache", watched)
+        finetune(replace(recipe, epochs=1), tmp_path/"a", workers=0, progress=False, cache="ram")
+    assert made[0].folder not in before and not made[0].folder.exists()
+
+
+@pytest.mark.parametrize("policy, said", [("PASSIVE", False), ("", True)])
+def test_threads_that_spin_beside_readers_are_named(policy, said, monkeypatch, caplog):
+    from types import SimpleNamespace
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(sys, "platform", "linux")
+    T._say_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=2))
+    assert ("OMP_WAIT_POLICY=PASSIVE" in caplog.text) == said
+    T._say_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=0))
+    assert caplog.text.count("OMP_WAIT_POLICY") == int(said)

@@ -494,6 +494,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vidcls.train._forget': ('train.html#_forget', 'vidcls/train.py'),
                               'vidcls.train._last_checkpoint': ('train.html#_last_checkpoint', 'vidcls/train.py'),
                               'vidcls.train._memory': ('train.html#_memory', 'vidcls/train.py'),
+                              'vidcls.train._say_spinning': ('train.html#_say_spinning', 'vidcls/train.py'),
                               'vidcls.train._share': ('train.html#_share', 'vidcls/train.py'),
                               'vidcls.train._train_and_keep': ('train.html#_train_and_keep', 'vidcls/train.py'),
                               'vidcls.train._trainer': ('train.html#_trainer', 'vidcls/train.py'),
