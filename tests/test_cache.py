@@ -190,3 +190,18 @@ def test_copies_and_workers_remove_nothing(tmp_path):
             MemoryCache(tmp_path, 10**9).close() # Nor does the worker's end give the lock away
             assert cache.folder.exists()
     assert not cache.folder.exists()
+
+
+def test_who_opens_the_folder_meanwhile_does_not_forget_what_is_booked(videos, tmp_path, monkeypatch):
+    "Two videos do not fit; another process opens the cache while the first one is being decoded."
+    real = clips._write_frames
+    def meanwhile(*args):
+        FrameCache(tmp_path/"frames", ONE + ONE//2)
+        return real(*args)
+    cache = FrameCache(tmp_path/"frames", ONE + ONE//2)
+    with monkeypatch.context() as m:
+        m.setattr(clips, "_write_frames", meanwhile)
+        read_clip(videos[0], View(.3), SPEC, cache)
+    assert cache.size() == on_disk(cache)
+    read_clip(videos[1], View(.3), SPEC, cache)
+    assert len(kept(cache)) == 1 and cache.size() == on_disk(cache) <= cache.max_bytes

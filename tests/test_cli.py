@@ -37,7 +37,8 @@ def test_help_and_version():
 
 @pytest.mark.parametrize("args, what", [
     (["fly"], "no command 'fly'"), ([], ""), (["predict"], "required"), (["finetune", "--epochs", "many"], "invalid int"),
-    (["finetune", "--speed", "9"], "unrecognized"), (["stick", "x", "--per-class", "a,b"], "--per-class")])
+    (["finetune", "--speed", "9"], "unrecognized"), (["stick", "x", "--per-class", "a,b"], "--per-class"),
+    (["finetune", "--check", "nonsense"], "--check is one of"), (["check-data", "x", "--check", "nonsense"], "--check is one of")])
 def test_called_wrongly(args, what):
     r = vidcls(*args)
     assert r.returncode == 2 and what in r.stderr

@@ -173,6 +173,12 @@ def test_a_model_saved_with_another_rule_for_few_frames_does_not_refuse(tmp_path
     assert ClipSpec.load(tmp_path) == SPEC and SPEC.pad
 
 
+def test_views_and_workers_that_cannot_be_are_named(videos):
+    for start in (-5., math.nan, math.inf):
+        with pytest.raises(ValueError, match="starts at 0 s or later"): read_clip(videos[0], View(start), SPEC)
+    with pytest.raises(ValueError, match="workers is at least 0, not -1"): clips.clip_loader([1], -1)
+
+
 def test_no_view_is_an_error_that_says_so(videos):
     with pytest.raises(ValueError, match="at least one view"): read_views(videos[0], [], SPEC)
 

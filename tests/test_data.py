@@ -242,3 +242,16 @@ def test_a_folder_that_is_not_there_may_have_been_meant(monkeypatch):
     with pytest.raises(OSError, match="Could not download. There is no folder of that name here either."):
         D.data_root(replace(RECIPES["stick"], data="my/videos"))
     with pytest.raises(OSError, match="download.$"): D.data_root(RECIPES["ucf101"])
+
+
+def test_a_table_without_groups_has_a_recording_per_video():
+    "Also one that was made by hand: missing groups are not one large group."
+    import numpy as np, pandas as pd
+    from vidcls.data import recordings
+    from vidcls.scoring import accuracy_interval, score
+    t = pd.DataFrame(dict(path=[f"{i}.avi" for i in range(20)], label="Nod", split="test", group=[None, float("nan"), "", " "]*5, clip="c01"))
+    assert recordings(t).tolist() == t.path.tolist()
+    assert split_by_group(t).split.nunique() == 3
+    s = score(t, np.random.default_rng(0).normal(size=(20, 2)), {0: "Nod", 1: "Wave"}, "by hand")
+    assert s.interval is not None and s.groups.nunique() == 20
+    assert not np.isnan(accuracy_interval([1]*10 + [0]*10, [None]*20)).any()

@@ -249,3 +249,31 @@ os.waitpid(pid, 0)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_importing_leaves_the_program_as_it_was():
     assert python(SIDE_EFFECTS) == "True [] 0"
+
+
+# ---------------------------------------------------------------------------------------------- results that are kept
+
+def test_results_of_a_video_that_has_changed_are_not_taken(model, tmp_path):
+    from vidcls.data import video_table
+    from vidcls.scoring import evaluate_videos
+    root = write_dataset(tmp_path/"set", "AB", dict(test=1))
+    table, out = video_table(root), tmp_path/"logits.jsonl"
+    score = lambda **kw: evaluate_videos(model, table, device="cpu", progress=False, **kw).probabilities
+    first = score(out=out)
+    written = out.read_text()
+    assert np.array_equal(score(out=out), first) and out.read_text() == written
+    write_video(Path(table.path[0]), frames=100, first=77)
+    again = score(out=out)
+    assert np.allclose(again, score(), atol=1e-6) and not np.allclose(again[0], first[0], atol=1e-4) and np.allclose(again[1], first[1], atol=1e-6)
+    assert len(out.read_text().splitlines()) == 2
+    row, = predict_files(model, [table.path[0]], tmp_path/"answers.jsonl", device="cpu", progress=False)
+    write_video(Path(table.path[0]), frames=90, first=5)
+    changed, = predict_files(model, [table.path[0]], tmp_path/"answers.jsonl", device="cpu", progress=False)
+    assert changed["predictions"] != row["predictions"] and changed["predictions"] == predict(model, table.path[0], device="cpu")
+
+
+@pytest.mark.parametrize("args", [["--top-k", 0], ["--clips", 0], ["--crops", -1]])
+def test_wrong_options_are_not_a_videos_fault(model, videos, args, capsys):
+    assert main(["predict", str(model), videos[0], *map(str, args)]) == 2
+    said = capsys.readouterr()
+    assert "at least 1" in said.err and not said.out

@@ -514,3 +514,18 @@ def test_threads_that_spin_beside_readers_are_named(policy, said, monkeypatch, c
     assert ("OMP_WAIT_POLICY=PASSIVE" in caplog.text) == said
     T._say_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=0))
     assert caplog.text.count("OMP_WAIT_POLICY") == int(said)
+
+
+def test_videos_that_were_moved_are_the_same_ones(data, tmp_path):
+    "Also where a CSV without groups names them by their absolute paths."
+    hashes = []
+    for place in ("a", "b"):
+        root = shutil.copytree(data, tmp_path/place/"videos")
+        for old in root.rglob("*.avi"): old.rename(old.with_name(old.name.replace("v_", "film_")))
+        lines = [f"{p},{p.parent.name}" for p in sorted(root.rglob("*.avi"))]
+        csv = tmp_path/place/"list.csv"
+        csv.write_text("\n".join(["path,label", *lines]))
+        hashes.append(T.table_hash(video_table(csv)))
+    assert hashes[0] == hashes[1] != T.table_hash(video_table(csv).iloc[1:])
+    together = video_table(csv).assign(group="one room")
+    assert T.table_hash(together) != hashes[0]

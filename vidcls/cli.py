@@ -22,6 +22,11 @@ def command(
     COMMANDS[f.__name__.strip("_").replace("_", "-")] = f
     return f
 
+def _known(**options):
+    "Refuse an option that is none of those that there are."
+    for k,(given,known) in options.items():
+        if given not in (None, *known): raise Usage(f"--{k} is one of {', '.join(known)}, not {given!r}")
+
 # %% ../nbs/92_cli.ipynb #6a35a55c
 @command
 def finetune(
@@ -48,6 +53,7 @@ def finetune(
     json:bool=False,         # Print JSON
 ):
     "Fine-tune a model and test it per video."
+    _known(check=(check, ("full", "quick", "none")))
     from vidcls.recipes import get_recipe
     given = dict(data=data, checkpoint=checkpoint, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
                  seed=seed, eval_clips=eval_clips, layer_decay=layer_decay, mix=mix or None, from_scratch=from_scratch or (False if checkpoint else None))
@@ -82,6 +88,7 @@ def predict(
     "Say what is in videos."
     from vidcls.infer import loaded, predict, predict_files
     if not videos: raise Usage("name at least one video")
+    if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips and --crops are at least 1")
     videos = [f for v in videos for f in _files(v)]
     if out:
         rows = predict_files(model, videos, out, top_k, clips, crops, device, workers, revision=revision)
@@ -152,6 +159,7 @@ def pretrain(
     json:bool=False,         # Print JSON
 ):
     "Pre-train VideoMAE on videos without labels: hide most of each, learn to paint it."
+    _known(check=(check, ("full", "quick", "none")))
     from vidcls.pretrain import MASKED, pretrain
     r = replace(MASKED, name=f"{Path(data).stem}-masked", data=data, per_class=None, checkpoint=checkpoint or MASKED.checkpoint, precision=None,
                 from_scratch=checkpoint is None, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
@@ -196,6 +204,7 @@ def check_data(
     json:bool=False,     # Print JSON
 ):
     "List a data set, try every video, look for leaks; exit status 1 if anything is wrong."
+    _known(check=(check, ("full", "quick", "none")))
     from vidcls.clips import ClipSpec, check_videos
     from vidcls.data import audit_leakage, video_table
     table = video_table(folder)
@@ -237,7 +246,7 @@ def _run(name, args):
     kwargs = {k: v for k,v in vars(args).items() if k not in ("pdb", "xtra")}
     with redirect_stdout(sys.stderr):
         out, text, *status = COMMANDS[name](*_positional(name, kwargs), **kwargs)
-    if _main(): print(json.dumps(out, indent=1) if args.json else _shown(text))
+    if _main() and (args.json or text): print(json.dumps(out, indent=1) if args.json else _shown(text))
     return status[0] if status else 0
 
 def _shown(text):

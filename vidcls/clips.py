@@ -7,7 +7,8 @@ __all__ = ['logger', 'CHECKS', 'VideoError', 'open_video', 'VideoInfo', 'probe_v
            'clip_starts', 'eval_views', 'random_view', 'frame_times', 'in_span', 'pick_frames', 'read_frames',
            'iter_frames', 'apply_view', 'read_views', 'read_clip', 'repeated_frames', 'normalize',
            'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'reader_context', 'clip_loader', 'ClipDataset',
-           'FrameCache', 'MemoryCache', 'frame_cache', 'video_probabilities', 'check_depth', 'check_videos']
+           'FrameCache', 'MemoryCache', 'frame_cache', 'video_probabilities', 'known_check', 'check_depth',
+           'check_videos']
 
 # %% ../nbs/02_clips.ipynb #58f6aca5
 import atexit, errno, gc, hashlib, html, itertools, json, logging, math, os, re, shutil, sys, tempfile, time, warnings
@@ -77,7 +78,7 @@ class VideoInfo:
     path: str       # The file
     width: int      # Pixels, as stored: before a turn that the file asks for
     height: int     # Pixels, as stored
-    frames: int     # Packets with a picture
+    frames: int     # Pictures, as they are shown
     duration: float # Seconds, from the time stamps
     fps: float      # Average frames a second
     codec: str      # FFmpeg's name of the codec
@@ -513,6 +514,8 @@ def read_views(
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
     "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError` rather than returning a short clip."
     if not views: raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
+    for v in views:
+        if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} starts at 0 s or later, not at {v.start}.")
     info, out = probe_video(path), [None]*len(views)
     for starts in _runs([v.start for v in views], spec.seconds):
         clips = _full_size(path, info, starts, spec, cache)
@@ -601,6 +604,7 @@ def clip_loader(
     **kwargs,          # As for `DataLoader`
 ) -> torch.utils.data.DataLoader: # Ready to be iterated over
     "A `DataLoader` for data sets that decode videos."
+    if num_workers < 0: raise ValueError(f"workers is at least 0, not {num_workers}.")
     context = reader_context() if num_workers else None
     return torch.utils.data.DataLoader(dataset, num_workers=num_workers, multiprocessing_context=context, **kwargs)
 
@@ -675,6 +679,15 @@ def _write_frames(file, path):
 
 def _times(file): return file.with_suffix(".times.npy")
 
+@contextmanager
+def _temporary(folder, prefix):
+    "A file for the frames, and with one more `.tmp` one for their times; both are gone at the end."
+    handle, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
+    os.close(handle)
+    try: yield Path(name)
+    finally:
+        for f in (name, f"{name}.tmp"): Path(f).unlink(missing_ok=True)
+
 # %% ../nbs/02_clips.ipynb #5c640ddd
 class FrameCache:
     "Decoded frames of whole videos in a folder, up to a limit; shared by all processes that name the folder."
@@ -686,7 +699,8 @@ class FrameCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             self._clean()
-            self._booked(sum(f.stat().st_size for f in self.folder.glob("*.npy")))
+            booked = [int(m[1]) for m in map(re.compile(r"(\d+)-[^.]+\.tmp").fullmatch, os.listdir(self.folder)) if m] # Others are decoding
+            self._booked(sum(booked) + sum(f.stat().st_size for f in self.folder.glob("*.npy")))
 
     def _lock(self):
         from filelock import FileLock
@@ -724,17 +738,16 @@ class FrameCache:
         "Keep a video's frames if there is room."
         info = probe_video(path)
         booked, kept = info.frames*info.width*info.height*3 + 4096, False # The files' heads and the times are small
-        if self.full or file.name in self._left or not self._book(booked): return False
-        handle, tmp = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        os.close(handle)
-        try: kept = self._keep(Path(tmp), path, file, booked)
-        except VideoError: self._left.add(file.name) # Damaged somewhere: the views that are not can still be read
-        except OSError as e:
-            self.full = True
-            warnings.warn(f"No more frames are kept in {self.folder} ({e.strerror}): the other videos are decoded each time.")
-        finally:
-            for f in (tmp, f"{tmp}.tmp"): Path(f).unlink(missing_ok=True)
-            if not kept: self._book(-booked)
+        if self.full or file.name in self._left: return False
+        with _temporary(self.folder, f"{booked}-") as tmp: # Whose name says what is booked for it
+            if not self._book(booked): return False
+            try: kept = self._keep(tmp, path, file, booked)
+            except VideoError: self._left.add(file.name) # Damaged somewhere: the views that are not can still be read
+            except OSError as e:
+                self.full = True
+                warnings.warn(f"No more frames are kept in {self.folder} ({e.strerror}): the other videos are decoded each time.")
+            finally:
+                if not kept: self._book(-booked)
         return file.exists()
 
     def _keep(self, tmp, path, file, booked):
@@ -923,6 +936,12 @@ class _GoodFiles:
 CHECKS = ("full", "quick", "none")
 _MINUTE = 200*2**20 # About as many bytes of video one core decodes in a minute
 
+def known_check(
+    how:str|None, # How thoroughly files are to be checked
+):
+    "Raise `ValueError` if there is no such check."
+    if how not in (None, *CHECKS): raise ValueError(f"A check is one of {', '.join(CHECKS)}, not {how!r}.")
+
 def check_depth(
     paths,                 # Video files
     workers:int|None=None, # Processes; None: as many as cores
@@ -950,7 +969,7 @@ def check_videos(
 ) -> tuple: # (rows that can be used, with a column `repeated_frames`; rows that cannot, with a column `reason`)
     "Look at every video once, so that nothing breaks later and nothing is left out in silence. Remembers good files that have not changed."
     from tqdm.auto import tqdm
-    if how not in (None, *CHECKS): raise ValueError(f"A check is one of {', '.join(CHECKS)}, not {how!r}.")
+    known_check(how)
     paths = list(dict.fromkeys(table.path))
     how = how or check_depth(paths, workers)
     if how == "none": return table.reset_index(drop=True), table.iloc[:0].assign(reason="")

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MARKER', 'LOCK', 'UCF101_SUBSET_SHA256', 'SPLITS', 'SUFFIXES', 'sha256', 'extract_archive', 'is_complete',
            'hub_reason', 'hub_file', 'download_ucf101_subset', 'data_root', 'parse_name', 'video_files', 'video_table',
-           'apply_split_lists', 'label_maps', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'split_by_group']
+           'apply_split_lists', 'label_maps', 'recordings', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage',
+           'split_by_group']
 
 # %% ../nbs/01_data.ipynb #2a35267c
 import gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicodedata, warnings, zlib
@@ -360,8 +361,16 @@ def label_maps(
     return {k: i for i,k in enumerate(names)}, dict(enumerate(names))
 
 # %% ../nbs/01_data.ipynb #f92f4d32
+def recordings(
+    table, # With columns path and group
+) -> "pd.Series": # Of strings
+    "For each video the recording it comes from: its group, or the video's own path where that is missing or blank."
+    group = table.group.fillna("").astype(str).str.strip()
+    return group.where(group != "", table.path.astype(str))
+
 def _shared_groups(table):
-    t = table[table.split != ""]
+    t = table.assign(group=recordings(table))
+    t = t[t.split != ""]
     listed = lambda s: ", ".join(sorted(set(s)))
     n = t.groupby("group").agg(labels=("label", listed), splits=("split", listed), videos=("path", "size"))
     n = n.reset_index()
@@ -469,7 +478,7 @@ def split_by_group(
 ) -> "pd.DataFrame": # The table with a new `split` column
     "Split at random, class by class, and never through a group, whatever its labels."
     import numpy as np
-    rng = np.random.default_rng(seed)
+    rng, table = np.random.default_rng(seed), table.assign(group=recordings(table))
     groups = {label: sorted(set(t.group)) for label,t in table.groupby("label", sort=True)}
     quotas = {label: _quotas(label, len(names), val, test) for label,names in groups.items()}
     split, short = _draw_splits(rng, groups, quotas)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['logger', 'model_folder', 'load_trained', 'run_inference', 'top_labels', 'download_video', 'seen_views', 'video_clips',
-           'Prediction', 'loaded', 'predict', 'Journal', 'fingerprint', 'process_device', 'predict_files']
+           'Prediction', 'loaded', 'predict', 'file_stamp', 'Journal', 'fingerprint', 'process_device', 'predict_files']
 
 # %% ../nbs/06_infer.ipynb #41f543b6
-import hashlib, json, logging, re, tempfile, uuid
+import hashlib, json, logging, os, re, tempfile, uuid
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def _snapshot(model, revision):
     from huggingface_hub import errors, snapshot_download
     try: return Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
-    except (errors.HfHubHTTPError, errors.HTTPError, OSError) as e:
+    except (errors.HfHubHTTPError, errors.HTTPError, errors.HFValidationError, OSError) as e:
         raise OSError(f"There is no folder {model}, and it could not be downloaded: {hub_reason(e)}.") from e
 
 def model_folder(
@@ -211,6 +211,14 @@ def __getattr__(name):
     return VidclsPipeline
 
 # %% ../nbs/06_infer.ipynb #349f2977
+def file_stamp(
+    video:str, # File or URL
+) -> list|None: # [bytes, time of the last change in ns]; None where there is no file
+    "What changes when a file does."
+    if not os.path.isfile(video): return None
+    s = os.stat(video)
+    return [s.st_size, s.st_mtime_ns]
+
 class Journal:
     "Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."
     def __init__(self,
@@ -245,8 +253,11 @@ class Journal:
     def mine(self,
         videos, # All items of the run
     ) -> list: # What this process has to do
-        "This process' share of what is missing."
-        todo = [v for v in videos if "error" in self.rows.get(v, dict(error="missing"))] # What failed is tried again
+        "This process' share of what is missing, what failed, and what has changed since."
+        def is_done(v):
+            row = self.rows.get(v, dict(error="missing"))
+            return "error" not in row and row.get("stamp", file_stamp(v)) == file_stamp(v)
+        todo = [v for v in videos if not is_done(v)]
         return todo[self.state.process_index::self.state.num_processes]
 
     def write(self,
@@ -254,7 +265,8 @@ class Journal:
         **what,    # Its results
     ):
         "Write down an item's results at once."
-        with open(self.part, "a", encoding="utf-8") as f: f.write(json.dumps({"video": video, **self.run, **what}) + "\n")
+        row = {"video": video, **self.run, "stamp": file_stamp(video), **what}
+        with open(self.part, "a", encoding="utf-8") as f: f.write(json.dumps(row) + "\n")
 
     def finish(self,
         videos, # All items of the run

@@ -41,8 +41,8 @@ def hub_folder(
     cached = Path(constants.HF_HUB_CACHE)/repo_folder_name(repo_id=name, repo_type="model")/"snapshots"
     commits = [d.name for d in sorted(cached.glob("*")) if _has_weights(net, d)]
     folders = [model_folder(name, c) for c in commits]
-    if len({str(ClipSpec.load(f)) for f in folders}) == 1: return folders[0]
-    raise ValueError(f"{len(commits)} commits in the Hub's cache have the weights of {name}, and their ClipSpecs differ or are not there: "
+    if len({(ClipSpec.load(f), saved_clips(f)) for f in folders}) == 1: return folders[0]
+    raise ValueError(f"{len(commits)} commits in the Hub's cache have the weights of {name}, and their ClipSpecs or tests differ: "
                      "pass spec=ClipSpec.load(model_folder(name, revision)).")
 
 # %% ../nbs/94_pipeline.ipynb #624afdd3

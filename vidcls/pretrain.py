@@ -15,7 +15,7 @@ import numpy as np, torch
 from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from .clips import ClipDataset, ClipSpec, normalize
+from .clips import ClipDataset, ClipSpec, known_check, normalize
 from .data import data_root, parse_name, video_files, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, home, load_record, process_state, versions, weight_errors, whole
 from .train import (ClipTrainer, _weights_folder, _without_folders, check_biases, check_encoder, clip_flops, close_run, collate_fn, disk_errors,
@@ -204,6 +204,7 @@ def pretrain(
     check:str|None=None,   # Look at the videos first: "full", "quick", "none"; None: in full if that takes about a minute at most
 ) -> PretrainResult: # Model folder and losses
     "Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."
+    known_check(check)
     if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
     tube_masks(_geometry(recipe), 1, mask_ratio)
     state = process_state()

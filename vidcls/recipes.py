@@ -16,6 +16,15 @@ from importlib import metadata, resources, util
 from pathlib import Path
 
 # %% ../nbs/00_recipes.ipynb #179e4568
+def _scales(small, large): return 0 < small <= large <= 1
+
+_RANGES = dict( # What a recipe's settings may be
+    fps=("above 0", lambda v: 0 < v < math.inf), learning_rate=("above 0", lambda v: 0 < v < math.inf),
+    layer_decay=("above 0 and at most 1", lambda v: 0 < v <= 1), warmup_ratio=("from 0 to 1", lambda v: 0 <= v <= 1),
+    weight_decay=("at least 0", lambda v: 0 <= v < math.inf), label_smoothing=("at least 0 and below 1", lambda v: 0 <= v < 1),
+    scale=("two numbers above 0 and at most 1, the smaller one first", lambda v: _scales(*v)),
+    resize=("'crop' or 'squash'", ("crop", "squash").__contains__), precision=("fp32, bf16 or fp16", (None, "fp32", "bf16", "fp16").__contains__))
+
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
@@ -48,17 +57,10 @@ class Recipe:
             except TypeError: raise ValueError(f"{k} is a whole number, not {getattr(self, k)!r}.") from None
             object.__setattr__(self, k, v)
             if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
-        small, large = self.scale
-        for k,fits,what in (("fps", 0 < self.fps < math.inf, "above 0"),
-                            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
-                            ("layer_decay", 0 < self.layer_decay <= 1, "above 0 and at most 1"),
-                            ("warmup_ratio", 0 <= self.warmup_ratio <= 1, "from 0 to 1"),
-                            ("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0"),
-                            ("label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
-                            ("scale", 0 < small <= large <= 1, "two numbers above 0 and at most 1, the smaller one first"),
-                            ("resize", self.resize in ("crop", "squash"), "'crop' or 'squash'"),
-                            ("precision", self.precision in (None, "fp32", "bf16", "fp16"), "fp32, bf16 or fp16")):
-            if not fits: raise ValueError(f"{k} is {what}, not {getattr(self, k)!r}.")
+        for k,(what,fits) in _RANGES.items():
+            try: good = fits(getattr(self, k))
+            except (TypeError, ValueError): good = False # Not of this kind at all
+            if not good: raise ValueError(f"{k} is {what}, not {getattr(self, k)!r}.")
 
     @property
     def is_smoke(self) -> bool:

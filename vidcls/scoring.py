@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import broadcast_object_list
 from .clips import ClipSpec, clip_loader, eval_views, probe_video, read_views, repeated_frames, video_probabilities
-from .data import video_table
+from .data import recordings, video_table
 from .infer import Journal, fingerprint, load_trained, model_folder, process_device, run_inference
 from .recipes import process_state, saved_clips, whole
 
@@ -30,7 +30,8 @@ def _over_groups(
 ): # (low, high)
     "Jackknife over groups of the mean, with a group of the most and one of the least added, and Student's t."
     from scipy.stats import t
-    _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    known = [str(g) if g is not None and g == g and str(g).strip() else f"video {i} alone" for i,g in enumerate(groups)]
+    _, group = np.unique(known, return_inverse=True)
     total, size = (np.bincount(group, w) for w in (np.asarray(values, float), np.ones(len(group))))
     if len(size) < MIN_GROUPS: return float("nan"), float("nan")
     usual = (size**2).sum()/size.sum() # Size of the group that an average video is in
@@ -196,7 +197,7 @@ def score(
     from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
     p = video_probabilities(logits, len(logits)//len(table))
     names = np.array([id2label[i] for i in range(p.shape[1])])
-    out = table.assign(predicted=names[p.argmax(1)], score=p.max(1))
+    out = table.assign(group=recordings(table), predicted=names[p.argmax(1)], score=p.max(1))
     out["correct"] = out.predicted == out.label
     truth, present = out.label.map({k: i for i,k in enumerate(names)}).to_numpy(), sorted(set(out.label))
     precision, recall, f1, n = precision_recall_fscore_support(out.label, out.predicted, labels=present, zero_division=0.)

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import gather_object
 from transformers import Trainer, TrainingArguments, set_seed
-from .clips import ClipDataset, ClipSpec, VideoError, check_depth, check_videos, frame_cache, import_pytorchvideo, normalize, reader_context, video_probabilities
-from .data import SPLITS, data_root, hub_reason, label_maps, sha256, split_by_group, video_table
+from .clips import (ClipDataset, ClipSpec, VideoError, check_depth, check_videos, frame_cache, import_pytorchvideo, known_check,
+                          normalize, reader_context, video_probabilities)
+from .data import SPLITS, data_root, hub_reason, label_maps, recordings, sha256, split_by_group, video_table
 from .recipes import RECIPES, RECORD, Recipe, checkpoint_path, get_device, half_precision, home, load_record, no_bar, process_state, versions, weight_errors, whole
 from .transforms import train_transform
 
@@ -509,8 +510,10 @@ def table_hash(
     "A hash of which videos there are, in any order: their places below their common folder, sizes, labels, splits and groups."
     paths = [os.path.abspath(p) for p in table.path]
     top = os.path.commonpath([os.path.dirname(p) for p in paths])
-    rows = [(Path(os.path.relpath(p, top)).as_posix(), os.path.getsize(p)) for p in paths]
-    rows = sorted(zip(rows, table.label, table.split, table.group))
+    places = [Path(os.path.relpath(p, top)).as_posix() for p in paths]
+    first = {} # A group is known by its first video: what it is called may be a path that is no longer right
+    for place,group in sorted(zip(places, recordings(table))): first.setdefault(group, place)
+    rows = sorted(zip(places, map(os.path.getsize, paths), table.label, table.split, map(first.get, recordings(table))))
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 def start_hash(
@@ -672,6 +675,7 @@ def finetune(
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
+    known_check(check)
     if push_to_hub: check_token()
     state = process_state()
     with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
