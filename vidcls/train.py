@@ -511,9 +511,8 @@ def table_hash(
     paths = [os.path.abspath(p) for p in table.path]
     top = os.path.commonpath([os.path.dirname(p) for p in paths])
     places = [Path(os.path.relpath(p, top)).as_posix() for p in paths]
-    first = {} # A group is known by its first video: what it is called may be a path that is no longer right
-    for place,group in sorted(zip(places, recordings(table))): first.setdefault(group, place)
-    rows = sorted(zip(places, map(os.path.getsize, paths), table.label, table.split, map(first.get, recordings(table))))
+    groups = [place if g == str(p) else g for g,p,place in zip(recordings(table), table.path, places)] # A path may not be right any more
+    rows = sorted(zip(places, map(os.path.getsize, paths), table.label, table.split, groups))
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 def start_hash(
