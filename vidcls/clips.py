@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .data import label_maps
-from .recipes import checkpoint_path, home, whole
+from .recipes import checkpoint_path, home
 
 logger = logging.getLogger(__name__)
 
@@ -537,7 +537,7 @@ def repeated_frames(
     views:list,    # `View`s of it
     spec:ClipSpec, # What a clip is
 ) -> int: # 0 where every frame of every clip is another one
-    "How many frames of a clip are no new ones, since the video has too few: the most over the views, by the packets' stamps."
+    "How many frames of a clip repeat others because the video has too few: the most over the views, by the packets' stamps."
     info = probe_video(path)
     distinct = [len(set(pick_frames(len(_promised(info, s, s + spec.seconds)) or 1, spec))) for s in {v.start for v in views}]
     return spec.num_frames - min(distinct)
