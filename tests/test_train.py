@@ -245,10 +245,10 @@ def test_an_interrupted_run_is_not_thrown_away_by_a_forgotten_option(recipe, tmp
 def test_a_run_is_known_by_its_videos_and_by_the_weights_it_starts_from(recipe, tmp_path, monkeypatch, finished):
     "Folders of the same name with the same labels, and checkpoints of the same name, are not the same; a copy is."
     a, b = (replace(recipe, data=str(write_dataset(tmp_path/k/"set", first=n))) for k, n in (("A", 0), ("B", 9)))
-    weights = load_file(f"{recipe.checkpoint}/model.safetensors")
-    other = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"other"/"checkpoint0")))
-    same = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"same"/"checkpoint0")), data=str(shutil.copytree(a.data, tmp_path/"C"/"set")))
-    a = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"first"/"checkpoint0")))
+    weights, name = load_file(f"{recipe.checkpoint}/model.safetensors"), Path(recipe.checkpoint).name
+    other = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"other"/name)))
+    same = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"same"/name)), data=str(shutil.copytree(a.data, tmp_path/"C"/"set")))
+    a = replace(a, checkpoint=str(shutil.copytree(recipe.checkpoint, tmp_path/"first"/name)))
     save_file({k: v + .01 for k, v in weights.items()}, f"{other.checkpoint}/model.safetensors", metadata=dict(format="pt"))
     folder = tmp_path/"m"
     done = finetune(a, folder, workers=0, progress=False) if finished else interrupt(a, folder, monkeypatch)
