@@ -346,7 +346,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'vidcls.recipes.Report._repr_markdown_': ('recipes.html#report._repr_markdown_', 'vidcls/recipes.py'),
                                 'vidcls.recipes.Report._rows': ('recipes.html#report._rows', 'vidcls/recipes.py'),
                                 'vidcls.recipes._has_gpu': ('recipes.html#_has_gpu', 'vidcls/recipes.py'),
-                                'vidcls.recipes._numbers': ('recipes.html#_numbers', 'vidcls/recipes.py'),
                                 'vidcls.recipes._scales': ('recipes.html#_scales', 'vidcls/recipes.py'),
                                 'vidcls.recipes._unmet': ('recipes.html#_unmet', 'vidcls/recipes.py'),
                                 'vidcls.recipes._version': ('recipes.html#_version', 'vidcls/recipes.py'),

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from importlib import metadata, resources, util
 from pathlib import Path
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 # %% ../nbs/00_recipes.ipynb #179e4568
 def _scales(small, large): return 0 < small <= large <= 1
@@ -215,8 +217,6 @@ def _version(
     try: return metadata.version(name)
     except metadata.PackageNotFoundError: return None
 
-def _numbers(version): return tuple(int(p) for p in version.split('+')[0].split('.')[:3] if p.isdigit())
-
 # %% ../nbs/00_recipes.ipynb #9a8ced56
 def known_problems(
     versions:dict, # Package name to version, or None where it is missing
@@ -224,16 +224,15 @@ def known_problems(
     "What is known to be wrong with these versions."
     out = [f"{k} is not installed: pip install {k}." for k,v in versions.items() if not v and k != "torchcodec"]
     tf, av = versions.get("transformers"), versions.get("av")
-    if tf and (5,5,1) <= _numbers(tf) < (5,18):
+    if tf and (5,5,1) <= Version(tf).release < (5,18):
         out.append(f"transformers {tf} loads wrong VideoMAE weights: pip install 'transformers>=5.18'.")
-    if av and _numbers(av) >= (19,):
+    if av and Version(av).release >= (19,):
         out.append(f"av {av} can hang DataLoader workers: pip install 'av<19'.")
     said = {o.split()[0] for o in out}
     return out + [f"{r.name} {v} is not a version that vidcls works with: pip install '{r}'." for r,v in _unmet(versions) if r.name not in said]
 
 def _unmet(versions):
     "Requirements of this package that the versions do not meet, each with the version."
-    from packaging.requirements import Requirement
     try: wanted = [Requirement(r) for r in metadata.requires("vidcls") or []]
     except metadata.PackageNotFoundError: return [] # Imported from a folder
     have = {k.lower(): v for k,v in versions.items() if v}
