@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test test-browser fuzz bench matrix cleanroom lab export readme outputs checkpoint clean
+.PHONY: help setup tutorial test lint test-browser fuzz bench matrix cleanroom lab export readme outputs checkpoint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,11 @@ tutorial: $(STAMP)  ## run every chapter in order (RECIPE=stick, offline; RECIPE
 
 test: $(STAMP)  ## run every test: the chapters' checks and tests/
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+lint: $(STAMP)  ## look for faults without running anything: ruff, mypy, and whether `make export` would change a file
+	@$(PY) -m ruff check
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/test_repo.py -k export_changes_nothing
 
 $(BROWSER): $(STAMP)
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) -e '.[browser]'; \

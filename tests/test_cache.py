@@ -1,5 +1,5 @@
 "The frame cache: the same bytes as decoding, never more than its limit, nothing lost or left behind."
-import errno, multiprocessing, os, pickle, signal, subprocess, sys, textwrap, time, warnings
+import errno, multiprocessing, os, pickle, signal, subprocess, sys, textwrap
 from dataclasses import replace
 from pathlib import Path
 

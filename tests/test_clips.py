@@ -1,5 +1,5 @@
 "Reading clips: against a plain reader, against PyTorchVideo, on real and odd files, and at the edges."
-import itertools, math, os, subprocess, sys
+import itertools, math, subprocess, sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path

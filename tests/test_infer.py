@@ -1,5 +1,5 @@
 "Inference: batches, revisions, arrays, short videos, and what importing and loading costs."
-import gc, json, logging, os, subprocess, sys
+import json, logging, os, subprocess, sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +75,6 @@ def ask_for_revisions(commits, video):
 def ask_often(video):
     "How predictions of one process ask the Hub: the first, and four more."
     from vidcls.infer import predict
-    import urllib.request
     return [len(predict("tester/moving", video)) for _ in range(5)]
 
 
@@ -146,7 +145,6 @@ def test_only_trouble_with_the_hub_is_called_so(monkeypatch):
 
 def test_an_array_is_one_clip_and_more_are_refused(model, videos):
     array = read_frames(videos[1])[0].permute(0, 2, 3, 1).numpy()
-    spec = ClipSpec.load(model)
     assert predict(model, array) == predict(model, array, clips=1)
     with pytest.raises(ValueError, match="one clip, not 5"): predict(model, array, clips=5)
     from transformers import pipeline

@@ -8,7 +8,7 @@ from transformers import VideoMAEForPreTraining
 from vidcls.infer import Journal, predict_files
 from vidcls.recipes import load_record
 from vidcls.scoring import evaluate_videos
-from videos import tiny_config, write_checkpoint, write_dataset, write_video
+from videos import tiny_config, write_checkpoint, write_dataset
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "VIDCLS_RECIPE": "stick"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vidcls"]

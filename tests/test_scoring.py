@@ -2,12 +2,11 @@
 import json, re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
 
 from vidcls import cli, scoring as S, stick
-from vidcls.clips import ClipDataset, ClipSpec, View, eval_views, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views, apply_view
+from vidcls.clips import ClipDataset, ClipSpec, VideoError, View, eval_views, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views, apply_view
 from vidcls.data import audit_leakage, look_alikes, thumbnails, video_table
 from vidcls.infer import VidclsPipeline, load_trained, video_clips
 from vidcls.recipes import RECIPES
@@ -244,7 +243,7 @@ def test_report_escapes_names_and_needs_no_network(tmp_path):
 def test_a_report_that_fails_leaves_the_old_one(tmp_path):
     (tmp_path/"r.html").write_text("old")
     s = scores(np.array([True, False])) # its files do not exist
-    with pytest.raises(Exception): S.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html")
+    with pytest.raises(VideoError): S.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html")
     assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("r.html", "old")]
 
 

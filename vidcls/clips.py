@@ -767,7 +767,7 @@ class FrameCache:
         start:float, # First moment, in seconds
         end:float,   # Moment after the last
         pick,        # From times to the wanted numbers
-    ) -> list: # Arrays of bytes [H, W, C], read when they are looked at; None if the video is not kept
+    ) -> list|None: # Arrays of bytes [H, W, C], read when they are looked at; None if the video is not kept
         "The frames in [start, end) that `pick(their times)` asks for, as from decoding."
         file = self._file(path)
         if not file.exists() and not self._fill(path, file): return None
@@ -870,7 +870,7 @@ class _Checks(torch.utils.data.Dataset):
 
 def _check_each(paths, spec, how, workers):
     "Yield what `_Checks` finds, in order. Where a process dies, the file that killed it is named."
-    from torchvision.transforms import v2 # Before the processes begin, or each would take seconds to load it
+    from torchvision.transforms import v2 # Before the processes begin, or each would take seconds to load it # noqa: F401
     while paths:
         done = 0
         try:

@@ -757,7 +757,7 @@ def film_all(root, # Root of the set
         for p in procs: p.stdin.close(); p.wait()
 
 # %% ../nbs/90_stick.ipynb #fcb934d7
-def processes(workers:int, # As asked for; None for as many as processors
+def processes(workers:int|None, # As asked for; None for as many as processors
               clips:int # Files to make
              ) -> int: # How many to start
     "A sensible number of processes."

@@ -150,7 +150,7 @@ def training_arguments(
 ) -> TrainingArguments: # Ready for `ClipTrainer`
     "The guide's arguments, from a recipe."
     steps = -(-n_train//recipe.batch_size)*recipe.epochs
-    workers = min(8, os.cpu_count()) if workers is None else workers
+    workers = min(8, os.cpu_count() or 1) if workers is None else workers
     half, share = recipe.precision or half_precision(), _share(recipe.batch_size)
     args = dict(output_dir=str(output_dir), remove_unused_columns=False, eval_strategy="epoch", save_strategy="epoch",
         learning_rate=recipe.learning_rate, per_device_train_batch_size=share,
