@@ -2,7 +2,7 @@
 import ast, io, json, re, subprocess, sys, tarfile, tokenize, zipfile
 from pathlib import Path
 
-import pytest
+import pytest, yaml
 
 import make_readme, nbtest, run_chapters
 from nbtest import NBS, ROOT, copy_tree, tracked
@@ -10,8 +10,6 @@ from nbtest import NBS, ROOT, copy_tree, tracked
 CHAPTERS = [n for n in run_chapters.chapters(NBS) if n != "index"]
 NOTEBOOKS = run_chapters.chapters(NBS, solutions=True)
 MODULES = sorted(p for p in (ROOT/"vidcls").rglob("*.py") if p.name != "_modidx.py")
-TOP = {".ci", ".gitattributes", ".github", ".gitignore", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "nbs", "pyproject.toml",
-       "settings.ini", "setup.py", "tests", "vidcls"}
 CFG = make_readme.settings(ROOT)
 MAX_LINES = 25  # Of a function's body
 
@@ -48,10 +46,6 @@ def test_one_place_for_requirements():
     assert f'requires-python = ">={CFG["min_python"]}"' in toml
 
 
-def test_top_level():
-    assert {p.parts[0] for p in tracked()} <= TOP
-
-
 def text_files():
     for p in tracked():
         try: yield p, (ROOT/p).read_text(encoding="utf-8")
@@ -71,6 +65,77 @@ def test_sizes():
     "No file over 1 MB but the one checkpoint, which is at most 8 MB."
     big = {p: (ROOT/p).stat().st_size for p in tracked() if (ROOT/p).stat().st_size > 2**20}
     assert all(p.suffix == ".safetensors" and n <= 8*2**20 for p, n in big.items()) and len(big) <= 1, big
+
+
+# -- what maintainers rely on -----------------------------------------------------------------------------------------
+
+YAML = [p for p in tracked() if p.suffix in (".yml", ".yaml", ".cff")]
+WORKFLOWS = [p for p in YAML if p.parent.name == "workflows"]
+
+
+def parsed_yaml(path): return yaml.safe_load((ROOT/path).read_text(encoding="utf-8"))
+def name(path): return path.as_posix()
+
+
+@pytest.mark.parametrize("path", YAML, ids=name)
+def test_yaml_is_read(path): assert isinstance(parsed_yaml(path), dict)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=name)
+def test_workflows_are_careful(path):
+    "They end, may read alone, use actions of a major version, and give what publishes nothing but that."
+    flow = parsed_yaml(path)
+    assert flow["permissions"] == {"contents": "read"} and flow["concurrency"]["group"]
+    for job, what in flow["jobs"].items():
+        assert what["timeout-minutes"] <= 120
+        assert what.get("permissions", {}) == ({"id-token": "write"} if job == "publish" else {})
+        used = [s["uses"] for s in what["steps"] if "uses" in s]
+        assert not [u for u in used if not re.search(r"@(release/)?v\d+$", u)]
+    named = re.findall(r"\b(?:tests|nbs)/[\w./]+\.py", (ROOT/path).read_text(encoding="utf-8"))
+    assert not [n for n in named if not (ROOT/n).exists()]
+
+
+@pytest.mark.parametrize("path", [p for p in YAML if p.parent.name == "ISSUE_TEMPLATE" and p.stem != "config"], ids=name)
+def test_issue_forms(path):
+    form = parsed_yaml(path)
+    assert form["name"] and form["description"]
+    for part in form["body"]:
+        assert part["type"] in ("markdown", "textarea", "input", "dropdown", "checkboxes")
+        assert part["attributes"]["value" if part["type"] == "markdown" else "label"]
+    ids = [part["id"] for part in form["body"] if part["type"] != "markdown"]
+    assert ids and len(set(ids)) == len(ids)
+
+
+def test_hooks_name_what_there_is():
+    "Local hooks only; each runs a tool that `make setup` installs, on files that are in the checkout."
+    for repo in parsed_yaml(Path(".pre-commit-config.yaml"))["repos"]:
+        assert repo["repo"] == "local"
+        for hook in repo["hooks"]:
+            tool, *args = hook["entry"].split()
+            assert hook["language"] == "system" and tool.startswith(".venv/bin/")
+            assert tool.endswith("/python") or tool.rpartition("/")[2] in {re.match(r"[\w.-]+", r)[0] for r in CFG["dev_requirements"].split()} | {
+                "nbdev-export", "nbdev-clean"}
+            assert not [a for a in args if "/" in a and not (ROOT/a).exists()]
+            if "files" in hook: assert any(re.search(hook["files"], p.as_posix()) for p in tracked())
+
+
+def test_one_version_and_one_address():
+    "The package, the citation and the changelog agree, with each other and with settings.ini."
+    import vidcls
+    cite, url = parsed_yaml(Path("CITATION.cff")), f"https://github.com/{CFG['user']}/{CFG['repo']}"
+    assert cite["version"] == vidcls.__version__, "set both to the version of the newest release"
+    assert cite["license"] == CFG["license"] and cite["repository-code"] == url and cite["authors"][0]["name"] == CFG["author"]
+    heads = re.findall(r"^## \[(.+?)\] - (Unreleased|\d{4}-\d\d-\d\d)$", (ROOT/"CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert vidcls.__version__ in dict(heads) and not [v for v, day in heads[1:] if day == "Unreleased"]
+    files = [p for p in tracked() if p.name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff") or p.parts[0] == ".github"]
+    for p in files:
+        for there in re.findall(r"https://github\.com/[\w-]+/[\w-]+", (ROOT/p).read_text(encoding="utf-8")): assert there == url, p
+
+
+@pytest.mark.parametrize("path", [p for p in tracked() if len(p.parts) == 1 and p.suffix == ".md"], ids=name)
+def test_links_of_pages_lead_somewhere(path):
+    links = [l.split("#")[0] for l in re.findall(r"\]\(([^)\s]+)\)", (ROOT/path).read_text(encoding="utf-8")) if not re.match(r"[a-z]+:|#", l)]
+    assert not [l for l in links if l and not (ROOT/l).exists()]
 
 
 # -- chapters ---------------------------------------------------------------------------------------------------------
