@@ -44,7 +44,7 @@ tutorial: $(STAMP)  ## run every chapter in order (RECIPE=stick, offline; RECIPE
 test: $(STAMP)  ## run every test: the chapters' checks and tests/
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-lint: $(STAMP)  ## look for faults without running anything: ruff, mypy, and whether `make export` would change a file
+lint: $(STAMP)  ## look for faults: ruff, mypy, and whether `make export` would change a file
 	@$(PY) -m ruff check
 	@$(PY) -m mypy
 	@$(PY) -m pytest -q tests/test_repo.py -k export_changes_nothing
