@@ -218,8 +218,15 @@ def parsed(path):
 def functions(node, prefix=""):
     "All functions and methods below `node`, with their dotted names and whether they are methods."
     for n in getattr(node, "body", []):
-        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)): yield prefix + n.name, n, bool(prefix)
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            owner = patched(n)
+            yield f"{owner}.{n.name}" if owner else prefix + n.name, n, bool(owner or prefix)
         elif isinstance(n, ast.ClassDef): yield from functions(n, f"{prefix}{n.name}.")
+
+
+def patched(f):
+    "The class that fastcore's `@patch` gives a function to, if it does."
+    if any(re.match(r"patch\b", ast.unparse(d)) for d in f.decorator_list): return f.args.args[0].annotation.id
 
 
 def public(dotted, names):

@@ -34,6 +34,26 @@ class VideoError(ValueError):
         # A file's name may hold line breaks, escape codes and bytes that are no text
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)))
 
+# %% ../nbs/02_clips.ipynb #9e0ce354
+def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
+
+# %% ../nbs/02_clips.ipynb #1c2f5e98
+@lru_cache
+def _no_lists():
+    "FFmpeg's formats but for those that make it open other files. It goes by content, whatever the suffix."
+    import av
+    lists = {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest"}
+    return ",".join(sorted(set(av.formats_available) - lists))
+
+# %% ../nbs/02_clips.ipynb #29d04fee
+def _leave_others(container, stream):
+    "Pass over the streams that nobody reads: a hole in one of them would end the reading of all."
+    import av.stream
+    if discard := getattr(av.stream, "Discard", None): # PyAV 18 is the first to have it
+        for other in container.streams:
+            if other.index != stream.index: other.discard = discard.all
+
+# %% ../nbs/02_clips.ipynb #e9f36ea1
 @contextmanager
 def open_video(
     path, # Video file
@@ -43,8 +63,10 @@ def open_video(
     path = Path(path)
     if not path.is_file(): raise VideoError(f"There is no video {path}: check the path.")
     if not path.stat().st_size: raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
-    # `options` for all streams crash in PyAV 17 where FFmpeg finds streams late (its issue 2010); a title in Latin-1 is no damage
-    try: container = av.open(os.path.abspath(path), container_options=dict(format_whitelist=_no_lists()), metadata_errors="replace")
+    # `options` for all streams crash in PyAV 17 where FFmpeg finds streams late (its issue 2010)
+    options = dict(format_whitelist=_no_lists())
+    # A title in Latin-1 is no damage
+    try: container = av.open(os.path.abspath(path), container_options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as e:
         why = "damaged, or a list of other files" if getattr(e, "errno", 0) == errno.EINVAL else _reason(e)
         raise VideoError(f"{path} is not a readable video ({why}): remove it or copy it again.") from e
@@ -55,21 +77,6 @@ def open_video(
         stream.codec_context.thread_count = 1
         _leave_others(container, stream)
         yield container, stream
-
-def _leave_others(container, stream):
-    "Pass over the streams that nobody reads: a hole in one of them would end the reading of all."
-    import av.stream
-    if discard := getattr(av.stream, "Discard", None): # PyAV 18 is the first to have it
-        for other in container.streams:
-            if other.index != stream.index: other.discard = discard.all
-
-@lru_cache
-def _no_lists():
-    "FFmpeg's formats but for those that make it open other files. It goes by content, whatever the suffix."
-    import av
-    return ",".join(sorted(set(av.formats_available) - {"concat", "hls", "dash", "sdp", "rtsp", "imf", "image2", "webm_dash_manifest"}))
-
-def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
 
 # %% ../nbs/02_clips.ipynb #7e7c0c36
 @dataclass(frozen=True)
@@ -97,39 +104,19 @@ def _stamp(path):
     return stat and (stat.st_size, stat.st_mtime_ns)
 
 # %% ../nbs/02_clips.ipynb #6beb9bf3
-@lru_cache(maxsize=100_000)
-def _probe(path, _stat):
-    with open_video(path) as (container, stream):
-        n, last, ticks, early, stamps = 0, None, [], 0, "dts" if container.format.name == "avi" else "pts"
-        for p in _packets(container, stream):
-            if p.is_discard: continue # An edit list leaves it out
-            n, t = n + 1, getattr(p, stamps)
-            early += t is None and n <= early + 17 # The first ones have no stamp where it would be negative; 16 may be out of order
-            if t is None: continue
-            ticks.append(t)
-            if last is None or t > last: last, length = t, p.duration
-        if not n: raise VideoError(f"{path} holds no pictures: remove it or copy it again.")
-        c, base, rate = stream.codec_context, Fraction(stream.time_base), _rate(stream, last is not None)
-        zero = min(([] if stream.start_time is None else [stream.start_time]) + ticks, default=0) # A damaged stamp can put the start after frames
-        if last is None: duration = n/rate
-        else:
-            if early > 1: zero -= round(early/rate/base)
-            duration = float((last - zero)*base + (length or 0)*base) or 1/rate
-    # An AVI with B-frames stamps each picture with the packet after its own
-    if ticks and stamps == "dts" and c.has_b_frames: ticks = [*sorted(ticks)[1:], last + round(duration/n/base)]
-    if n > 3 and round(n/duration/rate) == 2 and _are_fields(path, ticks): n, ticks = -(-n//2), sorted(ticks)[::2]
-    return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, "" if last is None else stamps, (_short(ticks), zero, base))
+def _packets(container, stream):
+    "The packets with something in them, up to the end or to where the file is cut off."
+    import av
+    try: yield from (p for p in container.demux(stream) if p.size)
+    except av.error.FFmpegError: return # `check_videos` says so
 
+# %% ../nbs/02_clips.ipynb #7a16fe26
 def _rate(stream, stamped):
     "Frames per second by the header; a stream without stamps has a made-up average rate."
     rates = (stream.average_rate, stream.guessed_rate)
     return float(next(filter(None, rates if stamped else rates[::-1]), 25))
 
-def _are_fields(path, ticks):
-    "Whether two packets make one picture, as in some interlaced films: then frames have every other packet's stamp."
-    with open_video(path) as (container, stream): shown = [f.pts for f in itertools.islice(_Decoder(container, stream), 4)]
-    return bool(shown) and set(shown) <= set(sorted(ticks)[::2])
-
+# %% ../nbs/02_clips.ipynb #46d8c9ce
 def _short(ticks):
     "Sorted; as a range if they are evenly spaced, since thousands of these are remembered."
     ticks = sorted(ticks)
@@ -139,11 +126,39 @@ def _short(ticks):
     even = range(ticks[0], ticks[-1] + 1, step)
     return even if list(even) == ticks else np.array(ticks)
 
-def _packets(container, stream):
-    "The packets with something in them, up to the end or to where the file is cut off."
-    import av
-    try: yield from (p for p in container.demux(stream) if p.size)
-    except av.error.FFmpegError: return # `check_videos` says so
+# %% ../nbs/02_clips.ipynb #21dee137
+def _are_fields(path, ticks):
+    "Whether two packets make one picture, as in some interlaced films: then frames have every other packet's stamp."
+    with open_video(path) as (container, stream):
+        shown = [f.pts for f in itertools.islice(_Decoder(container, stream), 4)]
+    return bool(shown) and set(shown) <= set(sorted(ticks)[::2])
+
+# %% ../nbs/02_clips.ipynb #b75d82f2
+@lru_cache(maxsize=100_000)
+def _probe(path, _stat):
+    with open_video(path) as (container, stream):
+        n, last, ticks, early, stamps = 0, None, [], 0, "dts" if container.format.name == "avi" else "pts"
+        for p in _packets(container, stream):
+            if p.is_discard: continue # An edit list leaves it out
+            n, t = n + 1, getattr(p, stamps)
+            # The first ones have no stamp where it would be negative; 16 may be out of order
+            early += t is None and n <= early + 17
+            if t is None: continue
+            ticks.append(t)
+            if last is None or t > last: last, length = t, p.duration
+        if not n: raise VideoError(f"{path} holds no pictures: remove it or copy it again.")
+        c, base, rate = stream.codec_context, Fraction(stream.time_base), _rate(stream, last is not None)
+        # A damaged stamp can put the start after frames
+        zero = min(([] if stream.start_time is None else [stream.start_time]) + ticks, default=0)
+        if last is None: duration = n/rate
+        else:
+            if early > 1: zero -= round(early/rate/base)
+            duration = float((last - zero)*base + (length or 0)*base) or 1/rate
+    # An AVI with B-frames stamps each picture with the packet after its own
+    if ticks and stamps == "dts" and c.has_b_frames: ticks = [*sorted(ticks)[1:], last + round(duration/n/base)]
+    if n > 3 and round(n/duration/rate) == 2 and _are_fields(path, ticks): n, ticks = -(-n//2), sorted(ticks)[::2]
+    stamps = "" if last is None else stamps
+    return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, stamps, (_short(ticks), zero, base))
 
 # %% ../nbs/02_clips.ipynb #dbec196f
 @dataclass(frozen=True)
@@ -302,32 +317,41 @@ def in_span(
 # %% ../nbs/02_clips.ipynb #4dfa637a
 def _promised(info, start, end):
     "The times in [start, end) at which the packets say that frames are shown."
-    if not info.stamps: return [t for t in itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1)) if in_span(t, start, end)]
+    if not info.stamps:
+        even = itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1))
+        return [t for t in even if in_span(t, start, end)]
     ticks, zero, base = info.clock
     seconds = lambda k: (int(k) - zero)*base.numerator/base.denominator
     first, after = (bisect_left(ticks, t - 1e-9, key=seconds) for t in (start, end))
     return [seconds(k) for k in ticks[first:after]]
 
+# %% ../nbs/02_clips.ipynb #b1b60d2b
 class _Decoder:
     "The frames of a stream, without those that cannot be decoded; `good` says whether the one just given is whole."
-    def __init__(self, container, stream): self.container, self.stream, self.error, self.lost = container, stream, None, False
+    def __init__(self, container, stream):
+        self.container, self.stream, self.error, self.lost = container, stream, None, False
 
-    def _pictures(self, packet):
-        import av
-        try: return packet.decode()
-        except av.error.FFmpegError as e: self.error, self.lost = e, True
-        return []
+# %% ../nbs/02_clips.ipynb #874b1b6b
+@patch
+def _pictures(self:_Decoder, packet):
+    import av
+    try: return packet.decode()
+    except av.error.FFmpegError as e: self.error, self.lost = e, True
+    return []
 
-    def __iter__(self):
-        import av
-        try:
-            for packet in self.container.demux(self.stream):
-                for f in self._pictures(packet):
-                    if f.key_frame: self.lost = False # Nothing after it builds on what was lost before
-                    self.good = not (self.lost or f.is_corrupt)
-                    yield f
-        except av.error.FFmpegError as e: self.error = e # The file is cut off here
+# %% ../nbs/02_clips.ipynb #2ded5f39
+@patch
+def __iter__(self:_Decoder):
+    import av
+    try:
+        for packet in self.container.demux(self.stream):
+            for f in self._pictures(packet):
+                if f.key_frame: self.lost = False # Nothing after it builds on what was lost before
+                self.good = not (self.lost or f.is_corrupt)
+                yield f
+    except av.error.FFmpegError as e: self.error = e # The file is cut off here
 
+# %% ../nbs/02_clips.ipynb #185b78ef
 class _BadSeek(Exception): "What came after a seek cannot be trusted."
 
 def _decode(container, stream, info, start, end):
@@ -339,12 +363,14 @@ def _decode(container, stream, info, start, end):
     for t,f in frame_times(decoder, stream, info):
         tick = getattr(f, info.stamps, None)
         if seek and before is None and (t > start + 1e-9 or tick is None or not f.key_frame): raise _BadSeek
-        if seek and None not in (before, tick) and tick <= before: raise _BadSeek # Which stamps to trust shows only from the start
+        # Which stamps to trust shows only from the start
+        if seek and None not in (before, tick) and tick <= before: raise _BadSeek
         if t >= end - 1e-9: return
         before = before if tick is None else tick
         yield t, f, decoder.good
     if seek and (before is None or decoder.error): raise _BadSeek # Led behind the last key frame, or nowhere
 
+# %% ../nbs/02_clips.ipynb #30a1738f
 def _collect(path, info, seek_to, start, end, wanted):
     "Times of the good frames in [start, end), the wanted ones by number, and the times of the damaged ones."
     with open_video(path) as (container, stream):
@@ -357,6 +383,17 @@ def _collect(path, info, seek_to, start, end, wanted):
         return times, held, bad
 
 # %% ../nbs/02_clips.ipynb #96101835
+@lru_cache
+def _warn_once(text): logger.warning(text)
+
+def _say_damage(path, times, bad):
+    "Raise if more than a tenth of a span is damaged, else say what is left out."
+    if not bad: return
+    if len(bad) > (len(times) + len(bad))/10:
+        raise VideoError(f"{path} is damaged at {bad[0]:.2f} s: remove it or copy it again.")
+    _warn_once(str(VideoError(f"{path} is damaged: {len(bad)} frame(s) are left out, the first at {bad[0]:.2f} s.")))
+
+# %% ../nbs/02_clips.ipynb #301d8907
 def _frames_between(path, info, start, end, pick):
     "The frames shown in [start, end) that `pick(their times)` asks for by number, and their times."
     import av
@@ -368,7 +405,8 @@ def _frames_between(path, info, start, end, pick):
             _say_damage(path, times, bad)
             wanted = list(pick(times))
             if not set(wanted) <= set(held): times, held, _ = _collect(path, info, seek_to, start, end, set(wanted))
-            if len({(f.width, f.height) for f in held.values()}) > 1: raise VideoError(f"{path} changes the size of its frames: convert it.")
+            if len({(f.width, f.height) for f in held.values()}) > 1:
+                raise VideoError(f"{path} changes the size of its frames: convert it.")
             return [held[i] for i in wanted], [times[i] for i in wanted]
         except (_BadSeek, av.error.FFmpegError, VideoError) as e:
             if seek_to > 0: continue # Perhaps it was only the seek
@@ -376,15 +414,7 @@ def _frames_between(path, info, start, end, pick):
             raise VideoError(f"{path} cannot be decoded between {float(start):.2f} and {float(end):.2f} s "
                              f"({_reason(e)}): remove it or copy it again.") from e
 
-def _say_damage(path, times, bad):
-    "Raise if more than a tenth of a span is damaged, else say what is left out."
-    if not bad: return
-    if len(bad) > (len(times) + len(bad))/10: raise VideoError(f"{path} is damaged at {bad[0]:.2f} s: remove it or copy it again.")
-    _warn_once(str(VideoError(f"{path} is damaged: {len(bad)} frame(s) are left out, the first at {bad[0]:.2f} s.")))
-
-@lru_cache
-def _warn_once(text): logger.warning(text)
-
+# %% ../nbs/02_clips.ipynb #7f157fcd
 def _good_frames(path):
     "Yield (seconds, frame) of a whole video. Raises `VideoError` at the first damage."
     info, t = probe_video(path), 0.
@@ -394,7 +424,8 @@ def _good_frames(path):
             if not decoder.good: raise VideoError(f"{path} is damaged at {t:.2f} s: remove it or copy it again.")
             yield t, f
         if decoder.error:
-            raise VideoError(f"{path} cannot be decoded after {t:.2f} s ({_reason(decoder.error)}): remove it or copy it again.")
+            raise VideoError(f"{path} cannot be decoded after {t:.2f} s ({_reason(decoder.error)}): "
+                             "remove it or copy it again.")
 
 # %% ../nbs/02_clips.ipynb #81ed39b4
 def pick_frames(
@@ -495,6 +526,7 @@ def _runs(starts, seconds):
         else: runs.append([s])
     return runs
 
+# %% ../nbs/02_clips.ipynb #6f695601
 def _full_size(path, info, starts, spec, cache):
     "The clips of one run before crop and resize: start → arrays [H, W, C]."
     which, first, end = {}, min(_shown_from(info, s, spec) for s in starts), starts[-1] + spec.seconds
@@ -506,14 +538,16 @@ def _full_size(path, info, starts, spec, cache):
     frames = dict(zip(sorted(set().union(*which.values())), rgb))
     return {s: [frames[i] for i in which[s]] for s in starts}
 
+# %% ../nbs/02_clips.ipynb #d02bff22
 def read_views(
     path,               # Video file
     views:list,         # `View`s of it, such as from `eval_views`
     spec:ClipSpec=ClipSpec(), # What a clip is
     cache=None,         # From `frame_cache`
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
-    "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError` rather than returning a short clip."
-    if not views: raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
+    "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."
+    if not views:
+        raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
     for v in views:
         if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} starts at 0 s or later, not at {v.start}.")
     info, out = probe_video(path), [None]*len(views)
@@ -523,6 +557,7 @@ def read_views(
             if v.start in clips: out[i] = _seen(clips[v.start], v, spec)
     return torch.stack(out) if len(out) > 1 else out[0][None] # One view is not copied again
 
+# %% ../nbs/02_clips.ipynb #13172bb1
 def read_clip(
     path,               # Video file
     view:View=View(),   # Which clip of it
@@ -532,14 +567,16 @@ def read_clip(
     "The clip of one view; see `read_views`."
     return read_views(path, [view], spec, cache)[0]
 
+# %% ../nbs/02_clips.ipynb #7fe0c463
 def repeated_frames(
     path,          # Video file
     views:list,    # `View`s of it
     spec:ClipSpec, # What a clip is
 ) -> int: # 0 where every frame of every clip is another one
-    "How many frames of a clip repeat others because the video has too few: the most over the views, by the packets' stamps."
+    "How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."
     info = probe_video(path)
-    distinct = [len(set(pick_frames(len(_promised(info, s, s + spec.seconds)) or 1, spec))) for s in {v.start for v in views}]
+    distinct = [len(set(pick_frames(len(_promised(info, s, s + spec.seconds)) or 1, spec)))
+                for s in {v.start for v in views}]
     return spec.num_frames - min(distinct)
 
 # %% ../nbs/02_clips.ipynb #f3cda813
@@ -625,40 +662,53 @@ class ClipDataset(torch.utils.data.Dataset):
         self.label2id = label2id or label_maps(table)[0]
         if unknown := sorted(set(table.label) - set(self.label2id)):
             raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(self.label2id)}.")
-        # Plain lists for the workers: a table's text may live in Arrow, which starts threads, and those do not survive a fork
+        # Plain lists for the workers: text may live in Arrow, which starts threads, and those do not survive a fork
         self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
         self.clips, self.crops, self.seed, self.cache = clips, crops, seed, cache
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # seen by workers that live on
 
-    @property
-    def views(self):
-        "Clips a video."
-        return 1 if self.transform else self.clips*self.crops
-    def __len__(self): return len(self.paths)*self.views
+# %% ../nbs/02_clips.ipynb #e47ac907
+@patch(as_prop=True)
+def views(self:ClipDataset):
+    "Clips a video."
+    return 1 if self.transform else self.clips*self.crops
 
-    def set_epoch(self,
-        epoch:int, # Draws other random views for each epoch
-    ):
-        "Say which epoch it is; `Trainer` does."
-        self._epoch.fill_(epoch)
+@patch
+def __len__(self:ClipDataset): return len(self.paths)*self.views
 
-    def __getitem__(self, i):
-        if not -len(self) <= i < len(self): raise IndexError(f"item {i} of {len(self)}")
-        video, k = divmod(i % len(self), self.views)
-        clip = self._random_clip(self.paths[video], video) if self.transform else self._fixed_clip(self.paths[video], k)
-        return {"pixel_values": clip, "labels": self.labels[video]}
+# %% ../nbs/02_clips.ipynb #f589d2ea
+@patch
+def set_epoch(self:ClipDataset,
+    epoch:int, # Draws other random views for each epoch
+):
+    "Say which epoch it is; `Trainer` does."
+    self._epoch.fill_(epoch)
 
-    def _fixed_clip(self, path, k):
-        return read_clip(path, eval_views(probe_video(path), self.spec, self.clips, self.crops)[k], self.spec, self.cache)
+# %% ../nbs/02_clips.ipynb #aa09049e
+@patch
+def __getitem__(self:ClipDataset, i):
+    if not -len(self) <= i < len(self): raise IndexError(f"item {i} of {len(self)}")
+    video, k = divmod(i % len(self), self.views)
+    clip = self._random_clip(self.paths[video], video) if self.transform else self._fixed_clip(self.paths[video], k)
+    return {"pixel_values": clip, "labels": self.labels[video]}
 
-    def _random_clip(self, path, video):
-        rng = np.random.default_rng((self.seed, int(self._epoch), video))
-        return self.transform.read(path, rng, self.cache) if self.cache else self.transform.read(path, rng)
+# %% ../nbs/02_clips.ipynb #97e6d054
+@patch
+def _fixed_clip(self:ClipDataset, path, k):
+    return read_clip(path, eval_views(probe_video(path), self.spec, self.clips, self.crops)[k], self.spec, self.cache)
 
-    def __repr__(self):
-        kind = "1 random view" if self.transform else f"{self.clips} × {self.crops} views"
-        return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
-                f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
+# %% ../nbs/02_clips.ipynb #2f7477de
+@patch
+def _random_clip(self:ClipDataset, path, video):
+    rng = np.random.default_rng((self.seed, int(self._epoch), video))
+    return self.transform.read(path, rng, self.cache) if self.cache else self.transform.read(path, rng)
+
+# %% ../nbs/02_clips.ipynb #54bd5f3d
+@patch
+def __repr__(self:ClipDataset):
+    kind = "1 random view" if self.transform else f"{self.clips} × {self.crops} views"
+    return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
+            f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
 
 # %% ../nbs/02_clips.ipynb #d4cba99d
 def _npy_header(f, shape):
@@ -699,89 +749,127 @@ class FrameCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             self._clean()
-            booked = [int(m[1]) for m in map(re.compile(r"(\d+)-[^.]+\.tmp").fullmatch, os.listdir(self.folder)) if m] # Others are decoding
+            others = map(re.compile(r"(\d+)-[^.]+\.tmp").fullmatch, os.listdir(self.folder))
+            booked = [int(m[1]) for m in others if m] # Others are decoding
             self._booked(sum(booked) + sum(f.stat().st_size for f in self.folder.glob("*.npy")))
 
-    def _lock(self):
-        from filelock import FileLock
-        return FileLock(self.folder/"lock")
+# %% ../nbs/02_clips.ipynb #aa72dbaa
+@patch
+def _lock(self:FrameCache):
+    from filelock import FileLock
+    return FileLock(self.folder/"lock")
 
-    def _clean(self):
-        "Remove what processes left that were killed, and files of an older layout."
-        for f in [*self.folder.glob("*.tmp"), *self.folder.glob("*.frames")]:
-            # Whoever writes a file touches it all the time
-            if f.suffix == ".frames" or time.time() - f.stat().st_mtime > 3600: f.unlink(missing_ok=True)
+# %% ../nbs/02_clips.ipynb #1ba63e25
+@patch
+def _clean(self:FrameCache):
+    "Remove what processes left that were killed, and files of an older layout."
+    for f in [*self.folder.glob("*.tmp"), *self.folder.glob("*.frames")]:
+        # Whoever writes a file touches it all the time
+        if f.suffix == ".frames" or time.time() - f.stat().st_mtime > 3600: f.unlink(missing_ok=True)
 
-    def _booked(self, new=None):
-        "Bytes in use and booked, as a small file says; it changes under the lock alone."
-        if new is not None: (self.folder/"bytes").write_text(str(new))
-        return int((self.folder/"bytes").read_text())
+# %% ../nbs/02_clips.ipynb #d8b7e452
+@patch
+def _booked(self:FrameCache, new=None):
+    "Bytes in use and booked, as a small file says; it changes under the lock alone."
+    if new is not None: (self.folder/"bytes").write_text(str(new))
+    return int((self.folder/"bytes").read_text())
 
-    def _book(self, n):
-        "Take room for `n` bytes if there is that much, or give back what is negative."
-        with self._lock():
-            used = self._booked()
-            fits = n <= 0 or used + n <= self.max_bytes
-            if fits: self._booked(used + n)
-        return fits
+# %% ../nbs/02_clips.ipynb #8ce03de8
+@patch
+def _book(self:FrameCache, n):
+    "Take room for `n` bytes if there is that much, or give back what is negative."
+    with self._lock():
+        used = self._booked()
+        fits = n <= 0 or used + n <= self.max_bytes
+        if fits: self._booked(used + n)
+    return fits
 
-    def size(self) -> int: # bytes
-        "What the frames take up, with those that are just being decoded."
-        with self._lock(): return self._booked()
+# %% ../nbs/02_clips.ipynb #49c27b4b
+@patch
+def size(self:FrameCache) -> int: # bytes
+    "What the frames take up, with those that are just being decoded."
+    with self._lock(): return self._booked()
 
-    def _file(self, path):
-        s = os.stat(path)
-        key = f"{os.path.abspath(path)}|{s.st_size}|{s.st_mtime_ns}"
-        return self.folder/f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+# %% ../nbs/02_clips.ipynb #3758948c
+@patch
+def _file(self:FrameCache, path):
+    s = os.stat(path)
+    key = f"{os.path.abspath(path)}|{s.st_size}|{s.st_mtime_ns}"
+    return self.folder/f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
 
-    def _fill(self, path, file):
-        "Keep a video's frames if there is room."
-        info = probe_video(path)
-        booked, kept = info.frames*info.width*info.height*3 + 4096, False # The files' heads and the times are small
-        if self.full or file.name in self._left: return False
-        with _temporary(self.folder, f"{booked}-") as tmp: # Whose name says what is booked for it
-            if not self._book(booked): return False
-            try: kept = self._keep(tmp, path, file, booked)
-            except VideoError: self._left.add(file.name) # Damaged somewhere: the views that are not can still be read
-            except OSError as e:
-                self.full = True
-                warnings.warn(f"No more frames are kept in {self.folder} ({e.strerror}): the other videos are decoded each time.")
-            finally:
-                if not kept: self._book(-booked)
-        return file.exists()
+# %% ../nbs/02_clips.ipynb #1a5cd122
+@patch
+def _keep(self:FrameCache, tmp, path, file, booked):
+    "Write the frames to `tmp`; give them their name if they fit and nobody else did so before."
+    times = _write_frames(tmp, path)
+    with open(f"{tmp}.tmp", "wb") as f: np.save(f, times)
+    more = tmp.stat().st_size + os.path.getsize(f"{tmp}.tmp") - booked
+    with self._lock():
+        if file.exists() or self._booked() + more > self.max_bytes: return False
+        os.replace(f"{tmp}.tmp", _times(file))
+        os.replace(tmp, file)
+        self._booked(self._booked() + more)
+    return True
 
-    def _keep(self, tmp, path, file, booked):
-        "Write the frames to `tmp`; give them their name if they fit and nobody else did so before."
-        times = _write_frames(tmp, path)
-        with open(f"{tmp}.tmp", "wb") as f: np.save(f, times)
-        more = tmp.stat().st_size + os.path.getsize(f"{tmp}.tmp") - booked
-        with self._lock():
-            if file.exists() or self._booked() + more > self.max_bytes: return False
-            os.replace(f"{tmp}.tmp", _times(file))
-            os.replace(tmp, file)
-            self._booked(self._booked() + more)
-        return True
+# %% ../nbs/02_clips.ipynb #3e5e901f
+@patch
+def _fill(self:FrameCache, path, file):
+    "Keep a video's frames if there is room."
+    info = probe_video(path)
+    booked, kept = info.frames*info.width*info.height*3 + 4096, False # The files' heads and the times are small
+    if self.full or file.name in self._left: return False
+    with _temporary(self.folder, f"{booked}-") as tmp: # Whose name says what is booked for it
+        if not self._book(booked): return False
+        try: kept = self._keep(tmp, path, file, booked)
+        except VideoError: self._left.add(file.name) # Damaged somewhere: the views that are not can still be read
+        except OSError as e:
+            self.full = True
+            warnings.warn(f"No more frames are kept in {self.folder} ({e.strerror}): "
+                          "the other videos are decoded each time.")
+        finally:
+            if not kept: self._book(-booked)
+    return file.exists()
 
-    def frames(self,
-        path,        # Video file
-        start:float, # First moment, in seconds
-        end:float,   # Moment after the last
-        pick,        # From times to the wanted numbers
-    ) -> list|None: # Arrays of bytes [H, W, C], read when they are looked at; None if the video is not kept
-        "The frames in [start, end) that `pick(their times)` asks for, as from decoding."
-        file = self._file(path)
-        if not file.exists() and not self._fill(path, file): return None
-        try: kept, times = np.load(file, mmap_mode="r"), np.load(_times(file)).tolist()
-        except (OSError, ValueError, EOFError) as e: raise VideoError(f"{file} is damaged ({e}): remove it.") from e
-        inside = [i for i,t in enumerate(times) if in_span(t, start, end)]
-        return [kept[inside[k]] for k in pick([times[i] for i in inside])]
+# %% ../nbs/02_clips.ipynb #ddb907ee
+@patch
+def frames(self:FrameCache,
+    path,        # Video file
+    start:float, # First moment, in seconds
+    end:float,   # Moment after the last
+    pick,        # From times to the wanted numbers
+) -> list|None: # Arrays of bytes [H, W, C], read when they are looked at; None if the video is not kept
+    "The frames in [start, end) that `pick(their times)` asks for, as from decoding."
+    file = self._file(path)
+    if not file.exists() and not self._fill(path, file): return None
+    try: kept, times = np.load(file, mmap_mode="r"), np.load(_times(file)).tolist()
+    except (OSError, ValueError, EOFError) as e: raise VideoError(f"{file} is damaged ({e}): remove it.") from e
+    inside = [i for i,t in enumerate(times) if in_span(t, start, end)]
+    return [kept[inside[k]] for k in pick([times[i] for i in inside])]
 
-    def close(self):
-        "Nothing is to be done for a folder that stays."
-    def __enter__(self): return self
-    def __exit__(self, *_): self.close()
+# %% ../nbs/02_clips.ipynb #d40fc29b
+@patch
+def close(self:FrameCache):
+    "Nothing is to be done for a folder that stays."
+
+@patch
+def __enter__(self:FrameCache): return self
+
+@patch
+def __exit__(self:FrameCache, *_): self.close()
 
 # %% ../nbs/02_clips.ipynb #7fcab1e9
+def _remove_orphan(folder):
+    "Remove a `MemoryCache`'s folder if its owner is gone."
+    import fcntl
+    try: alive = os.open(folder/"alive", os.O_RDWR)
+    except OSError: return # Of another user, or just being made
+    try:
+        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError: pass # Its owner lives
+    finally: os.close(alive)
+
+# %% ../nbs/02_clips.ipynb #87bf1e57
 class MemoryCache(FrameCache):
     "A `FrameCache` in memory, for this process and its workers; `close` it, or use it in a `with` statement."
     def __init__(self,
@@ -796,37 +884,32 @@ class MemoryCache(FrameCache):
         os.replace(self.folder/"new", self.folder/"alive") # Under this name it is locked from the first moment on
         atexit.register(self.close)
 
-    def __getstate__(self): return {**self.__dict__, "_owner": None} # A copy in another process removes nothing
+# %% ../nbs/02_clips.ipynb #889f0adc
+@patch
+def __getstate__(self:MemoryCache): return {**self.__dict__, "_owner": None} # A copy in another process removes nothing
 
-    def close(self):
-        "Give the memory back."
-        if self._owner != os.getpid(): return # A forked worker must not remove what the others read
-        self._owner = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._alive)
+# %% ../nbs/02_clips.ipynb #6943820e
+@patch
+def close(self:MemoryCache):
+    "Give the memory back."
+    if self._owner != os.getpid(): return # A forked worker must not remove what the others read
+    self._owner = None
+    shutil.rmtree(self.folder, ignore_errors=True)
+    os.close(self._alive)
 
-def _remove_orphan(folder):
-    "Remove a `MemoryCache`'s folder if its owner is gone."
-    import fcntl
-    try: alive = os.open(folder/"alive", os.O_RDWR)
-    except OSError: return # Of another user, or just being made
-    try:
-        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError: pass # Its owner lives
-    finally: os.close(alive)
-
+# %% ../nbs/02_clips.ipynb #dd51c95f
 def frame_cache(
     kind:str|None,  # "ram", "disk" or None
     max_bytes:int|None=None, # None: 16 GiB on disk, in RAM half of what is free, shared by the machine's processes
 ) -> FrameCache|None: # None for None
-    "A cache on disk below `home()`, which stays, or in memory, which goes when it is closed, at the latest with the process."
+    "A cache on disk below `home()`, which stays, or in memory, which goes when it is closed or the process ends."
     if kind is None: return None
     if kind == "disk": return FrameCache(home()/"frames", max_bytes or 16*2**30)
     if kind != "ram": raise ValueError(f"cache is 'ram', 'disk' or None, not {kind!r}.")
     memory = Path("/dev/shm")
     if not memory.is_dir(): raise ValueError("This system has no /dev/shm to keep frames in memory: use cache='disk'.")
-    return MemoryCache(memory, max_bytes or shutil.disk_usage(memory).free//2//int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    share = shutil.disk_usage(memory).free//2//int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return MemoryCache(memory, max_bytes or share)
 
 # %% ../nbs/02_clips.ipynb #b4aa5c59
 def video_probabilities(
@@ -849,6 +932,7 @@ def _most_repeated(info, times, spec):
     held = max(0, first[worst] - 1) # What a player shows until the span's first frame
     return spec.num_frames - len(set(_picked(info, times[held:after[worst]], starts[worst], spec)))
 
+# %% ../nbs/02_clips.ipynb #1768faa0
 def _check_video(path, spec, how):
     "Look at one file; returns `_most_repeated`. Raises `VideoError`."
     info = probe_video(path)
@@ -860,6 +944,7 @@ def _check_video(path, spec, how):
         read_views(path, [View(0.), View(max(0., info.duration - frame/2))], ClipSpec(1, 1.5*frame, 8))
     return _most_repeated(info, times, spec)
 
+# %% ../nbs/02_clips.ipynb #599e6571
 class _Checks(torch.utils.data.Dataset):
     "For each file how many frames are repeated, or why it cannot be used."
     def __init__(self, paths, spec, how): self.paths, self.spec, self.how = paths, spec, how
@@ -868,9 +953,10 @@ class _Checks(torch.utils.data.Dataset):
         try: return _check_video(self.paths[i], self.spec, self.how)
         except VideoError as e: return str(e)
 
+# %% ../nbs/02_clips.ipynb #e51912fb
 def _check_each(paths, spec, how, workers):
     "Yield what `_Checks` finds, in order. Where a process dies, the file that killed it is named."
-    from torchvision.transforms import v2 # Before the processes begin, or each would take seconds to load it # noqa: F401
+    from torchvision.transforms import v2 # noqa: F401 (before the processes begin, or each would load it)
     while paths:
         done = 0
         try:
@@ -881,7 +967,9 @@ def _check_each(paths, spec, how, workers):
         except RuntimeError as e:
             if not re.match(r"DataLoader worker \(pid", str(e)): raise
             how_it_died = re.search(r"signal: ([\w ]+)", f"{e} {e.__cause__}")
-            if len(paths) == 1: yield f"{paths[0]} ends the process that decodes it ({how_it_died[1] if how_it_died else 'no reason given'}): remove it."
+            if len(paths) == 1:
+                why = how_it_died[1] if how_it_died else 'no reason given'
+                yield f"{paths[0]} ends the process that decodes it ({why}): remove it."
             else: # It is one of those that were given out
                 for p in paths[done:done + 2*workers]: yield from _check_each([p], spec, how, 1)
         else: return
@@ -889,7 +977,7 @@ def _check_each(paths, spec, how, workers):
 
 # %% ../nbs/02_clips.ipynb #a8b927a4
 class _GoodFiles:
-    "Remembers in a data base which files are good, by path, size, time and what a clip is. Several processes may use it at once."
+    "Remembers in a data base which files are good, by path, size, time and clip, for several processes at once."
     def __init__(self, file, spec, most=1_000_000):
         import av, sqlite3
         self.file, self.new, self.most, self.saved, self.db = file, [], most, time.monotonic(), None
@@ -898,49 +986,72 @@ class _GoodFiles:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(file, timeout=60)
-            self.db.execute("CREATE TABLE IF NOT EXISTS good (path BLOB, spec TEXT, size INT, time INT, how TEXT, repeated INT, PRIMARY KEY (path, spec))")
+            self.db.execute("CREATE TABLE IF NOT EXISTS good (path BLOB, spec TEXT, size INT, time INT, how TEXT, "
+                            "repeated INT, PRIMARY KEY (path, spec))")
         except self.error as e: self._forget(e)
 
-    def _forget(self, e):
-        warnings.warn(f"{self.file} cannot be used ({e}), so the next check looks at all videos again: remove it.")
-        self.db = None
+# %% ../nbs/02_clips.ipynb #ad5a55ba
+@patch
+def _forget(self:_GoodFiles, e):
+    warnings.warn(f"{self.file} cannot be used ({e}), so the next check looks at all videos again: remove it.")
+    self.db = None
 
-    def _key(self, path): return os.fsencode(os.path.abspath(path)), self.spec
+# %% ../nbs/02_clips.ipynb #0d28e9f4
+@patch
+def _key(self:_GoodFiles, path): return os.fsencode(os.path.abspath(path)), self.spec
 
-    def get(self, path, stamp, how):
-        "How many frames are repeated; None if the file is not known in this state."
-        if self.db is None or stamp is None: return None
-        try: row = self.db.execute("SELECT size, time, how, repeated FROM good WHERE path = ? AND spec = ?", self._key(path)).fetchone()
-        except self.error as e: return self._forget(e)
-        return row[3] if row and row[:2] == stamp and row[2] in (how, "full") else None
+# %% ../nbs/02_clips.ipynb #bc5a6310
+@patch
+def get(self:_GoodFiles, path, stamp, how):
+    "How many frames are repeated; None if the file is not known in this state."
+    if self.db is None or stamp is None: return None
+    ask = "SELECT size, time, how, repeated FROM good WHERE path = ? AND spec = ?"
+    try: row = self.db.execute(ask, self._key(path)).fetchone()
+    except self.error as e: return self._forget(e)
+    return row[3] if row and row[:2] == stamp and row[2] in (how, "full") else None
 
-    def add(self, path, stamp, how, repeated):
-        "Remember a good file; written every few seconds, so that a check that is killed goes on."
-        if stamp is not None: self.new.append((*self._key(path), *stamp, how, repeated))
-        if time.monotonic() - self.saved > 5: self.save()
+# %% ../nbs/02_clips.ipynb #1b35cdb0
+@patch
+def add(self:_GoodFiles, path, stamp, how, repeated):
+    "Remember a good file; written every few seconds, so that a check that is killed goes on."
+    if stamp is not None: self.new.append((*self._key(path), *stamp, how, repeated))
+    if time.monotonic() - self.saved > 5: self.save()
 
-    def save(self):
-        "Write what is new, and drop the oldest of too many."
-        if self.db is not None and self.new:
-            try:
-                with self.db:
-                    self.db.executemany("INSERT OR REPLACE INTO good VALUES (?, ?, ?, ?, ?, ?)", self.new)
-                    self.db.execute("DELETE FROM good WHERE rowid <= (SELECT max(rowid) FROM good) - ?", (self.most,))
-            except self.error as e: self._forget(e)
-        self.new, self.saved = [], time.monotonic()
+# %% ../nbs/02_clips.ipynb #e527eb04
+@patch
+def save(self:_GoodFiles):
+    "Write what is new, and drop the oldest of too many."
+    if self.db is not None and self.new:
+        try:
+            with self.db:
+                self.db.executemany("INSERT OR REPLACE INTO good VALUES (?, ?, ?, ?, ?, ?)", self.new)
+                self.db.execute("DELETE FROM good WHERE rowid <= (SELECT max(rowid) FROM good) - ?", (self.most,))
+        except self.error as e: self._forget(e)
+    self.new, self.saved = [], time.monotonic()
 
-    def close(self):
-        self.save()
-        if self.db is not None: self.db.close()
+# %% ../nbs/02_clips.ipynb #736cbc9e
+@patch
+def close(self:_GoodFiles):
+    self.save()
+    if self.db is not None: self.db.close()
 
+# %% ../nbs/02_clips.ipynb #990012ec
 CHECKS = ("full", "quick", "none")
-_MINUTE = 200*2**20 # About as many bytes of video one core decodes in a minute
 
 def known_check(
     how:str|None, # How thoroughly files are to be checked
 ):
     "Raise `ValueError` if there is no such check."
     if how not in (None, *CHECKS): raise ValueError(f"A check is one of {', '.join(CHECKS)}, not {how!r}.")
+
+# %% ../nbs/02_clips.ipynb #c485e3ef
+def _processes(workers):
+    if workers is not None: return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, cores//int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+# %% ../nbs/02_clips.ipynb #3c356268
+_MINUTE = 200*2**20 # About as many bytes of video one core decodes in a minute
 
 def check_depth(
     paths,                 # Video files
@@ -951,15 +1062,11 @@ def check_depth(
     size = sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
     if size <= _MINUTE*max(1, _processes(workers)): return "full"
     if verbose:
-        print(f"To decode {len(paths)} videos ({size/2**30:.1f} GiB) would take longer than a minute, so only the packets and the first and last "
-              "frame of each are checked (--check full or check='full' decodes all).")
+        print(f"To decode {len(paths)} videos ({size/2**30:.1f} GiB) would take longer than a minute, so only the "
+              "packets and the first and last frame of each are checked (--check full or check='full' decodes all).")
     return "quick"
 
-def _processes(workers):
-    if workers is not None: return workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, cores//int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-
+# %% ../nbs/02_clips.ipynb #cd705090
 def check_videos(
     table,                # From `video_table`
     spec:ClipSpec,        # What a clip is; with `pad=False` too few frames make a video unusable
@@ -967,7 +1074,7 @@ def check_videos(
     workers:int|None=None, # Processes; None: as many as cores, 0: this one
     progress:bool=True,   # Show a progress bar?
 ) -> tuple: # (rows that can be used, with a column `repeated_frames`; rows that cannot, with a column `reason`)
-    "Look at every video once, so that nothing breaks later and nothing is left out in silence. Remembers good files that have not changed."
+    "Look at every video once, so that nothing breaks later or is left out in silence. Good files are remembered."
     from tqdm.auto import tqdm
     known_check(how)
     paths = list(dict.fromkeys(table.path))
@@ -978,7 +1085,8 @@ def check_videos(
     todo = [p for p in paths if found[p] is None or found[p] and not spec.pad]
     results = _check_each(todo, spec, how, min(_processes(workers), -(-len(todo)//4)))
     try:
-        for p,what in zip(todo, tqdm(results, desc="checking videos", unit="file", total=len(todo), disable=not progress)):
+        bar = tqdm(results, desc="checking videos", unit="file", total=len(todo), disable=not progress)
+        for p,what in zip(todo, bar):
             found[p] = what
             if not isinstance(what, str): good.add(p, stamps[p], how, what)
     finally: good.close()

@@ -12,6 +12,7 @@ import hashlib, json, math, os, shutil, time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
+from fastcore.basics import patch
 from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -112,38 +113,46 @@ class MaskedTrainer(ClipTrainer):
         super().__init__(*args, **kwargs)
         self.mask_ratio, self.target, self.first = mask_ratio, target, []
 
-    def compute_loss(self,
-        model,                   # `VideoMAEForPreTraining`, perhaps wrapped
-        inputs,                  # A batch of clips
-        return_outputs=False,    # Not used
-        num_items_in_batch=None, # Not used
-    ) -> torch.Tensor: # Scalar
-        "The masked loss, with masks that follow from the seed and the step alone."
-        frames, step = inputs[self.spec.input_key], self.state.global_step
-        chances = torch.Generator().manual_seed((self.args.seed*1_000_003 + step)*1009 + self.args.process_index)
-        mask = tube_masks(self.model.config, len(frames), self.mask_ratio, chances).to(frames.device)
-        loss = masked_loss(model, frames, mask, self.target)
-        self._write(step, self.accelerator.gather(loss.detach()).mean().item())
-        return loss
+# %% ../nbs/08_pretrain.ipynb #2a367443
+@patch
+def compute_loss(self:MaskedTrainer,
+    model,                   # `VideoMAEForPreTraining`, perhaps wrapped
+    inputs,                  # A batch of clips
+    return_outputs=False,    # Not used
+    num_items_in_batch=None, # Not used
+) -> torch.Tensor: # Scalar
+    "The masked loss, with masks that follow from the seed and the step alone."
+    frames, step = inputs[self.spec.input_key], self.state.global_step
+    chances = torch.Generator().manual_seed((self.args.seed*1_000_003 + step)*1009 + self.args.process_index)
+    mask = tube_masks(self.model.config, len(frames), self.mask_ratio, chances).to(frames.device)
+    loss = masked_loss(model, frames, mask, self.target)
+    self._write(step, self.accelerator.gather(loss.detach()).mean().item())
+    return loss
 
-    def _clip_flops(self):
-        mask = tube_masks(self.model.config, 1, self.mask_ratio).to(self.model.device)
-        self._flops = self._flops or clip_flops(self.model, self.spec, bool_masked_pos=mask)
-        return self._flops
+# %% ../nbs/08_pretrain.ipynb #912c85f5
+@patch
+def _clip_flops(self:MaskedTrainer):
+    mask = tube_masks(self.model.config, 1, self.mask_ratio).to(self.model.device)
+    self._flops = self._flops or clip_flops(self.model, self.spec, bool_masked_pos=mask)
+    return self._flops
 
-    def _write(self, step, loss):
-        if len(self.first) < 5: self.first = [v for _,v in step_losses(self.state.log_history)[:5]]
-        self.state.log_history.append(dict(step=step, masked_loss=round(loss, 5)))
-        first = np.mean(self.first or [loss])
-        if not math.isfinite(loss) or loss > 5*first:
-            raise FloatingPointError(f"The loss is {loss:.3g} at step {step}, it was {first:.3g} at first: go on from the last good "
-                f"checkpoint in {Path(self.args.output_dir).name} with resume, or begin again with a lower learning rate.")
-
+# %% ../nbs/08_pretrain.ipynb #8d975229
 def step_losses(
     history:list, # `Trainer`'s log
 ) -> list: # (step, loss)
     "The losses that `MaskedTrainer` wrote down."
     return [(h["step"], h["masked_loss"]) for h in history if "masked_loss" in h]
+
+# %% ../nbs/08_pretrain.ipynb #5a351bff
+@patch
+def _write(self:MaskedTrainer, step, loss):
+    if len(self.first) < 5: self.first = [v for _,v in step_losses(self.state.log_history)[:5]]
+    self.state.log_history.append(dict(step=step, masked_loss=round(loss, 5)))
+    first = np.mean(self.first or [loss])
+    if not math.isfinite(loss) or loss > 5*first:
+        raise FloatingPointError(f"The loss is {loss:.3g} at step {step}, it was {first:.3g} at first: go on from "
+            f"the last good checkpoint in {Path(self.args.output_dir).name} with resume, "
+            "or begin again with a lower learning rate.")
 
 # %% ../nbs/08_pretrain.ipynb #02cebbcb
 def xavier(

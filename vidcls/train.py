@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import gather_object
+from fastcore.basics import patch
 from transformers import Trainer, TrainingArguments, set_seed
 from .clips import (ClipDataset, ClipSpec, VideoError, check_depth, check_videos, frame_cache, import_pytorchvideo, known_check,
                           normalize, reader_context, video_probabilities)
@@ -230,140 +231,188 @@ class ClipTrainer(Trainer):
                                    num_classes=self.model.config.num_labels)
         self._lap()
 
-    def _prepare_inputs(self, inputs):
-        inputs = super()._prepare_inputs(inputs)
-        clips = inputs.pop("pixel_values")
-        clips = normalize(clips, self.spec) if clips.dtype == torch.uint8 else clips
-        if self._mix and self.model.training: clips, inputs["labels"] = self._mixed(clips, inputs["labels"])
-        return inputs | {self.spec.input_key: clips}
+# %% ../nbs/05_train.ipynb #29807bca
+@patch
+def _lap(self:ClipTrainer):
+    self._since, self._waited, self._clips = time.perf_counter(), 0., 0
 
-    def _mixed(self, clips, labels):
-        "Blended clips [B, T, C, H, W] and soft labels [B, classes]; all zero for those that do not count."
-        x, soft = self._mix(clips.transpose(1, 2), labels.clamp(min=0)) # PyTorchVideo's clips are [B, C, T, H, W]
-        return x.transpose(1, 2), soft*(labels >= 0)[:, None]
+# %% ../nbs/05_train.ipynb #f69cfa33
+@patch
+def _prepare_inputs(self:ClipTrainer, inputs):
+    inputs = super(ClipTrainer, self)._prepare_inputs(inputs)
+    clips = inputs.pop("pixel_values")
+    clips = normalize(clips, self.spec) if clips.dtype == torch.uint8 else clips
+    if self._mix and self.model.training: clips, inputs["labels"] = self._mixed(clips, inputs["labels"])
+    return inputs | {self.spec.input_key: clips}
 
-    def compute_loss(self,
-        model,                   # Perhaps wrapped
-        inputs,                  # From `_prepare_inputs`
-        return_outputs=False,    # Also the model's outputs?
-        num_items_in_batch=None, # Clips of the step, over all processes
-    ): # Scalar, perhaps with the outputs
-        "`Trainer`'s loss, and cross entropy with soft labels for blended clips."
-        if not inputs["labels"].is_floating_point(): return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs.pop("labels")
-        out = model(**inputs)
-        n = len(labels) if num_items_in_batch is None else num_items_in_batch/self.accelerator.num_processes
-        loss = torch.nn.functional.cross_entropy(out.logits.float(), labels, reduction="sum")/n
-        return (loss, out) if return_outputs else loss
+# %% ../nbs/05_train.ipynb #3561b7cb
+@patch
+def _mixed(self:ClipTrainer, clips, labels):
+    "Blended clips [B, T, C, H, W] and soft labels [B, classes]; all zero for those that do not count."
+    x, soft = self._mix(clips.transpose(1, 2), labels.clamp(min=0)) # PyTorchVideo's clips are [B, C, T, H, W]
+    return x.transpose(1, 2), soft*(labels >= 0)[:, None]
 
-    def create_optimizer(self,
-        model=None, # None: the trainer's
-    ):
-        "`Trainer`'s optimizer, with smaller steps for the lower layers (Clark et al. 2020; BEiT and VideoMAE do it too)."
-        new = self.optimizer is None
-        optimizer = super().create_optimizer(model)
-        if new and self.layer_decay != 1: optimizer.param_groups = layer_groups(self.model, optimizer.param_groups, self.layer_decay)
-        return optimizer
+# %% ../nbs/05_train.ipynb #a2bb7e23
+@patch
+def compute_loss(self:ClipTrainer,
+    model,                   # Perhaps wrapped
+    inputs,                  # From `_prepare_inputs`
+    return_outputs=False,    # Also the model's outputs?
+    num_items_in_batch=None, # Clips of the step, over all processes
+): # Scalar, perhaps with the outputs
+    "`Trainer`'s loss, and cross entropy with soft labels for blended clips."
+    if not inputs["labels"].is_floating_point():
+        return super(ClipTrainer, self).compute_loss(model, inputs, return_outputs, num_items_in_batch)
+    labels = inputs.pop("labels")
+    out = model(**inputs)
+    n = len(labels) if num_items_in_batch is None else num_items_in_batch/self.accelerator.num_processes
+    loss = torch.nn.functional.cross_entropy(out.logits.float(), labels, reduction="sum")/n
+    return (loss, out) if return_outputs else loss
 
-    def get_train_dataloader(self):
-        "`Trainer`'s loader; accelerate forgets to tell a shared data set which epoch it is."
-        loader = super().get_train_dataloader()
-        tell = getattr(loader, "set_epoch", None)
-        if tell and hasattr(self.train_dataset, "set_epoch"):
-            loader.set_epoch = lambda epoch: (tell(epoch), self.train_dataset.set_epoch(epoch))
-        return loader
+# %% ../nbs/05_train.ipynb #4d513fda
+@patch
+def create_optimizer(self:ClipTrainer,
+    model=None, # None: the trainer's
+):
+    "`Trainer`'s optimizer, with smaller steps for the lower layers (Clark et al. 2020; BEiT and VideoMAE do it too)."
+    new = self.optimizer is None
+    optimizer = super(ClipTrainer, self).create_optimizer(model)
+    if new and self.layer_decay != 1:
+        optimizer.param_groups = layer_groups(self.model, optimizer.param_groups, self.layer_decay)
+    return optimizer
 
-    def _get_dataloader(self, *args, **kwargs):
-        "`Trainer`'s; starting processes takes no random numbers from the model, or a resumed run, which starts them more often, would differ."
-        loader = super()._get_dataloader(*args, **kwargs)
-        base = getattr(loader, "base_dataloader", loader)
-        if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
-        if base.num_workers: base.multiprocessing_context = reader_context()
-        return loader
+# %% ../nbs/05_train.ipynb #a2e07158
+@patch
+def get_train_dataloader(self:ClipTrainer):
+    "`Trainer`'s loader; accelerate forgets to tell a shared data set which epoch it is."
+    loader = super(ClipTrainer, self).get_train_dataloader()
+    tell = getattr(loader, "set_epoch", None)
+    if tell and hasattr(self.train_dataset, "set_epoch"):
+        loader.set_epoch = lambda epoch: (tell(epoch), self.train_dataset.set_epoch(epoch))
+    return loader
 
-    def get_batch_samples(self,
-        epoch_iterator, # Over the loader
-        num_batches,    # Of one step
-        device,         # Where to count
-    ):
-        "The batches of a step; fill-ups of the last one do not count, and waiting for them is timed."
-        start = time.perf_counter()
-        batches, n = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._waited += time.perf_counter() - start
-        s, world = self.accelerator.gradient_state, self.accelerator.num_processes
-        if batches and world > 1 and s.end_of_dataloader and s.remainder > 0:
-            size = len(batches[-1]["labels"])
-            batches[-1]["labels"][max(0, s.remainder - self.args.process_index*size):] = -100
-            n = self._get_num_items_in_batch(batches, device)
-        self._clips += world*sum(len(b["labels"]) for b in batches)
-        return batches, n
+# %% ../nbs/05_train.ipynb #ea7d4502
+@patch
+def _get_dataloader(self:ClipTrainer, *args, **kwargs):
+    "`Trainer`'s; starting processes takes no random numbers from the model, or a resumed run would differ."
+    loader = super(ClipTrainer, self)._get_dataloader(*args, **kwargs)
+    base = getattr(loader, "base_dataloader", loader)
+    if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
+    if base.num_workers: base.multiprocessing_context = reader_context()
+    return loader
 
-    def _lap(self): self._since, self._waited, self._clips = time.perf_counter(), 0., 0
+# %% ../nbs/05_train.ipynb #cef45478
+@patch
+def get_batch_samples(self:ClipTrainer,
+    epoch_iterator, # Over the loader
+    num_batches,    # Of one step
+    device,         # Where to count
+):
+    "The batches of a step; fill-ups of the last one do not count, and waiting for them is timed."
+    start = time.perf_counter()
+    batches, n = super(ClipTrainer, self).get_batch_samples(epoch_iterator, num_batches, device)
+    self._waited += time.perf_counter() - start
+    s, world = self.accelerator.gradient_state, self.accelerator.num_processes
+    if batches and world > 1 and s.end_of_dataloader and s.remainder > 0:
+        size = len(batches[-1]["labels"])
+        batches[-1]["labels"][max(0, s.remainder - self.args.process_index*size):] = -100
+        n = self._get_num_items_in_batch(batches, device)
+    self._clips += world*sum(len(b["labels"]) for b in batches)
+    return batches, n
 
-    def log(self,
-        logs,    # What is to be written
-        *args,   # As for `Trainer`
-        **kwargs # As for `Trainer`
-    ):
-        "Add clips a second, the share of waiting, and of what the machine can do."
-        took = time.perf_counter() - self._since
-        if "loss" in logs and self._clips:
-            rate = self._clips/took
-            logs |= dict(clips_per_second=round(rate, 2), data_wait=round(self._waited/took, 3),
-                         flop_utilisation=round(rate*self._clip_flops()/self.accelerator.num_processes/self._machine(), 3))
-            self._lap()
-        super().log(logs, *args, **kwargs)
+# %% ../nbs/05_train.ipynb #2e868ab7
+@patch
+def _clip_flops(self:ClipTrainer):
+    if self._flops is None: self._flops = clip_flops(self.model, self.spec)
+    return self._flops
 
-    def _clip_flops(self):
-        if self._flops is None: self._flops = clip_flops(self.model, self.spec)
-        return self._flops
+# %% ../nbs/05_train.ipynb #f710e018
+@patch
+def _machine(self:ClipTrainer):
+    half = {"bf16": torch.bfloat16, "fp16": torch.half}
+    return matmul_speed(str(self.args.device), half.get(self.accelerator.mixed_precision, torch.float32))
 
-    def _machine(self):
-        half = {"bf16": torch.bfloat16, "fp16": torch.half}
-        return matmul_speed(str(self.args.device), half.get(self.accelerator.mixed_precision, torch.float32))
+# %% ../nbs/05_train.ipynb #e5aada63
+@patch
+def log(self:ClipTrainer,
+    logs,    # What is to be written
+    *args,   # As for `Trainer`
+    **kwargs # As for `Trainer`
+):
+    "Add clips a second, the share of waiting, and of what the machine can do."
+    took = time.perf_counter() - self._since
+    if "loss" in logs and self._clips:
+        rate = self._clips/took
+        used = rate*self._clip_flops()/self.accelerator.num_processes/self._machine()
+        logs |= dict(clips_per_second=round(rate, 2), data_wait=round(self._waited/took, 3),
+                     flop_utilisation=round(used, 3))
+        self._lap()
+    super(ClipTrainer, self).log(logs, *args, **kwargs)
 
-    def _untimed(self, f, *args, **kwargs):
-        start = time.perf_counter()
-        try: return f(*args, **kwargs)
-        finally: self._since += time.perf_counter() - start
-    def evaluate(self,
-        *args,   # As for `Trainer`
-        **kwargs # As for `Trainer`
-    ) -> dict: # Scores
-        "As `Trainer`; the time it takes is no training time."
-        return self._alone(self._untimed, super().evaluate, *args, **kwargs)
-    def _save_checkpoint(self, *args, **kwargs): return self._untimed(super()._save_checkpoint, *args, **kwargs)
+# %% ../nbs/05_train.ipynb #7f1c726b
+@patch
+def _untimed(self:ClipTrainer, f, *args, **kwargs):
+    start = time.perf_counter()
+    try: return f(*args, **kwargs)
+    finally: self._since += time.perf_counter() - start
 
-    def _alone(self, f, *args, **kwargs):
-        "Then end the processes that read clips: where the garbage collector finds them, it waits for each in vain."
-        if self.is_in_train: return f(*args, **kwargs) # A training goes on reading
-        try: return f(*args, **kwargs)
-        finally:
-            self.is_in_train = False # also where the training failed
-            for loader in [*self.accelerator._dataloaders, *getattr(self, "_eval_dataloaders", {}).values()]:
-                loader = getattr(loader, "base_dataloader", loader) # accelerate wraps it
-                if loader._iterator: loader._iterator._shutdown_workers()
-                loader._iterator = None
-    def train(self,
-        *args,   # As for `Trainer`
-        **kwargs # As for `Trainer`
-    ): # As for `Trainer`
-        "As `Trainer`; the processes that read clips end with it."
-        return self._alone(super().train, *args, **kwargs)
-    def predict(self,
-        *args,   # As for `Trainer`
-        **kwargs # As for `Trainer`
-    ): # As for `Trainer`
-        "As `Trainer`; the processes that read clips end with it."
-        return self._alone(super().predict, *args, **kwargs)
+@patch
+def _save_checkpoint(self:ClipTrainer, *args, **kwargs):
+    return self._untimed(super(ClipTrainer, self)._save_checkpoint, *args, **kwargs)
 
-    def _reload(self, folder):
-        "Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."
-        with no_bar(): saved = type(self.model).from_pretrained(folder, use_safetensors=True)
-        self.model.load_state_dict(saved.state_dict(), strict=True)
+# %% ../nbs/05_train.ipynb #61742532
+@patch
+def _alone(self:ClipTrainer, f, *args, **kwargs):
+    "Call `f`, then end the processes that read clips, for which the garbage collector would wait."
+    if self.is_in_train: return f(*args, **kwargs) # A training goes on reading
+    try: return f(*args, **kwargs)
+    finally:
+        self.is_in_train = False # also where the training failed
+        for loader in [*self.accelerator._dataloaders, *getattr(self, "_eval_dataloaders", {}).values()]:
+            loader = getattr(loader, "base_dataloader", loader) # accelerate wraps it
+            if loader._iterator: loader._iterator._shutdown_workers()
+            loader._iterator = None
 
-    def _load_best_model(self): self._reload(self.state.best_model_checkpoint)
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._reload(resume_from_checkpoint)
+# %% ../nbs/05_train.ipynb #a1d576f2
+@patch
+def evaluate(self:ClipTrainer,
+    *args,   # As for `Trainer`
+    **kwargs # As for `Trainer`
+) -> dict: # Scores
+    "As `Trainer`; the time it takes is no training time."
+    return self._alone(self._untimed, super(ClipTrainer, self).evaluate, *args, **kwargs)
+
+# %% ../nbs/05_train.ipynb #cf6ada97
+@patch
+def train(self:ClipTrainer,
+    *args,   # As for `Trainer`
+    **kwargs # As for `Trainer`
+): # As for `Trainer`
+    "As `Trainer`; the processes that read clips end with it."
+    return self._alone(super(ClipTrainer, self).train, *args, **kwargs)
+
+# %% ../nbs/05_train.ipynb #f356ce8f
+@patch
+def predict(self:ClipTrainer,
+    *args,   # As for `Trainer`
+    **kwargs # As for `Trainer`
+): # As for `Trainer`
+    "As `Trainer`; the processes that read clips end with it."
+    return self._alone(super(ClipTrainer, self).predict, *args, **kwargs)
+
+# %% ../nbs/05_train.ipynb #b2abd254
+@patch
+def _reload(self:ClipTrainer, folder):
+    "Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."
+    with no_bar(): saved = type(self.model).from_pretrained(folder, use_safetensors=True)
+    self.model.load_state_dict(saved.state_dict(), strict=True)
+
+# %% ../nbs/05_train.ipynb #e879a5de
+@patch
+def _load_best_model(self:ClipTrainer): self._reload(self.state.best_model_checkpoint)
+
+@patch
+def _load_from_checkpoint(self:ClipTrainer, resume_from_checkpoint, model=None): self._reload(resume_from_checkpoint)
 
 # %% ../nbs/05_train.ipynb #7a7acbe6
 def _try_step(model, spec, clips, half):
