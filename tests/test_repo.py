@@ -11,7 +11,7 @@ CHAPTERS = [n for n in run_chapters.chapters(NBS) if n != "index"]
 NOTEBOOKS = run_chapters.chapters(NBS, solutions=True)
 MODULES = sorted(p for p in (ROOT/"vidcls").rglob("*.py") if p.name != "_modidx.py")
 TOP = {".ci", ".gitattributes", ".github", ".gitignore", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "nbs", "pyproject.toml",
-       "settings.ini", "setup.py", "tests", "vidcls"}
+       "settings.ini", "setup.py", "tests", "tools", "vidcls"}
 CFG = make_readme.settings(ROOT)
 MAX_LINES = 25  # Of a function's body
 
