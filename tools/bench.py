@@ -1,6 +1,6 @@
 """Race the input pipelines, the loaders and the training step on this machine: `make bench`.
 
-It prints the tables of chapter 10 with more rounds, and writes `bench.json` and `bench.png`. Other programs disturb it."""
+It prints the tables of chapter 10, with more rounds, and writes `bench.json` and `bench.png`."""
 import argparse, json
 from pathlib import Path
 
@@ -68,7 +68,9 @@ def bench(
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("--out", type=Path, default=home()/"bench", help="folder for files and results; default: bench below VIDCLS_HOME")
+    p.add_argument("--out", type=Path, default=home()/"bench",
+                   help="folder for files and results; default: bench below VIDCLS_HOME")
     p.add_argument("--tiny", action="store_true", help="as short as can be, to see that every part works")
     a = p.parse_args()
-    bench(a.out, **(dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, recipe=RECIPES["smoke"]) if a.tiny else {}))
+    tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, recipe=RECIPES["smoke"])
+    bench(a.out, **(tiny if a.tiny else {}))

@@ -1,7 +1,8 @@
 """Make `real.csv`, the table beside `videomae-stick` that says what three starts are worth on real videos.
 
-The videos do not ship: name a folder `split/class/video.avi`. The table that ships is of six classes of UCF101 (Archery,
-BasketballDunk, Diving, PlayingPiano, PlayingViolin, Surfing; 60 training and 30 test clips). It goes on where it stopped."""
+The videos do not ship: name a folder `split/class/video.avi`. The table that ships is of six classes of UCF101
+(Archery, BasketballDunk, Diving, PlayingPiano, PlayingViolin, Surfing; 60 training and 30 test clips). It goes on
+where it stopped."""
 import argparse, shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ def real_table(
     real = replace(RECIPES["stick"], name="real six", data=str(data), epochs=epochs)
     painted = replace(MASKED, data=real.data, per_class=None, epochs=masked_epochs)
     own = pretrain(painted, work/"own", resume=True, workers=workers, overwrite=True)
-    starts = {"random weights": None, f"masked on these {own.metrics['videos']} clips": own.model_dir, "videomae-stick": "videomae-stick"}
+    starts = {"random weights": None, f"masked on these {own.metrics['videos']} clips": own.model_dir,
+              "videomae-stick": "videomae-stick"}
     transfer(starts, real, work/"table", [(1., 0)], workers)
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(work/"table"/"transfer.csv", out)
