@@ -82,10 +82,10 @@ outputs: $(STAMP)  ## run the chapters for real and store their outputs in nbs/
 	@$(MAKE) --no-print-directory export
 
 bench: $(STAMP)  ## race the input pipelines and the training step against the guide's; writes runs/bench/
-	@$(PY) -c 'from vidcls.bench import bench; bench("$(VIDCLS_HOME)/bench")'
+	@$(PY) tools/bench.py --out $(VIDCLS_HOME)/bench
 
 checkpoint: $(STAMP)  ## make both shipped checkpoints again, and the table beside them (three hours on two cores)
-	@$(PY) -c 'from vidcls.pretrain import ship; ship()'
+	@$(PY) tools/make_checkpoint.py
 
 clean:  ## remove what was generated (keeps .venv)
 	rm -rf runs build dist *.egg-info .pytest_cache

@@ -1,11 +1,12 @@
 "Masked pre-training, the shipped checkpoint's record, and transfer."
-import json, shutil
+import json, shutil, subprocess, sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
 from transformers import TrainerCallback, VideoMAEForPreTraining, set_seed
 
+import make_checkpoint as M
 from vidcls import moves, pretrain as P, stick, train as T
 from vidcls.clips import ClipDataset, ClipSpec, VideoError
 from vidcls.data import video_table
@@ -121,13 +122,13 @@ def test_a_finished_pretraining_is_not_done_again_and_another_one_is_refused(rec
 
 
 def test_making_the_checkpoint_goes_on_after_it_was_killed_before_its_first_whole_checkpoint(recipe, tmp_path, monkeypatch):
-    r = replace(P.SUPERVISED, name="tiny", data=recipe.data, checkpoint=recipe.checkpoint, per_class=None, epochs=2, batch_size=2, precision=None)
+    r = replace(M.SUPERVISED, name="tiny", data=recipe.data, checkpoint=recipe.checkpoint, per_class=None, epochs=2, batch_size=2, precision=None)
     def killed(*args, **kwargs): raise KeyboardInterrupt
     with monkeypatch.context() as m:
         m.setattr(T.ClipTrainer, "compute_loss", killed)
-        with pytest.raises(KeyboardInterrupt): P.make_checkpoint(tmp_path/"m", r, workers=0, progress=False)
+        with pytest.raises(KeyboardInterrupt): M.make_checkpoint(tmp_path/"m", r, workers=0, progress=False)
     assert (tmp_path/"m"/"checkpoints"/"run.json").is_file() and not list((tmp_path/"m"/"checkpoints").glob("checkpoint-*"))
-    record = load_record(P.make_checkpoint(tmp_path/"m", r, workers=0, progress=False))
+    record = load_record(M.make_checkpoint(tmp_path/"m", r, workers=0, progress=False))
     assert record["data"] == {"name": "set"} and record["metrics"]["videos"] == 4
 
 
@@ -135,21 +136,25 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
     "`make checkpoint` with tiny recipes, killed as each of its two trainings begins."
     masked = replace(recipe, name="masked", epochs=1)
     made = replace(recipe, name="moves", epochs=1, eval_clips=1)
-    calls = []
-    package = tmp_path/"package"; package.mkdir(); shutil.copy(SHIPPED/"config.json", package)
     stick = replace(RECIPES["stick"], data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
-    monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
-    monkeypatch.setattr(P, "MASKED", masked); monkeypatch.setattr(P.make_checkpoint, "__defaults__", (made, *P.make_checkpoint.__defaults__[1:]))
-    monkeypatch.setattr(P, "RECIPES", dict(stick=stick))
-    monkeypatch.setattr(P, "checkpoint_path", lambda name: str(package) if name == "videomae-stick" else checkpoint_path(name))
-    monkeypatch.setattr(P, "transfer", lambda starts, r, folder, runs, workers: calls.append(starts) or folder.mkdir() or (folder/"transfer.csv").write_text("start\n"))
+    calls, package = [], tmp_path/"package"
+    monkeypatch.setattr(M, "transfer", lambda starts, r, folder, runs, workers: calls.append(starts) or folder.mkdir() or (folder/"transfer.csv").write_text("start\n"))
+    ship = lambda: M.ship(package, tmp_path/"work", made, masked, stick, workers=0)
     def dies(self, *args, **kwargs): raise KeyboardInterrupt
     for cls in (P.MaskedTrainer, T.ClipTrainer):
         with monkeypatch.context() as m:
             m.setattr(cls, "train", dies)
-            with pytest.raises(KeyboardInterrupt): P.ship(workers=0)
-    assert P.ship(workers=0) == package and len(calls) == 1
+            with pytest.raises(KeyboardInterrupt): ship()
+    assert ship() == package and len(calls) == 1
     assert load_record(package)["recipe"]["name"] == "moves" and json.loads((package/"masked.json").read_text())["task"] == "pretrain"
+    assert {f.name for f in package.iterdir()} == {"config.json", "model.safetensors", "vidcls.json", "masked.json", "transfer.csv"}
+
+
+def test_what_is_made_in_miniature_does_not_replace_what_ships():
+    before = {f.name: f.stat().st_mtime_ns for f in SHIPPED.iterdir()}
+    p = subprocess.run([sys.executable, M.__file__, "--tiny"], capture_output=True, text=True)
+    assert p.returncode == 2 and "name a folder with --package" in p.stderr
+    assert {f.name: f.stat().st_mtime_ns for f in SHIPPED.iterdir()} == before and M.PACKAGE == SHIPPED.resolve()
 
 
 def test_a_transfer_that_was_interrupted_goes_on_with_its_training(recipe, data, tmp_path, monkeypatch):
@@ -244,7 +249,7 @@ def test_the_shipped_checkpoint_is_small_safe_and_explains_itself():
     files = list(SHIPPED.iterdir())
     assert sum(p.stat().st_size for p in files) <= 8e6 and {p.suffix for p in files} <= {".json", ".safetensors", ".csv"}
     labelled = load_record(SHIPPED)
-    for record, recipe in ((labelled, P.SUPERVISED), (PAINTED, P.MASKED)):
+    for record, recipe in ((labelled, M.SUPERVISED), (PAINTED, P.MASKED)):
         assert record["data"] == json.loads(json.dumps(P.data_hash(recipe))), "the art changed: run `make checkpoint`"
         assert as_json(Recipe(**record["recipe"])) == as_json(recipe) # fields that are newer than the record have their default
         assert record["versions"]["torch"] and record["metrics"]["seconds"] > 0
@@ -280,7 +285,7 @@ def test_the_first_masked_losses_are_found_again(tmp_path, monkeypatch):
 
 def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     "The very beginning of the run that made the checkpoint; only the clips of these steps are filmed."
-    recipe, first = P.SUPERVISED, next(h for h in load_record(SHIPPED)["history"] if "loss" in h)
+    recipe, first = M.SUPERVISED, next(h for h in load_record(SHIPPED)["history"] if "loss" in h)
     table, Filmed = filmed_on_demand(recipe, tmp_path)
 
     class Enough(Exception): pass

@@ -1,0 +1,76 @@
+"""Race the input pipelines, the loaders and the training step on this machine: `make bench`.
+
+It prints the tables of chapter 10, with more rounds, and writes `bench.json` and `bench.png`."""
+import argparse, json
+from pathlib import Path
+
+import matplotlib.pyplot as plt, pandas as pd
+from transformers import VideoMAEConfig
+from vidcls.bench import bench_files, loader_race, race, step_race
+from vidcls.clips import ClipSpec, probe_video
+from vidcls.data import data_root
+from vidcls.recipes import RECIPES, Recipe, checkpoint_path, doctor, home, whole
+
+
+def race_files(
+    folder,         # For the files
+    spec:ClipSpec,  # What a clip is
+    rounds:int,     # For each race
+    seconds:float=8, # Length of the files
+    test=(5, 3),    # A test's views: clips in time, crops
+) -> dict: # Name → table
+    "Race the readers on each of the files, for a training view and for a test's views."
+    races = {}
+    for name,path in bench_files(folder, seconds).items():
+        few = 10 if probe_video(path).height > 720 else 1 # The guide takes seconds for one view of these
+        for what,n,r in (("training view", (), rounds), (f"{test[0]} × {test[1]} views", test, rounds//4)):
+            races[f"{name}: {what}"] = race(path, spec, *n, rounds=max(1, r//few))
+            print(f"\n{name}: {what}\n{races[f'{name}: {what}'].round(2).to_string()}", flush=True)
+    return races
+
+
+def draw(
+    races:dict, # Name → table
+    file,       # PNG
+):
+    "A picture of all races: milliseconds a view."
+    fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
+    pd.concat({k: r["ms a view"] for k,r in races.items()}, axis=1).T.plot.barh(ax=ax, logx=True, width=.8)
+    ax.set(xlabel="ms a view, one core")
+    ax.invert_yaxis()
+    with whole(file) as tmp: fig.savefig(tmp, format="png", dpi=120)
+    plt.close(fig)
+
+
+def bench(
+    folder,                         # For the files and the results
+    rounds:int=20,                  # For each race of readers
+    seconds:float=8,                # Length of their files
+    test=(5, 3),                    # A test's views: clips in time, crops
+    clips:int=64,                   # That each loader delivers
+    steps:int=6,                    # Of training, timed
+    recipe:Recipe=RECIPES["stick"], # Its videos are what the loaders read
+) -> dict: # Machine, and every table as a dict
+    "All races on this machine; writes `bench.json` and `bench.png`."
+    spec, folder = ClipSpec(), Path(folder)
+    races = race_files(folder/"files", spec, rounds, seconds, test)
+    loaders = loader_race(data_root(recipe), spec, clips=clips)
+    print(f"\nclips a second, by workers\n{loaders.round(1).to_string()}", flush=True)
+    step = step_race(VideoMAEConfig.from_pretrained(checkpoint_path("videomae-stick")), 16, steps)
+    print(f"\ntraining step\n{step.round(3).to_string()}")
+    report = doctor()
+    out = dict(machine={**report.machine, **report.versions}, races={k: t.to_dict() for k,t in races.items()},
+               loaders=loaders.to_dict(), steps=step.to_dict())
+    with whole(folder/"bench.json") as tmp: tmp.write_text(json.dumps(out, indent=1))
+    draw(races, folder/"bench.png")
+    return out
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--out", type=Path, default=home()/"bench",
+                   help="folder for files and results; default: bench below VIDCLS_HOME")
+    p.add_argument("--tiny", action="store_true", help="as short as can be, to see that every part works")
+    a = p.parse_args()
+    tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, recipe=RECIPES["smoke"])
+    bench(a.out, **(tiny if a.tiny else {}))
