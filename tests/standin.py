@@ -17,7 +17,7 @@ LABELS = ("ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "Balance
 def write(folder):
     "The stand-in's data and checkpoint in `folder`."
     from transformers import VideoMAEForPreTraining
-    from vidcls.stick import make_stickucf
+    from vidcls.synthetic.stick import make_stickucf
     from videos import tiny_config, write_checkpoint
     films = make_stickucf(folder/"films", per_class=(2, 1, 2), workers=1, progress=False)
     new = dict(zip(sorted(d.name for d in (films/"train").iterdir()), LABELS))
@@ -36,14 +36,14 @@ def write(folder):
 
 def recipe(folder):
     "The recipe `ucf101` with this data and checkpoint, and one epoch."
-    from vidcls.recipes import RECIPES
+    from vidcls.engine.recipes import RECIPES
     return replace(RECIPES["ucf101"], name=NAME, data=str(folder/"data"), checkpoint=str(folder/"videomae-base"), data_revision=None,
                    checkpoint_revision=None, epochs=1, eval_clips=2)
 
 
 if __name__ == "__main__":
     import nbtest
-    from vidcls import recipes
+    from vidcls.engine import recipes
     folder, notebook = map(Path, sys.argv[1:])
     recipes.RECIPES[NAME] = recipe(folder)
     os._exit(nbtest.main(notebook.resolve()))

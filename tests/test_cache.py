@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np, pytest, torch
 
 from vidcls import clips
-from vidcls.clips import ClipSpec, FrameCache, MemoryCache, VideoError, View, eval_views, frame_cache, probe_video, read_clip, read_frames
+from vidcls.clips import ClipSpec, eval_views, read_clip, View
+from vidcls.engine.cache import frame_cache, FrameCache, MemoryCache
+from vidcls.engine.video import probe_video, read_frames, VideoError
 from videos import write_video
+from vidcls.engine import cache as cache_module
 
 SPEC = ClipSpec(seconds=1., size=32)
 ONE = 60*48*64*3 # Bytes of one video's frames
@@ -107,7 +110,7 @@ def test_a_damaged_cache_file_is_named(videos, tmp_path, cut):
 def test_a_full_disk_ends_the_keeping_not_the_reading(videos, tmp_path, monkeypatch):
     cache = FrameCache(tmp_path/"frames", 10**9)
     def full(*_): raise OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(clips, "_write_frames", full)
+    monkeypatch.setattr(cache_module, "_write_frames", full)
     with pytest.warns(UserWarning, match="No more frames are kept in .*No space left"): clip = read_clip(videos[0], View(.3), SPEC, cache)
     assert torch.equal(clip, read_clip(videos[0], View(.3), SPEC)) and cache.full and not kept(cache)
     assert cache.size() == 0 and not list(cache.folder.glob("*.tmp"))
@@ -128,7 +131,8 @@ def test_filling_takes_little_more_memory_than_a_frame(tmp_path):
     path = write_video(tmp_path/"a.mp4", frames=300, size=(640, 480), codec="libx264")
     code = textwrap.dedent("""
         import resource, sys
-        from vidcls.clips import ClipSpec, FrameCache, View, read_clip
+        from vidcls.clips import ClipSpec, read_clip, View
+        from vidcls.engine.cache import FrameCache
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*1024
         read_clip(sys.argv[1], View(.3), ClipSpec(seconds=1., size=32))
         before, cache = peak(), FrameCache(sys.argv[2], 10**9)
@@ -194,13 +198,13 @@ def test_copies_and_workers_remove_nothing(tmp_path):
 
 def test_who_opens_the_folder_meanwhile_does_not_forget_what_is_booked(videos, tmp_path, monkeypatch):
     "Two videos do not fit; another process opens the cache while the first one is being decoded."
-    real = clips._write_frames
+    real = cache_module._write_frames
     def meanwhile(*args):
         FrameCache(tmp_path/"frames", ONE + ONE//2)
         return real(*args)
     cache = FrameCache(tmp_path/"frames", ONE + ONE//2)
     with monkeypatch.context() as m:
-        m.setattr(clips, "_write_frames", meanwhile)
+        m.setattr(cache_module, "_write_frames", meanwhile)
         read_clip(videos[0], View(.3), SPEC, cache)
     assert cache.size() == on_disk(cache)
     read_clip(videos[1], View(.3), SPEC, cache)

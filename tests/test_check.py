@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest, torch
 
 from vidcls import clips
-from vidcls.cli import main
-from vidcls.clips import ClipSpec, check_videos
+from vidcls.engine.cli import main
+from vidcls.clips import ClipSpec
+from vidcls.engine.audit import check_videos
 from vidcls.data import video_table
 from videos import write_dataset, write_video
+from vidcls.engine import audit
 
 SPEC = ClipSpec(seconds=1., size=32)
 
@@ -27,8 +29,8 @@ def table(tmp_path): return video_table(write_dataset(tmp_path/"set"))
 @pytest.fixture
 def looked_at(monkeypatch):
     "The names of the files that were looked at, in this process."
-    seen, real = [], clips._check_video
-    monkeypatch.setattr(clips, "_check_video", lambda path, *args: (seen.append(Path(path).name), real(path, *args))[1])
+    seen, real = [], audit._check_video
+    monkeypatch.setattr(audit, "_check_video", lambda path, *args: (seen.append(Path(path).name), real(path, *args))[1])
     return seen
 
 
@@ -81,11 +83,11 @@ def test_several_processes_find_what_one_finds(table):
 
 @pytest.mark.parametrize("which, workers", [((0,), 1), ((4, 5), 2), ((11,), 2)])
 def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_checked(table, monkeypatch, which, workers):
-    killers, real = {table.path[i] for i in which}, clips._check_video
+    killers, real = {table.path[i] for i in which}, audit._check_video
     def look(path, *args):
         if path in killers: os.kill(os.getpid(), signal.SIGSEGV)
         return real(path, *args)
-    monkeypatch.setattr(clips, "_check_video", look)
+    monkeypatch.setattr(audit, "_check_video", look)
     good, bad = check(table, workers=workers)
     assert set(bad.path) == killers and len(good) == 12 - len(which)
     assert all(r.startswith(f"{p} ends the process that decodes it (") for p, r in zip(bad.path, bad.reason))
@@ -101,14 +103,14 @@ def test_a_check_takes_no_random_numbers_from_the_training(table, workers):
 
 def test_a_mistake_in_the_check_is_not_blamed_on_a_file(table, monkeypatch):
     def look(*args): raise RuntimeError("no such state")
-    monkeypatch.setattr(clips, "_check_video", look)
+    monkeypatch.setattr(audit, "_check_video", look)
     with pytest.raises(RuntimeError, match="no such state"): check(table, workers=1)
 
 
 def test_a_large_set_is_looked_at_quickly_and_that_is_said(tmp_path, table, monkeypatch, capsys):
     damaged = damaged_in_the_middle(Path(table.path[0]))
     assert names(check(table, how=None)[1]) == [damaged.name] and not capsys.readouterr().out
-    monkeypatch.setattr(clips, "_MINUTE", 1000)
+    monkeypatch.setattr(audit, "_MINUTE", 1000)
     assert not len(check(table, how=None)[1])
     assert "only the packets and the first and last frame" in capsys.readouterr().out
     Path(table.path[1]).write_text("no film")
@@ -123,7 +125,7 @@ def test_a_memory_that_cannot_be_used_is_named_and_does_not_stop_the_check(table
 
 
 def test_the_memory_is_shared_and_bounded(tmp_path):
-    a, b = (clips._GoodFiles(tmp_path/"m.sqlite", SPEC, most=5) for _ in range(2))
+    a, b = (audit._GoodFiles(tmp_path/"m.sqlite", SPEC, most=5) for _ in range(2))
     for i in range(4): a.add(f"a{i}", (i, i), "full", 0); b.add(f"b{i}", (i, i), "full", 2)
     a.save(); b.save()
     assert [a.get(f"b{i}", (i, i), "full") for i in range(4)] == [2]*4 and [b.get(f"a{i}", (i, i), "full") for i in range(4)] == [None]*3 + [0]
@@ -132,12 +134,12 @@ def test_the_memory_is_shared_and_bounded(tmp_path):
 
 
 def test_a_check_that_was_interrupted_goes_on(table, looked_at, monkeypatch):
-    real = clips._check_video
+    real = audit._check_video
     def look(path, *args):
         if path == table.path[7]: raise KeyboardInterrupt
         return real(path, *args)
     with monkeypatch.context() as m:
-        m.setattr(clips, "_check_video", look)
+        m.setattr(audit, "_check_video", look)
         with pytest.raises(KeyboardInterrupt): check(table)
     looked_at.clear()
     check(table)

@@ -3,7 +3,7 @@ import json, os, re, resource, shutil, subprocess, sys
 
 import pytest
 
-from vidcls.cli import main
+from vidcls.engine.cli import main
 from videos import REAL, needs_real, write_dataset, write_video
 
 
@@ -125,7 +125,7 @@ def test_check_data_finds_leaks_and_junk(data, tmp_path, capsys):
 @needs_real
 def test_real_videos_the_whole_way(tmp_path):
     "The guide's archive of real clips: unpack, fine-tune, predict."
-    from vidcls.data import extract_archive
+    from vidcls.engine.archive import extract_archive
     root = extract_archive(REAL, tmp_path, progress=False)
     r = vidcls("finetune", "--data", root, "--out", tmp_path/"model", "--epochs", 1, "--eval-clips", 1, "--json")
     assert r.returncode == 0, r.stderr

@@ -8,10 +8,15 @@ import numpy as np, pytest, torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from vidcls import clips
-from vidcls.clips import (ClipDataset, ClipSpec, FrameCache, VideoError, View, apply_view, check_videos, clip_starts, eval_views,
-                          guide_transform, import_pytorchvideo, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views,
-                          repeated_frames)
-from vidcls.data import extract_archive, video_table
+from vidcls.clips import (
+    apply_view, clip_starts, ClipDataset, ClipSpec, eval_views, guide_transform, import_pytorchvideo, normalize,
+    pick_frames, read_clip, read_views, repeated_frames, View
+)
+from vidcls.engine.audit import check_videos
+from vidcls.engine.cache import FrameCache
+from vidcls.engine.video import in_span, probe_video, read_frames, VideoError
+from vidcls.data import video_table
+from vidcls.engine.archive import extract_archive
 from videos import ODD, REAL, needs_odd, needs_real, write_dataset, write_long, write_video
 
 SPEC = ClipSpec(seconds=1., size=32)
@@ -61,14 +66,14 @@ def test_frames_are_picked_by_time_not_by_number(videos):
 @pytest.mark.parametrize("wrong", [lambda t: [], lambda t: t[:-1], lambda t: t[3:], lambda t: t + [t[-1] + .04]])
 def test_a_wrong_promise_of_the_packets_changes_nothing(videos, monkeypatch, wrong):
     files = [p for p in videos if p.name != "vfr.mp4"]
-    right, real = [read_clip(p, View(.3), SPEC) for p in files], clips._promised
-    monkeypatch.setattr(clips, "_promised", lambda *a: wrong(real(*a)))
+    right, real = [read_clip(p, View(.3), SPEC) for p in files], video_module._promised
+    monkeypatch.setattr(video_module, "_promised", lambda *a: wrong(real(*a)))
     assert all(map(torch.equal, right, [read_clip(p, View(.3), SPEC) for p in files]))
 
 
 def test_only_the_frames_of_the_clip_are_held(videos, monkeypatch):
-    held, real = [], clips._collect
-    monkeypatch.setattr(clips, "_collect", lambda *a: held.append(real(*a)) or held[-1])
+    held, real = [], video_module._collect
+    monkeypatch.setattr(video_module, "_collect", lambda *a: held.append(real(*a)) or held[-1])
     for p in videos[:3]: read_clip(p, View(.52), replace(SPEC, num_frames=4, seconds=1.))
     assert [(len(times), len(frames)) for times, frames, _ in held] == [(25, 4)]*3 # and nothing was decoded twice
 
@@ -176,7 +181,7 @@ def test_a_model_saved_with_another_rule_for_few_frames_does_not_refuse(tmp_path
 def test_views_and_workers_that_cannot_be_are_named(videos):
     for start in (-5., math.nan, math.inf):
         with pytest.raises(ValueError, match="starts at 0 s or later"): read_clip(videos[0], View(start), SPEC)
-    with pytest.raises(ValueError, match="workers is at least 0, not -1"): clips.clip_loader([1], -1)
+    with pytest.raises(ValueError, match="workers is at least 0, not -1"): machine.clip_loader([1], -1)
 
 
 def test_no_view_is_an_error_that_says_so(videos):
@@ -243,7 +248,7 @@ def test_normalize_is_what_torchvision_does():
 
 WORKERS = """
 import faulthandler, sys, torch
-from vidcls.clips import ClipDataset, ClipSpec, View, read_clip
+from vidcls.clips import ClipDataset, ClipSpec, read_clip, View
 from vidcls.data import video_table
 
 class Random:
@@ -277,8 +282,11 @@ def test_same_clips_with_any_number_of_workers(tmp_path, context):
 
 LEFT = """
 import gc, sys, av, torch
-from vidcls.clips import ClipDataset, ClipSpec, clip_loader
+from vidcls.clips import ClipDataset, ClipSpec
+from vidcls.engine.machine import clip_loader
 from vidcls.data import video_table
+from vidcls.engine import machine
+from vidcls.engine import video as video_module
 
 class Collecting(ClipDataset):
     def __getitem__(self, i): gc.collect(); return super().__getitem__(i)

@@ -19,7 +19,7 @@ HOSTED = os.environ.get("VIDCLS_HOSTED") or sys.executable
 CHECK = """
 import vidcls, vidcls.recipes
 from pathlib import Path
-assert vidcls.recipes.on_colab()
+assert vidcls.engine.recipes.on_colab()
 print("from", Path(vidcls.__file__).resolve())
 """
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np, pandas as pd, pytest
 
 from vidcls import data as D
-from vidcls.data import LOCK, audit_leakage, extract_archive, is_complete, split_by_group, video_files, video_table
-from vidcls.recipes import RECIPES
+from vidcls.data import split_by_group, video_files, video_table
+from vidcls.engine.archive import extract_archive, is_complete, LOCK
+from vidcls.engine.audit import audit_leakage
+from vidcls.engine.recipes import RECIPES
 from videos import write_dataset
 
 
@@ -196,8 +198,9 @@ EXTRACT = """
 import os, signal, sys, time
 from pathlib import Path
 from vidcls import data as D
+from vidcls.engine import archive as archive_module
 archive, dest, me, other, die = *map(Path, sys.argv[1:5]), sys.argv[5] == "die"
-unpack = D._unpack
+unpack = archive_module._unpack
 def slowly(*args):
     unpack(*args)
     print("unpacked", flush=True)
@@ -205,8 +208,8 @@ def slowly(*args):
     if die: os.kill(os.getpid(), signal.SIGKILL)
     until = time.time() + 3
     while not other.exists() and time.time() < until: time.sleep(.01)
-D._unpack = slowly
-print(D.extract_archive(archive, dest, progress=False).stat().st_ino)
+archive_module._unpack = slowly
+print(archive_module.extract_archive(archive, dest, progress=False).stat().st_ino)
 """
 
 
@@ -238,7 +241,7 @@ def test_what_a_killed_process_left_is_cleaned(tmp_path):
 
 def test_a_folder_that_is_not_there_may_have_been_meant(monkeypatch):
     def fails(*args, **kwargs): raise OSError("Could not download.")
-    monkeypatch.setattr(D, "download_ucf101_subset", fails)
+    monkeypatch.setattr(archive_module, "download_ucf101_subset", fails)
     with pytest.raises(OSError, match="Could not download. There is no folder of that name here either."):
         D.data_root(replace(RECIPES["stick"], data="my/videos"))
     with pytest.raises(OSError, match="download.$"): D.data_root(RECIPES["ucf101"])

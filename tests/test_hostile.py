@@ -9,13 +9,16 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 import vidcls
-from vidcls import cli, scoring
+from vidcls import scoring
+from vidcls.engine import cli
 from vidcls.clips import ClipSpec
-from vidcls.data import LOCK, MARKER, extract_archive
+from vidcls.engine.archive import extract_archive, LOCK, MARKER
 from vidcls.infer import load_trained, predict
-from vidcls.pretrain import pretrain
-from vidcls.recipes import RECIPES
-from vidcls.train import finetune, load_model, model_card
+from vidcls.masked import pretrain
+from vidcls.engine.recipes import RECIPES
+from vidcls.model import load_model
+from vidcls.share import model_card
+from vidcls.train import finetune
 from videos import write_model
 
 set_hypothesis_home_dir(Path(tempfile.gettempdir())/"hypothesis") # It keeps tables, which do not belong into the checkout
@@ -316,6 +319,7 @@ LOOK = """
 import faulthandler, json, resource, sys
 from pathlib import Path
 from vidcls.infer import predict
+from vidcls.engine import report
 size = int(Path("/proc/self/statm").read_text().split()[0])*resource.getpagesize() if Path("/proc/self/statm").exists() else 2**40
 resource.setrlimit(resource.RLIMIT_AS, (size + 2*2**30, resource.RLIM_INFINITY))
 model, video, cases = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
@@ -372,8 +376,8 @@ NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from
 @given(NAMES, NAMES, NAMES.filter(lambda s: "/" not in s and s not in (".", "..")))
 def test_any_label_and_name_is_text_in_a_gallery(label, predicted, name):
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(scoring, "_gif", lambda path, spec: "data:image/gif;base64,R0lGOD")
-        page = Page(scoring.gallery(pd.DataFrame([dict(path=f"/d/{name}.avi", label=label, predicted=predicted, score=.5)]), ClipSpec()))
+        m.setattr(report, "_gif", lambda path, spec: "data:image/gif;base64,R0lGOD")
+        page = Page(report.gallery(pd.DataFrame([dict(path=f"/d/{name}.avi", label=label, predicted=predicted, score=.5)]), ClipSpec()))
     assert page.tags == ["figure", "img", "figcaption", "b", "br", "br", "small"] and ("alt", label) in page.attributes
     assert page.text == f"{label}taken for {predicted}, 0.50{name}.avi"
     assert {k for k, _ in page.attributes} <= {"style", "src", "alt", "width"}

@@ -13,8 +13,10 @@ import pytest
 from hub_server import TOKEN, Hub, run_client
 from huggingface_hub import HfApi
 from safetensors.numpy import load, save
-from vidcls.data import SPLITS, UCF101_SUBSET_SHA256, audit_leakage, data_root, download_ucf101_subset, video_table
-from vidcls.recipes import get_recipe
+from vidcls.data import data_root, SPLITS, video_table
+from vidcls.engine.archive import download_ucf101_subset, UCF101_SUBSET_SHA256
+from vidcls.engine.audit import audit_leakage
+from vidcls.engine.recipes import get_recipe
 
 UCF101 = get_recipe("ucf101", verbose=False)
 ARCHIVE = "UCF101_subset.tar.gz"
@@ -280,8 +282,10 @@ def from_hub_to_hub(recipe, folder, repo_id):
     "In a process of its own, just one since importing torch and transformers is what takes long: a user's whole way."
     from vidcls.data import data_root
     from vidcls.infer import predict
-    from vidcls.recipes import Recipe
-    from vidcls.train import finetune, load_model, push_model
+    from vidcls.engine.recipes import Recipe
+    from vidcls.model import load_model
+    from vidcls.share import push_model
+    from vidcls.train import finetune
     recipe = Recipe(**recipe)
     model = load_model(recipe.checkpoint, {k: i for i, k in enumerate(LABELS)}, revision=recipe.checkpoint_revision)
     loaded = dict(report=model.load_report.values.tolist(), id2label=model.config.id2label,

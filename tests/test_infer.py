@@ -7,10 +7,12 @@ import numpy as np, pytest, torch
 from hub_server import Hub, run_client
 
 from vidcls import infer
-from vidcls.cli import main
-from vidcls.clips import ClipSpec, read_frames
-from vidcls.infer import load_trained, model_folder, predict, predict_files, run_inference, video_clips
-from vidcls.recipes import RECORD
+from vidcls.engine.cli import main
+from vidcls.clips import ClipSpec
+from vidcls.engine.video import read_frames
+from vidcls.engine.batch import predict_files
+from vidcls.infer import load_trained, model_folder, predict, run_inference, video_clips
+from vidcls.engine.record import RECORD
 from videos import write_dataset, write_model, write_video
 
 
@@ -38,7 +40,7 @@ def videos(tmp_path_factory):
 @pytest.mark.parametrize("kw", [dict(batch_size=2), dict(batch_size=3, num_workers=2), dict(batch_size=4, crops=3), dict(num_workers=1)])
 def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
     from transformers import pipeline
-    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=infer.VidclsPipeline)
+    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=pipeline_module.VidclsPipeline)
     crops = kw.get("crops", 1)
     array = read_frames(videos[0])[0].permute(0, 2, 3, 1).numpy()
     items = [*videos, array]
@@ -53,7 +55,7 @@ def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
 
 def test_a_pipeline_takes_a_generator(model, videos):
     from transformers import pipeline
-    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=infer.VidclsPipeline)
+    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=pipeline_module.VidclsPipeline)
     for a, v in zip(pipe((v for v in videos), batch_size=2), videos, strict=True):
         assert [r["label"] for r in a] == [r["label"] for r in predict(model, v, device="cpu")]
 
@@ -63,7 +65,8 @@ def test_a_pipeline_takes_a_generator(model, videos):
 def ask_for_revisions(commits, video):
     "In a process of its own: what predictions and pipelines of two commits see, and how often the Hub is asked."
     from transformers import pipeline
-    from vidcls.infer import VidclsPipeline, model_folder, predict
+    from vidcls.engine.pipeline import VidclsPipeline
+    from vidcls.infer import model_folder, predict
     out = {}
     for c in (*commits, None):
         pipe = pipeline("video-classification", "tester/moving", revision=c, device="cpu", pipeline_class=VidclsPipeline)
@@ -104,7 +107,8 @@ def test_weights_and_spec_are_of_one_commit(tmp_path, videos):
 def pipeline_of(name, seconds):
     "In a process of its own: the error of a pipeline whose commit cannot be told, and the way out that it names."
     from transformers import pipeline
-    from vidcls.infer import VidclsPipeline, model_folder
+    from vidcls.engine.pipeline import VidclsPipeline
+    from vidcls.infer import model_folder
     for c in "cd": model_folder(name, c*40)
     try: pipeline("video-classification", name, device="cpu", pipeline_class=VidclsPipeline)
     except ValueError as e: error = str(e)
@@ -148,7 +152,7 @@ def test_an_array_is_one_clip_and_more_are_refused(model, videos):
     assert predict(model, array) == predict(model, array, clips=1)
     with pytest.raises(ValueError, match="one clip, not 5"): predict(model, array, clips=5)
     from transformers import pipeline
-    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=infer.VidclsPipeline)
+    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=pipeline_module.VidclsPipeline)
     with pytest.raises(ValueError, match="one clip, not 5"): pipe(array, clips=5)
 
 
@@ -235,6 +239,7 @@ env, filters = dict(os.environ), list(warnings.filters)
 import vidcls, torch
 own = set(map(str, warnings.filters)) - set(map(str, filters))
 import vidcls.clips
+from vidcls.engine import pipeline as pipeline_module
 print(dict(os.environ) == env, [f for f in own if 'IProgress' in f], end=' ')
 pid = os.fork()
 if not pid:

@@ -9,8 +9,10 @@ from pathlib import Path
 import av, numpy as np, pandas as pd, pytest, torch, torchvision
 from packaging.version import Version
 
-from vidcls import cli
-from vidcls.clips import ClipDataset, ClipSpec, VideoError, View, apply_view, check_videos, in_span, _short, pick_frames, probe_video, read_clip, read_frames
+from vidcls.engine import cli
+from vidcls.clips import apply_view, ClipDataset, ClipSpec, pick_frames, read_clip, View
+from vidcls.engine.audit import check_videos
+from vidcls.engine.video import _short, in_span, probe_video, read_frames, VideoError
 from vidcls.data import video_table
 from vidcls.transforms import train_transform
 from videos import ODD, needs_odd, picture, tiny_config, write_checkpoint, write_model, write_video
@@ -403,7 +405,7 @@ def write_mixed(root, splits):
 @pytest.mark.parametrize("splits", [True, False], ids=["split folders", "no splits"])
 def test_training_with_a_bad_file_equals_training_without_it(splits, tmp_path, capsys):
     from transformers import VideoMAEForPreTraining
-    from vidcls.recipes import RECIPES
+    from vidcls.engine.recipes import RECIPES
     from vidcls.train import finetune
     torch.manual_seed(0)
     checkpoint = write_checkpoint(tmp_path/"checkpoint", VideoMAEForPreTraining(tiny_config()))

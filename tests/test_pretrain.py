@@ -7,11 +7,17 @@ import numpy as np, pandas as pd, pytest, torch
 from transformers import TrainerCallback, VideoMAEForPreTraining, set_seed
 
 import make_checkpoint as M
-from vidcls import moves, pretrain as P, stick, train as T
-from vidcls.clips import ClipDataset, ClipSpec, VideoError
+from vidcls import masked as P, train as T
+from vidcls.synthetic import moves, stick
+from vidcls.clips import ClipDataset, ClipSpec
+from vidcls.engine.video import VideoError
 from vidcls.data import video_table
-from vidcls.recipes import RECIPES, Recipe, checkpoint_path, load_record
+from vidcls.engine.recipes import Recipe, RECIPES
+from vidcls.engine.record import checkpoint_path, load_record
 from videos import tiny_config, write_checkpoint, write_dataset
+from vidcls.engine import trainer as trainer_module
+from vidcls import model as model_module
+from vidcls.synthetic import stick as stick_module
 
 SHIPPED = Path(checkpoint_path("videomae-stick"))
 PAINTED = json.loads((SHIPPED/"masked.json").read_text())
@@ -125,7 +131,7 @@ def test_making_the_checkpoint_goes_on_after_it_was_killed_before_its_first_whol
     r = replace(M.SUPERVISED, name="tiny", data=recipe.data, checkpoint=recipe.checkpoint, per_class=None, epochs=2, batch_size=2, precision=None)
     def killed(*args, **kwargs): raise KeyboardInterrupt
     with monkeypatch.context() as m:
-        m.setattr(T.ClipTrainer, "compute_loss", killed)
+        m.setattr(trainer_module.ClipTrainer, "compute_loss", killed)
         with pytest.raises(KeyboardInterrupt): M.make_checkpoint(tmp_path/"m", r, workers=0, progress=False)
     assert (tmp_path/"m"/"checkpoints"/"run.json").is_file() and not list((tmp_path/"m"/"checkpoints").glob("checkpoint-*"))
     record = load_record(M.make_checkpoint(tmp_path/"m", r, workers=0, progress=False))
@@ -141,7 +147,7 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
     monkeypatch.setattr(M, "transfer", lambda starts, r, folder, runs, workers: calls.append(starts) or folder.mkdir() or (folder/"transfer.csv").write_text("start\n"))
     ship = lambda: M.ship(package, tmp_path/"work", made, masked, stick, workers=0)
     def dies(self, *args, **kwargs): raise KeyboardInterrupt
-    for cls in (P.MaskedTrainer, T.ClipTrainer):
+    for cls in (P.MaskedTrainer, trainer_module.ClipTrainer):
         with monkeypatch.context() as m:
             m.setattr(cls, "train", dies)
             with pytest.raises(KeyboardInterrupt): ship()
@@ -227,7 +233,7 @@ def test_another_family_is_refused(recipe, tmp_path):
 
 def test_no_actor_class_or_room_of_the_moves_is_in_stickucf():
     assert len(moves.MOVES) >= 30 and not set(moves.MOVES) & set(stick.CLASSES)
-    mine = {moves.random_scene(np.random.default_rng([moves.WORD, 0, i, g]), n, moves.MOVES).texture
+    mine = {stick_module.random_scene(np.random.default_rng([moves.WORD, 0, i, g]), n, moves.MOVES).texture
             for i, n in enumerate(moves.MOVES) for g in range(1, 9)}
     theirs = {stick.random_scene(np.random.default_rng([0, i, g]), n).texture for i, n in enumerate(stick.CLASSES) for g in range(1, 40)}
     assert not mine & theirs
@@ -296,9 +302,9 @@ def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     set_seed(recipe.seed)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe)
     sets = T.make_datasets(table, spec, recipe)
-    model = T.load_model(recipe.checkpoint, sets["train"].label2id, from_scratch=True)
+    model = model_module.load_model(recipe.checkpoint, sets["train"].label2id, from_scratch=True)
     sets["train"].__class__ = Filmed
     args = T.training_arguments(recipe, tmp_path/"run", len(sets["train"]), workers=2, disable_tqdm=True)
-    trainer = T.ClipTrainer(model, args, train_dataset=sets["train"], data_collator=T.collate_fn, spec=spec, callbacks=[Stop], eval_dataset=sets["val"])
+    trainer = trainer_module.ClipTrainer(model, args, train_dataset=sets["train"], data_collator=T.collate_fn, spec=spec, callbacks=[Stop], eval_dataset=sets["val"])
     with pytest.raises(Enough): trainer.train()
     assert np.isclose(float(found[0]), float(first["loss"]), rtol=.02)

@@ -5,8 +5,8 @@ import numpy as np, pytest, torch
 from safetensors.torch import load_file, save_file
 from transformers import VideoMAEForPreTraining
 
-from vidcls.infer import Journal, predict_files
-from vidcls.recipes import load_record
+from vidcls.engine.batch import Journal, predict_files
+from vidcls.engine.record import load_record
 from vidcls.scoring import evaluate_videos
 from videos import tiny_config, write_checkpoint, write_dataset
 

@@ -8,8 +8,11 @@ from fractions import Fraction
 import av, numpy as np, pytest, torch
 
 from vidcls import clips
-from vidcls.clips import ClipSpec, VideoError, View, check_videos, in_span, probe_video, read_clip, read_frames
+from vidcls.clips import ClipSpec, read_clip, View
+from vidcls.engine.audit import check_videos
+from vidcls.engine.video import in_span, probe_video, read_frames, VideoError
 from videos import ODD, needs_odd, write_video
+from vidcls.engine import video as video_module
 
 needs_ffmpeg = pytest.mark.skipif(not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="the ffmpeg command is not installed (apt-get install ffmpeg)")
 SPAN = 1.
@@ -22,7 +25,7 @@ def reference(path):
     "All pictures that ffmpeg shows [T, H, W, 3], as many as 1200, and when; times start at 0."
     shown = json.loads(told("ffprobe", "-v", "quiet", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "json", path))
     times = [f.get("best_effort_timestamp_time") for f in shown["frames"]]
-    size = clips.read_frames(path)[0].shape[2:]
+    size = video_module.read_frames(path)[0].shape[2:]
     raw = told("ffmpeg", "-v", "quiet", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-frames:v", 1200, "-")
     pictures = np.frombuffer(raw, np.uint8)
     return pictures[:len(pictures)//(size[0]*size[1]*3)*size[0]*size[1]*3].reshape(-1, *size, 3), times
@@ -173,8 +176,8 @@ def test_what_is_turned_is_turned_also_where_pyav_names_no_side_data(tmp_path, m
         want = read_frames(path)[0]
         with monkeypatch.context() as m:
             def unknown(*_): raise ValueError("29 is not a valid Type")
-            real = clips._turned
-            m.setattr(clips, "_turned", lambda a, f: real(a, type("F", (), {"rotation": f.rotation, "side_data": property(unknown)})()))
+            real = video_module._turned
+            m.setattr(video_module, "_turned", lambda a, f: real(a, type("F", (), {"rotation": f.rotation, "side_data": property(unknown)})()))
             assert torch.equal(read_frames(path)[0], want), angle
 
 

@@ -5,13 +5,22 @@ from html.parser import HTMLParser
 
 import numpy as np, pandas as pd, pytest, torch
 
-from vidcls import cli, scoring as S, stick
-from vidcls.clips import ClipDataset, ClipSpec, VideoError, View, eval_views, in_span, normalize, pick_frames, probe_video, read_clip, read_frames, read_views, apply_view
-from vidcls.data import audit_leakage, look_alikes, thumbnails, video_table
-from vidcls.infer import VidclsPipeline, load_trained, video_clips
-from vidcls.recipes import RECIPES
+from vidcls import scoring as S
+from vidcls.engine import cli
+from vidcls.synthetic import stick
+from vidcls.clips import (
+    apply_view, ClipDataset, ClipSpec, eval_views, normalize, pick_frames, read_clip, read_views, View
+)
+from vidcls.engine.video import in_span, probe_video, read_frames, VideoError
+from vidcls.data import video_table
+from vidcls.engine.audit import audit_leakage, look_alikes, thumbnails
+from vidcls.engine.pipeline import VidclsPipeline
+from vidcls.infer import load_trained, video_clips
+from vidcls.engine.recipes import RECIPES
 from vidcls.train import finetune
 from videos import REAL, write_video
+from vidcls.engine import report as report_module
+from vidcls.engine import video as video_module
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +37,7 @@ def model(tmp_path_factory, data):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     if not REAL.exists(): pytest.skip("needs the real clips in ../shared/data")
-    from vidcls.data import extract_archive
+    from vidcls.engine.archive import extract_archive
     return video_table(extract_archive(REAL, tmp_path_factory.mktemp("real")/"set"))
 
 
@@ -83,8 +92,8 @@ def test_views_in_any_order_equal_one_view_at_a_time(tmp_path):
 def test_frames_are_decoded_once_and_gaps_are_not_decoded(tmp_path, monkeypatch):
     from vidcls import clips as C
     file, spec, seen = write_video(tmp_path/"long.avi", frames=1500, gop=12), ClipSpec(8, .8, 32), []
-    real = C.frame_times
-    monkeypatch.setattr(C, "frame_times", lambda *a: ((seen.append(t), (t, f))[1] for t, f in real(*a)))
+    real = video_module.frame_times
+    monkeypatch.setattr(video_module, "frame_times", lambda *a: ((seen.append(t), (t, f))[1] for t, f in real(*a)))
     read_views(file, eval_views(probe_video(file), spec, 3, 3), spec)
     assert len(seen) < 3*(20 + 12 + 3) # three spans of 20 frames, each from its key frame
     seen.clear(); read_views(file, [View(10 + .1*k) for k in range(10)], spec) # overlapping spans
@@ -227,7 +236,7 @@ def test_report_escapes_names_and_needs_no_network(tmp_path):
     file = write_video(tmp_path/name, frames=40)
     t = pd.DataFrame(dict(path=[str(file)]*2, split="test", label=[EVIL, "b"], group=["g1", "g2"], clip="c"))
     s = S.score(t, np.array([[0., 3.], [0., 3.]]), {0: EVIL, 1: "b"}, "1 × 1 <i>")
-    page = S.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html").read_text()
+    page = report_module.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html").read_text()
     assert EVIL not in page and "<script" not in page and "<img src=x" not in page and "&lt;img src=x" in page and "<i>" not in page
     tags = []
     class Tags(HTMLParser):
@@ -243,7 +252,7 @@ def test_report_escapes_names_and_needs_no_network(tmp_path):
 def test_a_report_that_fails_leaves_the_old_one(tmp_path):
     (tmp_path/"r.html").write_text("old")
     s = scores(np.array([True, False])) # its files do not exist
-    with pytest.raises(VideoError): S.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html")
+    with pytest.raises(VideoError): report_module.report(s, ClipSpec(8, .8, 32), tmp_path/"r.html")
     assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("r.html", "old")]
 
 

@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from vidcls import stick
-from vidcls.stick import ACTIONS, CLASSES, action, film, make_stickucf, plan, random_scene, render_clip
+from vidcls.synthetic import stick
+from vidcls.synthetic.stick import action, ACTIONS, CLASSES, film, make_stickucf, plan, random_scene, render_clip
 
 TINY = (1, 0, 1)
 

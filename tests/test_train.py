@@ -7,15 +7,25 @@ import numpy as np, pytest, torch
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, VideoMAEForPreTraining
 
-from vidcls.clips import ClipDataset, ClipSpec, VideoError, import_pytorchvideo
+from vidcls.clips import ClipDataset, ClipSpec, import_pytorchvideo
+from vidcls.engine.video import VideoError
 from vidcls.data import label_maps, video_table
 from vidcls.infer import load_trained, predict, run_inference
 from vidcls import train as T
-from vidcls.pretrain import pretrain
-from vidcls.recipes import RECIPES, checkpoint_path, load_record
-from vidcls.train import (ClipTrainer, FinetuneResult, clip_flops, collate_fn, fit_batch, compute_metrics, finetune, load_model,
-                          make_datasets, prepare_table, training_arguments)
+from vidcls.masked import pretrain
+from vidcls.engine.recipes import RECIPES
+from vidcls.engine.record import checkpoint_path, load_record
+from vidcls.engine.audit import prepare_table
+from vidcls.engine.trainer import clip_flops, ClipTrainer, fit_batch
+from vidcls.model import load_model
+from vidcls.train import collate_fn, compute_metrics, finetune, FinetuneResult, make_datasets, training_arguments
 from videos import tiny_config, write_checkpoint, write_dataset, write_video
+from vidcls.engine import cache as cache_module
+from vidcls.engine import machine as machine_module
+from vidcls.engine import run as run_module
+from vidcls.engine import trainer as trainer_module
+from vidcls import model as model_module
+from vidcls import share
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +173,7 @@ def test_a_folder_with_checkpoints_of_others_is_left_alone(recipe, tmp_path):
     with pytest.raises(ValueError, match="holds no model of vidcls"): pretrain(recipe, tmp_path/"proj", workers=0, progress=False)
     assert theirs.read_text() == "weights"
     (tmp_path/"new"/"checkpoints").mkdir(parents=True) # of a run that stopped before its first step
-    assert T.output_folder(tmp_path/"new")
+    assert run_module.output_folder(tmp_path/"new")
 
 
 def test_a_finished_run_has_nothing_to_resume_and_one_of_nobody_is_refused(recipe, tmp_path):
@@ -180,9 +190,9 @@ def test_a_checkpoint_that_was_half_removed_is_not_resumed(recipe, tmp_path):
     trainer = trainer_for(recipe, tmp_path/"checkpoints")
     trainer.train()
     [*_, last] = sorted((tmp_path/"checkpoints").glob("checkpoint-*"))
-    assert T._last_checkpoint(tmp_path)
+    assert run_module._last_checkpoint(tmp_path)
     for d in (tmp_path/"checkpoints").glob("checkpoint-*"): (d/"optimizer.pt").unlink()
-    assert T._last_checkpoint(tmp_path) is None
+    assert run_module._last_checkpoint(tmp_path) is None
 
 
 @pytest.mark.parametrize("files", range(7))
@@ -198,7 +208,7 @@ def test_a_model_folder_killed_while_it_was_replaced_does_not_load(recipe, tmp_p
         left[0] -= 1; real(a, b)
     monkeypatch.setattr(T.os, "replace", replacing)
     record = load_record(done.model_dir)
-    try: T.save_model(model, T.make_processor(spec, recipe.checkpoint), spec, record, done.model_dir)
+    try: run_module.save_model(model, model_module.make_processor(spec, recipe.checkpoint), spec, record, done.model_dir)
     except Killed:
         assert not load_record(done.model_dir) and not list(done.model_dir.glob(".saving-*"))
         if files < 5:
@@ -228,9 +238,9 @@ def test_resume_refuses_another_run(recipe, tmp_path, monkeypatch):
     assert [h["epoch"] for h in done.history if "eval_accuracy" in h] == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("train, at", [(finetune, "vidcls.train.test_scores"), (pretrain, "vidcls.pretrain.step_losses")])
+@pytest.mark.parametrize("train, at", [(finetune, "vidcls.train.test_scores"), (pretrain, "vidcls.masked.step_losses")])
 def test_an_interrupted_run_is_not_thrown_away_by_a_forgotten_option(recipe, tmp_path, monkeypatch, train, at):
-    if train is pretrain: monkeypatch.setattr("vidcls.pretrain.MaskedTrainer._write", lambda *a: None)
+    if train is pretrain: monkeypatch.setattr("vidcls.masked.MaskedTrainer._write", lambda *a: None)
     folder = interrupt(recipe, tmp_path/"m", monkeypatch, train, at)
     left = {f: f.stat().st_mtime_ns for f in folder.rglob("*")}
     assert any(f.name == "model.safetensors" for f in left)
@@ -265,16 +275,16 @@ def test_random_weights_are_told_apart_by_their_configuration_alone(recipe, tmp_
     other = shutil.copytree(recipe.checkpoint, tmp_path/"other")
     save_file({k: v + .01 for k, v in load_file(other/"model.safetensors").items()}, other/"model.safetensors", metadata=dict(format="pt"))
     r = replace(recipe, checkpoint=str(other))
-    assert T.start_hash(r) != T.start_hash(recipe)
-    assert T.start_hash(replace(r, from_scratch=True)) == T.start_hash(replace(recipe, from_scratch=True))
+    assert run_module.start_hash(r) != run_module.start_hash(recipe)
+    assert run_module.start_hash(replace(r, from_scratch=True)) == run_module.start_hash(replace(recipe, from_scratch=True))
 
 
 @pytest.mark.parametrize("column, value", [("label", "Wave"), ("split", "val"), ("group", "g99")])
 def test_a_run_on_other_labels_splits_or_groups_is_another_one(data, column, value):
     table = video_table(data)
-    assert T.table_hash(table.sample(frac=1, random_state=1)) == T.table_hash(table)
+    assert run_module.table_hash(table.sample(frac=1, random_state=1)) == run_module.table_hash(table)
     changed = table.copy(); changed.loc[0, column] = value
-    assert T.table_hash(changed) != T.table_hash(table) != T.table_hash(table.iloc[1:])
+    assert run_module.table_hash(changed) != run_module.table_hash(table) != run_module.table_hash(table.iloc[1:])
 
 
 def test_a_finished_run_whose_checkpoints_were_not_all_removed_is_not_trained_again(recipe, tmp_path, monkeypatch):
@@ -412,14 +422,14 @@ def test_the_largest_part_of_a_batch_that_fits_is_found(monkeypatch, room, wante
     def step(model, spec, clips, half):
         torch.rand(3); seen.append(clips)
         if clips*(.2 if model.is_gradient_checkpointing else 1) > room: raise torch.OutOfMemoryError
-    monkeypatch.setattr(T, "_try_step", step)
+    monkeypatch.setattr(trainer_module, "_try_step", step)
     assert fit_batch(model, ClipSpec(16, 1., 64), 8) == wanted and torch.equal(state, torch.get_rng_state())
     assert model.is_gradient_checkpointing == wanted[1] and all(p.grad is None for p in model.parameters())
 
 
 def test_a_clip_that_never_fits_is_an_error(monkeypatch):
     def step(*args): raise torch.OutOfMemoryError
-    monkeypatch.setattr(T, "_try_step", step)
+    monkeypatch.setattr(trainer_module, "_try_step", step)
     with pytest.raises(MemoryError, match="Not even one clip of 16"): fit_batch(load_model(checkpoint_path("videomae-stick"), {"a": 0}), ClipSpec(16, 1., 64), 4)
 
 
@@ -440,7 +450,7 @@ def test_parts_of_a_batch_learn_what_the_batch_learns(recipe, tmp_path):
     (dict(checkpoint="MCG-NJU/videomae-base", from_scratch=True), "other", "generated")])
 def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     scores = dict(video_accuracy=1., videos=1, clip_accuracy=1., clips=1)
-    card = T.model_card(dict(recipe=asdict(replace(RECIPES["stick"], **changes)), labels=["a", "b"], metrics=scores))
+    card = share.model_card(dict(recipe=asdict(replace(RECIPES["stick"], **changes)), labels=["a", "b"], metrics=scores))
     assert f"\nlicense: {licence}\n" in card and says in card.partition("## Licence")[2].partition("## Recipe")[0]
 
 
@@ -449,7 +459,7 @@ def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
 @pytest.mark.parametrize("precision, tf32", [("fp32", False), ("bf16", True), (None, True)])
 def test_full_precision_means_that_tf32_is_off(recipe, tmp_path, monkeypatch, precision, tf32):
     "On a GPU that has bfloat16; TF32 keeps 10 of a float's 23 bits."
-    monkeypatch.setattr(T, "half_precision", lambda: "bf16")
+    monkeypatch.setattr(machine_module, "half_precision", lambda: "bf16")
     monkeypatch.setattr(T, "TrainingArguments", lambda **kwargs: kwargs)
     assert training_arguments(replace(recipe, precision=precision), tmp_path, 6, workers=0)["tf32"] is tf32
 
@@ -466,7 +476,7 @@ SHARED_MEMORY = [
 @pytest.mark.parametrize("text", SHARED_MEMORY)
 def test_too_little_shared_memory_is_not_a_full_disk(text):
     with pytest.raises(OSError, match="/dev/shm.*--workers 0") as e:
-        with T.disk_errors("m"): raise RuntimeError(text)
+        with machine_module.disk_errors("m"): raise RuntimeError(text)
     assert "disk" not in str(e.value)
 
 
@@ -474,7 +484,7 @@ def test_too_little_shared_memory_is_not_a_full_disk(text):
     RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 832 vs 726")])
 def test_a_full_disk_is_still_one(error):
     with pytest.raises(OSError, match="The disk is full while writing to m"):
-        with T.disk_errors("m"): raise error
+        with machine_module.disk_errors("m"): raise error
 
 
 def test_a_mistake_in_the_program_is_not_blamed_on_the_network(recipe, tmp_path, monkeypatch):
@@ -484,7 +494,7 @@ def test_a_mistake_in_the_program_is_not_blamed_on_the_network(recipe, tmp_path,
     def push(error, cause=None):
         def fails(*args, **kwargs): raise error from cause
         monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", fails)
-        T.push_model(tmp_path, "me/it", token="hf_x")
+        share.push_model(tmp_path, "me/it", token="hf_x")
     for bug in (TypeError("create_repo() got an unexpected keyword"), KeyError("visibility"), RuntimeError("no such state")):
         with pytest.raises(type(bug)): push(bug)
     for trouble in ((ConnectionError("connection refused"),), (errors.HTTPError("name resolution failed"),), (TimeoutError("timed out"),),
@@ -494,12 +504,12 @@ def test_a_mistake_in_the_program_is_not_blamed_on_the_network(recipe, tmp_path,
 
 def test_memory_for_frames_is_given_back_after_the_training(recipe, tmp_path):
     if not Path("/dev/shm").is_dir(): pytest.skip("this system has no /dev/shm")
-    before, real, made = set(Path("/dev/shm").glob("vidcls-frames-*")), T.frame_cache, []
+    before, real, made = set(Path("/dev/shm").glob("vidcls-frames-*")), cache_module.frame_cache, []
     def watched(kind):
         made.append(real(kind))
         return made[-1]
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(T, "frame_cache", watched)
+        m.setattr(cache_module, "frame_cache", watched)
         finetune(replace(recipe, epochs=1), tmp_path/"a", workers=0, progress=False, cache="ram")
     assert made[0].folder not in before and not made[0].folder.exists()
 
@@ -525,7 +535,7 @@ def test_videos_that_were_moved_are_the_same_ones(data, tmp_path):
         lines = [f"{p},{p.parent.name}" for p in sorted(root.rglob("*.avi"))]
         csv = tmp_path/place/"list.csv"
         csv.write_text("\n".join(["path,label", *lines]))
-        hashes.append(T.table_hash(video_table(csv)))
-    assert hashes[0] == hashes[1] != T.table_hash(video_table(csv).iloc[1:])
+        hashes.append(run_module.table_hash(video_table(csv)))
+    assert hashes[0] == hashes[1] != run_module.table_hash(video_table(csv).iloc[1:])
     together = video_table(csv).assign(group="one room")
-    assert T.table_hash(together) != hashes[0]
+    assert run_module.table_hash(together) != hashes[0]

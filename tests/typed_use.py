@@ -2,13 +2,19 @@
 from pathlib import Path
 from typing import Any
 
-from vidcls.clips import ClipDataset, ClipSpec, View, VideoInfo, probe_video, read_clip, read_views
-from vidcls.data import audit_leakage, label_maps, split_by_group, video_table
-from vidcls.infer import Prediction, load_trained, predict, predict_files
-from vidcls.pretrain import PretrainResult, pretrain
-from vidcls.recipes import Recipe, doctor, get_recipe
+from vidcls.clips import ClipDataset, ClipSpec, read_clip, read_views, View
+from vidcls.engine.video import probe_video, VideoInfo
+from vidcls.data import label_maps, split_by_group, video_table
+from vidcls.engine.audit import audit_leakage
+from vidcls.engine.batch import predict_files
+from vidcls.infer import load_trained, predict, Prediction
+from vidcls.masked import pretrain, PretrainResult
+from vidcls.engine.machine import doctor
+from vidcls.engine.recipes import get_recipe, Recipe
 from vidcls.scoring import evaluate_videos
-from vidcls.train import FinetuneResult, finetune, load_model, push_model
+from vidcls.model import load_model
+from vidcls.share import push_model
+from vidcls.train import finetune, FinetuneResult
 
 
 def train(folder: Path) -> Path:

@@ -7,9 +7,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt, pandas as pd
 from transformers import VideoMAEConfig
 from vidcls.bench import bench_files, loader_race, race, step_race
-from vidcls.clips import ClipSpec, probe_video
+from vidcls.clips import ClipSpec
+from vidcls.engine.video import probe_video
 from vidcls.data import data_root
-from vidcls.recipes import RECIPES, Recipe, checkpoint_path, doctor, home, whole
+from vidcls.engine.machine import doctor, home, whole
+from vidcls.engine.recipes import Recipe, RECIPES
+from vidcls.engine.record import checkpoint_path
 
 
 def race_files(

@@ -7,8 +7,10 @@ import argparse, json, shutil
 from dataclasses import replace
 from pathlib import Path
 
-from vidcls.pretrain import MASKED, data_hash, pretrain, transfer
-from vidcls.recipes import RECIPES, RECORD, Recipe, home, load_record, whole
+from vidcls.masked import data_hash, MASKED, pretrain, transfer
+from vidcls.engine.machine import home, whole
+from vidcls.engine.recipes import Recipe, RECIPES
+from vidcls.engine.record import load_record, RECORD
 from vidcls.train import finetune
 
 PACKAGE = Path(__file__).resolve().parents[1]/"vidcls"/"checkpoints"/"videomae-stick"

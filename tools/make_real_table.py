@@ -7,8 +7,9 @@ import argparse, shutil
 from dataclasses import replace
 from pathlib import Path
 
-from vidcls.pretrain import MASKED, pretrain, transfer
-from vidcls.recipes import RECIPES, home
+from vidcls.masked import MASKED, pretrain, transfer
+from vidcls.engine.machine import home
+from vidcls.engine.recipes import RECIPES
 
 
 def real_table(

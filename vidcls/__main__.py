@@ -1,4 +1,4 @@
 import sys
-from vidcls.cli import main
+from .engine.cli import main
 
 if __name__ == "__main__": sys.exit(main())

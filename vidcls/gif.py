@@ -9,7 +9,7 @@ __all__ = ['unnormalize_img', 'clip_frames', 'frame_gap', 'create_gif', 'display
 from pathlib import Path
 import numpy as np, torch
 from .clips import ClipSpec
-from .recipes import whole
+from .engine.machine import whole
 
 # %% ../nbs/04_gif.ipynb #fb92a913
 def unnormalize_img(

@@ -9,7 +9,8 @@ __all__ = ['ClipTransform', 'train_transform', 'eval_transform']
 import random
 from contextlib import contextmanager
 import numpy as np, torch
-from .clips import ClipSpec, VideoInfo, View, apply_view, probe_video, random_view, read_clip
+from .clips import apply_view, ClipSpec, random_view, read_clip, View
+from .engine.video import probe_video, VideoInfo
 
 # %% ../nbs/03_transforms.ipynb #4ae852f5
 class ClipTransform:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NBS = ROOT/"nbs"
 MAKE_DATA = """
 from vidcls.data import data_root
-from vidcls.recipes import get_recipe
+from vidcls.engine.recipes import get_recipe
 data_root(get_recipe(), progress=False)
 """
 

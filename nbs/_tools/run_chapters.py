@@ -302,7 +302,7 @@ def arguments(argv):
     p.add_argument("--nbs", type=Path, default=ROOT/"nbs", help="folder of the notebooks")
     a = p.parse_args(argv)
     try:
-        from vidcls.recipes import RECIPES
+        from vidcls.engine.recipes import RECIPES
         if a.recipe not in RECIPES: p.error(f"no recipe is called {a.recipe!r}: choose one of {', '.join(RECIPES)}")
     except ImportError: pass  # The first chapter says so
     a.nbs, a.out = a.nbs.resolve(), a.out.resolve()

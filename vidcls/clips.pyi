@@ -1,0 +1,174 @@
+"""Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
+from typing import Any as _Any
+__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'apply_view', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
+import html, json, math, sys, warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+import numpy as np, torch
+from fastcore.basics import patch
+from .data import label_maps
+from .engine.record import checkpoint_path
+from .engine.video import _frames_between, _promised, _to_rgb, in_span, probe_video, VideoError, VideoInfo
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What a clip is: the one definition that training, evaluation and inference share."""
+    num_frames: int = 16
+    seconds: float = 64 / 30
+    size: int = 224
+    resize: str = 'crop'
+    mean: tuple = (0.485, 0.456, 0.406)
+    std: tuple = (0.229, 0.224, 0.225)
+    input_key: str = 'pixel_values'
+    pad: bool = True
+
+    def __post_init__(self):
+        ...
+
+    def save(self, folder):
+        """Write `clip_spec.json` into `folder`."""
+        ...
+
+    def _repr_markdown_(self):
+        ...
+
+    @classmethod
+    def load(cls, folder) -> ClipSpec:
+        """The `ClipSpec` that was saved with a model. Raises `FileNotFoundError` if there is none."""
+        ...
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint, recipe, revision=None) -> ClipSpec:
+        """Frames, size, mean and std from a checkpoint; the time span from the recipe."""
+        ...
+
+def _processor_config(checkpoint, revision):
+    """The processor's settings, whichever of the two files the checkpoint has."""
+    ...
+
+@dataclass(frozen=True)
+class View:
+    """One of a video's clips: when, where, mirrored or not."""
+    start: float = 0.0
+    crop: tuple = (0.5, 0.5, 1.0)
+    flip: bool = False
+
+def crop_box(view: View, height: int, width: int, spec: ClipSpec) -> tuple:
+    """The rectangle of the frame that a view shows."""
+    ...
+
+def clip_starts(duration: float, seconds: float, clips: int=1) -> list:
+    """Start times spread evenly over a video; one clip is the middle one, a short video starts at 0."""
+    ...
+
+def eval_views(info: VideoInfo, spec: ClipSpec, clips: int=1, crops: int=1) -> list:
+    """The fixed views of a video for evaluation."""
+    ...
+
+def random_view(info: VideoInfo, spec: ClipSpec, rng: np.random.Generator, scale: tuple=(0.7, 0.875), flip: float=0.5) -> View:
+    """A random start, square and mirroring: the guide's augmentation, decided before anything is decoded."""
+    ...
+
+def pick_frames(n: int, spec: ClipSpec) -> list:
+    """Equally spaced frames, first and last included (PyTorchVideo's `uniform_temporal_subsample`)."""
+    ...
+
+def _picked(info, times, start, spec):
+    """Which of the frames at `times` make the clip from `start`."""
+    ...
+
+def _shown_from(info, start, spec):
+    """When to begin with reading, so that the clip from `start` shows something: at the latest picture before, if none begins in it."""
+    ...
+
+def apply_view(frames: torch.Tensor, view: View, spec: ClipSpec) -> torch.Tensor:
+    """Crop, resize (bilinear, antialiased) and flip a clip, on bytes."""
+    ...
+
+def _resized(crop, view, spec):
+    ...
+
+def _seen(frames, view, spec):
+    """`apply_view` of a list of arrays [H, W, C]: what lies outside the crop is not copied."""
+    ...
+
+def _runs(starts, seconds):
+    """Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."""
+    ...
+
+def _full_size(path, info, starts, spec, cache):
+    """The clips of one run before crop and resize: start → arrays [H, W, C]."""
+    ...
+
+def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:
+    """The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."""
+    ...
+
+def read_clip(path, view: View=View(), spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:
+    """The clip of one view; see `read_views`."""
+    ...
+
+def repeated_frames(path, views: list, spec: ClipSpec) -> int:
+    """How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."""
+    ...
+
+def normalize(clip: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
+    """Bytes to what the model was trained on: divide by 255, subtract the mean, divide by the standard deviation."""
+    ...
+
+def import_pytorchvideo():
+    """`pytorchvideo.data` and `pytorchvideo.transforms`, which look for a torchvision module by its old name."""
+    ...
+
+def guide_transform(spec: ClipSpec, train: bool=True):
+    """The transform of the well-known guide, with the same steps in the same order."""
+    ...
+
+def guide_dataset(folder, spec: ClipSpec, train: bool=True):
+    """The data set of the well-known guide."""
+    ...
+
+class ClipDataset(torch.utils.data.Dataset):
+    """Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."""
+    _epoch: _Any
+    cache: _Any
+    clips: int
+    crops: int
+    label2id: _Any
+    labels: _Any
+    paths: _Any
+    seed: int
+    spec: ClipSpec
+    table: _Any
+    transform: _Any
+
+    def __init__(self, table, spec: ClipSpec, label2id=None, transform=None, clips: int=1, crops: int=1, seed: int=0, cache=None):
+        ...
+
+    @property
+    def views(self):
+        """Clips a video."""
+        ...
+
+    def __len__(self):
+        ...
+
+    def set_epoch(self, epoch: int):
+        """Say which epoch it is; `Trainer` does."""
+        ...
+
+    def __getitem__(self, i):
+        ...
+
+    def _fixed_clip(self, path, k):
+        ...
+
+    def _random_clip(self, path, video):
+        ...
+
+    def __repr__(self):
+        ...
+
+def video_probabilities(logits, views: int) -> np.ndarray:
+    """Softmax for each view, averaged over the views of a video."""
+    ...

@@ -1,0 +1,141 @@
+"""Look for recordings, files and pictures that are in two splits, and try every file once before a training depends on it."""
+from typing import Any as _Any
+__all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_depth', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
+import math, os, re, time, warnings
+from dataclasses import replace
+from pathlib import Path
+import numpy as np, torch
+from accelerate.utils import gather_object
+from fastcore.basics import patch
+from ..clips import _picked, ClipSpec, eval_views, read_views, View
+from ..data import recordings, split_by_group, video_table
+from .archive import sha256
+from .machine import clip_loader, home, process_state
+from .video import _good_frames, _promised, _stamp, probe_video, VideoError
+
+def _shared_groups(table):
+    ...
+
+def _identical_files(table):
+    ...
+
+def thumbnails(path, n: int=5) -> 'np.ndarray':
+    """Small grey pictures of a few frames: a fingerprint of what a clip shows. Raises `VideoError`."""
+    ...
+
+def look_alikes(table, least: float=0.97) -> 'pd.DataFrame':
+    """Pairs of clips that show the same pictures, though not the same bytes. Files that cannot be read are left to `check_videos`."""
+    ...
+
+class Leakage:
+    """What is shared between splits. `ok` if no group, no file and no look-alike is in two of them."""
+    alike: _Any
+    conflicts: _Any
+    crossing: _Any
+    files: _Any
+    groups: _Any
+
+    def __init__(self, groups, files, alike=None):
+        ...
+
+    @property
+    def ok(self):
+        """Is nothing shared between splits?"""
+        ...
+
+    def __repr__(self):
+        ...
+
+def audit_leakage(table, alike: bool=False) -> Leakage:
+    """Look for groups, files and pictures that are in more than one split."""
+    ...
+
+def _most_repeated(info, times, spec):
+    """How many frames repeat others in the worst span that a random view may fall on."""
+    ...
+
+def _check_video(path, spec, how):
+    """Look at one file; returns `_most_repeated`. Raises `VideoError`."""
+    ...
+
+class _Checks(torch.utils.data.Dataset):
+    """For each file how many frames are repeated, or why it cannot be used."""
+    how: _Any
+    paths: _Any
+    spec: _Any
+
+    def __init__(self, paths, spec, how):
+        ...
+
+    def __len__(self):
+        ...
+
+    def __getitem__(self, i):
+        ...
+
+def _check_each(paths, spec, how, workers):
+    """Yield what `_Checks` finds, in order. Where a process dies, the file that killed it is named."""
+    ...
+
+class _GoodFiles:
+    """Remembers in a data base which files are good, by path, size, time and clip, for several processes at once."""
+    db: _Any
+    error: _Any
+    file: _Any
+    most: _Any
+    new: _Any
+    saved: _Any
+    spec: _Any
+
+    def __init__(self, file, spec, most=1000000):
+        ...
+
+    def _forget(self, e):
+        ...
+
+    def _key(self, path):
+        ...
+
+    def get(self, path, stamp, how):
+        """How many frames are repeated; None if the file is not known in this state."""
+        ...
+
+    def add(self, path, stamp, how, repeated):
+        """Remember a good file; written every few seconds, so that a check that is killed goes on."""
+        ...
+
+    def save(self):
+        """Write what is new, and drop the oldest of too many."""
+        ...
+
+    def close(self):
+        ...
+CHECKS = ('full', 'quick', 'none')
+
+def known_check(how: str | None):
+    """Raise `ValueError` if there is no such check."""
+    ...
+
+def _processes(workers):
+    ...
+_MINUTE = 200 * 2 ** 20
+
+def check_depth(paths, workers: int | None=None, verbose: bool=True) -> str:
+    """How thoroughly files are checked unless you say it: in full if that takes about a minute at most."""
+    ...
+
+def check_videos(table, spec: ClipSpec, how: str | None=None, workers: int | None=None, progress: bool=True) -> tuple:
+    """Look at every video once, so that nothing breaks later or is left out in silence. Good files are remembered."""
+    ...
+
+def prepare_table(root, spec: ClipSpec, strict: bool=False, seed: int=0, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
+    """List a data set, try every file, and split it by group if it has no splits."""
+    ...
+
+def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
+    """`check_videos`, each process on its share of the files. Names videos with too few frames. Raises `VideoError` if `strict`, or if none is left."""
+    ...
+
+def short_videos(table) -> list:
+    """The videos that have fewer frames than a clip, as far as they were looked at."""
+    ...

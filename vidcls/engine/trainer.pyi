@@ -1,0 +1,117 @@
+"""Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
+from typing import Any as _Any
+__all__ = ['layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch']
+import math, re, time
+from functools import lru_cache
+import torch
+from fastcore.basics import patch
+from transformers import Trainer
+from ..clips import ClipSpec, import_pytorchvideo, normalize
+from .machine import no_bar, reader_context
+
+def layer_groups(model, groups: list, decay: float) -> list:
+    """Split parameter groups by layer: embeddings lowest, the head highest."""
+    ...
+
+def clip_flops(model, spec: ClipSpec, **inputs) -> float:
+    """What one clip costs in training: a pass forward, and twice as much backward."""
+    ...
+
+@lru_cache
+def matmul_speed(device: str, dtype: torch.dtype) -> float:
+    """What a large matrix product reaches here: the yardstick for a model."""
+    ...
+
+class ClipTrainer(Trainer):
+    """A `Trainer` that takes clips as bytes, really reloads its checkpoints, and says what it waits for."""
+    _clips: _Any
+    _flops: _Any
+    _mix: _Any
+    _since: _Any
+    _waited: _Any
+    is_in_train: _Any
+    layer_decay: float
+    spec: ClipSpec
+
+    def __init__(self, *args, spec: ClipSpec, layer_decay: float=1.0, mix: bool=False, **kwargs):
+        ...
+
+    def _lap(self):
+        ...
+
+    def _prepare_inputs(self, inputs):
+        ...
+
+    def _mixed(self, clips, labels):
+        """Blended clips [B, T, C, H, W] and soft labels [B, classes]; all zero for those that do not count."""
+        ...
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """`Trainer`'s loss, and cross entropy with soft labels for blended clips."""
+        ...
+
+    def create_optimizer(self, model=None):
+        """`Trainer`'s optimizer, with smaller steps for the lower layers (Clark et al. 2020; BEiT and VideoMAE do it too)."""
+        ...
+
+    def get_train_dataloader(self):
+        """`Trainer`'s loader; accelerate forgets to tell a shared data set which epoch it is."""
+        ...
+
+    def _get_dataloader(self, *args, **kwargs):
+        """`Trainer`'s; starting processes takes no random numbers from the model, or a resumed run would differ."""
+        ...
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """The batches of a step; fill-ups of the last one do not count, and waiting for them is timed."""
+        ...
+
+    def _clip_flops(self):
+        ...
+
+    def _machine(self):
+        ...
+
+    def log(self, logs, *args, **kwargs):
+        """Add clips a second, the share of waiting, and of what the machine can do."""
+        ...
+
+    def _untimed(self, f, *args, **kwargs):
+        ...
+
+    def _save_checkpoint(self, *args, **kwargs):
+        ...
+
+    def _alone(self, f, *args, **kwargs):
+        """Call `f`, then end the processes that read clips, for which the garbage collector would wait."""
+        ...
+
+    def evaluate(self, *args, **kwargs) -> dict:
+        """As `Trainer`; the time it takes is no training time."""
+        ...
+
+    def train(self, *args, **kwargs):
+        """As `Trainer`; the processes that read clips end with it."""
+        ...
+
+    def predict(self, *args, **kwargs):
+        """As `Trainer`; the processes that read clips end with it."""
+        ...
+
+    def _reload(self, folder):
+        """Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."""
+        ...
+
+    def _load_best_model(self):
+        ...
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        ...
+
+def _try_step(model, spec, clips, half):
+    """A training step on black clips, beside the room that the optimizer will want."""
+    ...
+
+def fit_batch(model, spec: ClipSpec, batch: int, half: str | None=None) -> tuple:
+    """The largest part of a batch that fits into the device's memory. Raises `MemoryError` if one clip does not."""
+    ...

@@ -1,0 +1,125 @@
+"""Hide most of a video and learn to paint it, learn other actions, and measure what that is worth when labels are few."""
+from typing import Any as _Any
+__all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'cubes', 'from_cubes', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
+import hashlib, json, math, os, time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+import numpy as np, torch
+from fastcore.basics import patch
+from torch import nn
+from transformers import set_seed
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from .clips import ClipDataset, ClipSpec, normalize
+from .engine.audit import known_check
+from .data import data_root, parse_name, video_files, video_table
+from .engine.machine import home, process_state, versions, whole
+from .engine.recipes import Recipe
+from .engine.record import checkpoint_path, load_record, weight_errors
+from .engine.audit import short_videos, usable_videos
+from .engine.machine import disk_errors
+from vidcls.engine.run import _without_folders, close_run, open_run, output_folder, run_identity, save_model, start_hash, table_hash
+from .engine.trainer import clip_flops, ClipTrainer
+from .model import _weights_folder, check_biases, check_encoder, make_processor
+from .train import collate_fn, finetune, training_arguments
+from .transforms import train_transform
+
+def unlabelled(root) -> 'pd.DataFrame':
+    """Every video file below a folder. Raises `FileNotFoundError` if there is none."""
+    ...
+
+def tube_masks(config, n: int, ratio: float=0.75, generator: torch.Generator=None) -> torch.Tensor:
+    """Random tubes: the same places in every frame (Tong et al. 2022, 3.2)."""
+    ...
+
+def cubes(frames: torch.Tensor, config) -> torch.Tensor:
+    """Cut clips into the model's cubes."""
+    ...
+
+def from_cubes(x: torch.Tensor, config) -> torch.Tensor:
+    """Put cubes together again."""
+    ...
+
+def motion(frames: torch.Tensor, config) -> torch.Tensor:
+    """How far each cube is from the clip's mean picture."""
+    ...
+TARGETS = ('pixels', 'motion', 'normalised')
+_IMAGENET = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])[:, :, None, None]
+
+def _unit(frames):
+    ...
+
+def masked_loss(model, frames: torch.Tensor, mask: torch.Tensor, target: str='pixels') -> torch.Tensor:
+    """Mean squared error of the hidden cubes, pixels in 0 to 1; `normalised` is the paper's, `motion` weights pixels by how much moves."""
+    ...
+
+class MaskedTrainer(ClipTrainer):
+    """Trains `VideoMAEForPreTraining` and writes down the loss of every step."""
+    _flops: _Any
+    first: _Any
+    mask_ratio: float
+    target: str
+
+    def __init__(self, *args, mask_ratio: float=0.75, target: str='pixels', **kwargs):
+        ...
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None) -> torch.Tensor:
+        """The masked loss, with masks that follow from the seed and the step alone."""
+        ...
+
+    def _clip_flops(self):
+        ...
+
+    def _write(self, step, loss):
+        ...
+
+def step_losses(history: list) -> list:
+    """The losses that `MaskedTrainer` wrote down."""
+    ...
+
+def xavier(model):
+    """Initial weights as in the paper's code (Glorot and Bengio 2010). The usual 0.02 is made for wider networks and learns slowly here."""
+    ...
+
+@dataclass
+class PretrainResult:
+    """A pre-trained model: where it is and how it got there."""
+    model_dir: Path
+    metrics: dict
+    losses: list = field(repr=False)
+    skipped: list = field(default_factory=list)
+
+def masked_trainer(recipe: Recipe, table, folder, mask_ratio: float=0.75, target: str='pixels', workers: int | None=None, **kwargs) -> MaskedTrainer:
+    """Model, data and arguments of a masked pre-training."""
+    ...
+
+def pretrain(recipe: Recipe, output_dir=None, mask_ratio: float=0.75, target: str='pixels', resume: bool=False, strict: bool=False, workers: int | None=None, progress: bool=True, overwrite: bool=False, check: str | None=None) -> PretrainResult:
+    """Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."""
+    ...
+
+def _train_and_keep(trainer, run, folder, last, table, bad, data):
+    """Train, and let the main process store what came out; returns the record."""
+    ...
+
+def _geometry(recipe):
+    ...
+
+def pretrain_card(record):
+    ...
+
+def data_hash(recipe: Recipe) -> dict:
+    """Say which data a recipe means, exactly where it is generated."""
+    ...
+
+@torch.no_grad()
+def reconstruct(model, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
+    """Clips with the hidden cubes painted by the model. For the targets `motion` and `pixels`."""
+    ...
+MASKED = Recipe('masked', data='moves', checkpoint='videomae-stick', from_scratch=True, per_class=(300, 4, 4), scale=(1.0, 1.0), epochs=3, batch_size=8, learning_rate=0.002, precision='bf16', eval_clips=1)
+
+def fewer_labels(table, share: float) -> 'pd.DataFrame':
+    """The first videos of every class; a smaller share is part of a larger one."""
+    ...
+
+def transfer(starts: dict, recipe: Recipe, folder, runs=((1.0, 0), (0.3, 0), (0.1, 0)), workers: int | None=None, progress: bool=True) -> 'pd.DataFrame':
+    """Fine-tune from several starts on several shares of the labels. Raises `ValueError` where `folder` holds rows of another recipe, of other videos or other weights."""
+    ...
