@@ -10,7 +10,8 @@ import nbtest  # noqa: E402
 
 
 def pytest_collect_file(file_path, parent):
-    if file_path.suffix == ".ipynb" and file_path.parent in (here, here/"solutions") and not file_path.name.startswith((".", "_")):
+    inner = file_path.relative_to(here).parts
+    if file_path.suffix == ".ipynb" and not any(p.startswith((".", "_")) for p in inner):
         return Notebook.from_parent(parent, path=file_path)
 
 
@@ -20,7 +21,7 @@ class Notebook(pytest.File):
 
 class Run(pytest.Item):
     def runtest(self):
-        env = nbtest.own_home(self.config, f"{self.path.parent.name}-{self.path.stem}")
+        env = nbtest.own_home(self.config, "-".join(self.path.relative_to(here.parent).with_suffix("").parts))
         many = sum(isinstance(i, Run) for i in self.session.items) > 3
         rc, out = nbtest.notebook(self.path, env, here, many)
         if rc: raise NotebookFailed(explain(self.path, out))

@@ -1,16 +1,29 @@
 """README.md from nbs/index.ipynb; badges, install lines and addresses everywhere from settings.ini. `make export` calls this.
 
 `--check` changes nothing and exits with status 1 when something is out of step."""
-import argparse, base64, html, json, os, re, sys
+import argparse, html, os, re, sys
+from base64 import b64decode
 from configparser import ConfigParser
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+import nbformat
 from fastcore.nbio import nb2str, read_nb
+from nbconvert import MarkdownExporter
+
+from run_chapters import chapters, joined  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 COLAB = "https://colab.research.google.com"
 SUFFIX = {"image/gif": "gif", "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
-DATA_URI = re.compile(r"data:(image/\w+);base64,([A-Za-z0-9+/=\s]+)")
+URI = re.compile(r"data:(image/\w+);base64,([A-Za-z0-9+/=\s]+)")
+TABLES = re.compile(r"(<!-- (chapters|synthetic|engine) -->)\s*(?:\|.*(?:\n|$))*\s*")
+TEMPLATE = r"""{% extends 'base/display_priority.j2' %}
+{% block markdowncell %}{{ "\n\n" ~ cell.source.strip() | relinked }}{% endblock %}
+{% block input %}{{ cell.source | fence(cell.metadata.language) }}{% endblock %}
+{% block stream_stdout %}{{ output.text | fence }}{% endblock %}
+{% block execute_result %}{{ self.data_priority() }}{% endblock %}
+{% block data_markdown %}{{ "\n\n" ~ output.data["text/markdown"] | relinked }}{% endblock %}
+{% block data_text %}{{ output.data["text/plain"] | fence }}{% endblock %}"""
 
 
 def settings(root):
@@ -20,15 +33,8 @@ def settings(root):
     return cfg["DEFAULT"]
 
 
-def joined(x): return "".join(x) if isinstance(x, list) else x
-
-
-# -- what settings.ini decides in every notebook ----------------------------------------------------------------------
-
 def badge(cfg, rel):
-    """The Colab badge of the notebook at `rel`, from the repository's top.
-
-    HTML, since Markdown on a line that begins with a comment is not rendered."""
+    "The Colab badge of the notebook at `rel`; HTML, since Markdown on a line that begins with a comment is not rendered."
     url = f"{COLAB}/github/{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/{rel}"
     return f'<a href="{url}"><img src="{COLAB}/assets/colab-badge.svg" alt="Open in Colab"></a>'
 
@@ -49,134 +55,82 @@ def promise(path):
     return title, next((l.lstrip("> ").strip() for l in lines[1:] if not l.startswith(("#", "[!", "!["))), "")
 
 
-def chapter_table(root, cfg):
-    "A row a chapter; links are relative to nbs/."
+def table(root, cfg, floor):
+    "A row for each notebook of a floor; links are relative to nbs/."
     rows = ["| chapter | you will | Colab |", "|---|---|---|"]
-    for p in sorted((root/"nbs").glob("*.ipynb")):
-        if p.stem == "index": continue
-        title, what = (s.replace("|", r"\|") for s in promise(p))
-        rows.append(f"| [{p.stem.split('_')[0]} · {title}]({p.name}) | {what} | {badge(cfg, f'nbs/{p.name}')} |")
+    for n in chapters(root/"nbs", floors=["course" if floor == "chapters" else floor]):
+        if n == "index": continue
+        title, what = (s.replace("|", r"\|") for s in promise(root/"nbs"/f"{n}.ipynb"))
+        label = f"{n[:2]} · {title}" if n[0].isdigit() else title
+        rows.append(f"| [{label}]({n}.ipynb) | {what} | {badge(cfg, f'nbs/{n}.ipynb')} |")
     return "\n".join(rows)
 
 
 def filled(root, cfg, path):
-    "The notebook's text as it should be, or None where nothing is to be changed."
-    nb, rel = json.loads(path.read_text(encoding="utf-8")), path.relative_to(root).as_posix()
-    changed = False
-    for c in nb["cells"]:
-        old = joined(c["source"])
-        new = addressed(old, cfg, rel)
-        if path.stem == "index" and c["cell_type"] == "markdown":
-            new = re.sub(r"(<!-- chapters -->)\s*(?:\|.*(?:\n|$))*\s*", lambda m: f"{m[1]}\n\n{chapter_table(root, cfg)}\n\n", new).rstrip("\n")
-        if new != old: c["source"], changed = new.splitlines(True), True
-    return (nb2str(nb), nb) if changed else (None, nb)
+    "The notebook with all that settings.ini decides."
+    nb = read_nb(path)
+    for c in nb.cells:
+        c.source = addressed(c.source, cfg, path.relative_to(root).as_posix())
+        if path.stem == "index" and "-->" in c.source:
+            c.source = TABLES.sub(lambda m: f"{m[1]}\n\n{table(root, cfg, m[2])}\n\n", c.source).rstrip("\n")
+    return nb
 
-
-# -- the README -------------------------------------------------------------------------------------------------------
 
 def relinked(text):
     "Markdown written for nbs/ as it must be one folder up."
-    def up(m):
-        if re.match(r"[a-z]+:|#|/", m[2]): return m[0]
-        return f"{m[1]}{os.path.normpath(PurePosixPath('nbs')/m[2]).replace(os.sep, '/')}{m[3]}"
-    text = re.sub(r"(\]\()([^)\s]+)(\))", up, text)
-    return re.sub(r'(<(?:img|a)[^>]*?(?:src|href)=")([^"]+)(")', up, text)
+    def up(m): return m[1] + (m[2] if re.match(r"[a-z]+:|#|/", m[2]) else os.path.normpath(f"nbs/{m[2]}").replace(os.sep, "/"))
+    return re.sub(r"""(\]\(|<(?:img|a)[^>]*?(?:src|href)=["'])([^)\s"']+)""", up, text)
 
 
-def fence(text, lang=""):
-    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{ticks}{lang}\n{text.rstrip()}\n{ticks}"
+def fence(text, language=""): return f"\n\n```{language}\n{text.rstrip()}\n```" if text.strip() else ""
 
 
-class Images:
-    "Pictures of the index, as files in nbs/images."
-    def __init__(self): self.files = {}
+def shown(data, alt, save):
+    "An output's `data` as Markdown or plain text; `save` makes a file of a picture and returns its name."
+    for mime in data.keys() & SUFFIX.keys(): return {"text/markdown": f"![{alt}]({save(mime, data[mime])})"}
+    if h := data.get("text/html"):
+        h = URI.sub(lambda m: save(m[1], m[2]), re.sub(r"<style.*?</style>", "", h, flags=re.S))
+        return {"text/markdown": re.sub(r"\n\s*", "\n", h).strip()}  # A blank line or deep indent would end the HTML block
+    return {"text/plain": re.sub(" at 0x[0-9a-fA-F]+", "", data.get("text/plain", ""))}
 
-    def add(self, mime, data, cell):
-        name = f"nbs/images/index-{cell['id']}-{sum(cell['id'] in f for f in self.files)}.{SUFFIX[mime]}"
-        self.files[name] = base64.b64decode(data)
+
+def prepare(cell, d, images):
+    "A cell as its directives `d` want it shown, for the template; its pictures are added to `images`."
+    def save(mime, data):
+        name = f"images/index-{cell.id}-{sum(cell.id in f for f in images)}.{SUFFIX[mime]}"
+        images[name] = b64decode(data)
         return name
-
-
-def output(o, cell, images):
-    "One stored output as Markdown."
-    if o["output_type"] == "stream": return fence(joined(o["text"])) if o["name"] == "stdout" else ""
-    data = {k: joined(v) for k, v in o.get("data", {}).items()}
-    for mime in SUFFIX:
-        if mime in data: return f"![{alt(cell)}]({images.add(mime, data[mime], cell)})"
-    if "text/markdown" in data: return relinked(data["text/markdown"])
-    if (h := data.get("text/html")) and not re.search(r"<script|<video|<iframe|<svg", h):
-        h = re.sub(r"<style.*?</style>", "", h, flags=re.S)
-        h = DATA_URI.sub(lambda m: images.add(m[1], m[2], cell), h)
-        return re.sub(r"\n\s*", "\n", re.sub(r"\n\s*\n+", "\n", h)).strip()  # A blank line or deep indent would end the HTML block
-    return fence(re.sub(r" at 0x[0-9a-fA-F]+", "", data["text/plain"])) if "text/plain" in data else ""
-
-
-def alt(cell):
-    "What a picture shows, for those who cannot see it: `#| fig-alt: ...`, else the cell's last line."
-    d = directives(cell)
-    last = joined(cell["source"]).strip().splitlines()[-1]
-    return html.escape(d.get("fig-alt") or d.get("alt") or last, quote=False).replace("[", "(").replace("]", ")")
-
-
-def directives(cell):
-    pairs = re.findall(r"^#\|[ \t]*([\w-]+)[ \t]*:?[ \t]*(.*)$", joined(cell["source"]), flags=re.M)
-    return {k: v.strip() for k, v in pairs}
-
-
-def code_cell(cell, images):
-    "A code cell's code and outputs, as its directives say."
-    d = directives(cell)
-    off = lambda k: d.get(k, "").lower() == "false"
-    if "hide" in d or off("include"): return []
-    src = "\n".join(l for l in joined(cell["source"]).splitlines() if not l.startswith("#|")).strip()
-    out = []
-    if src and not off("echo") and "hide_input" not in d:
-        shell = src.startswith(("%%bash", "%%sh")) or all(l.startswith("!") for l in src.splitlines())
-        if shell: src = "\n".join(l.removeprefix("!").strip() for l in src.splitlines() if not l.startswith("%%"))
-        out.append(fence(src, "sh" if shell else "python"))
-    if not off("output") and "hide_output" not in d: out += [output(o, cell, images) for o in cell.get("outputs", [])]
-    return [o for o in out if o.strip()]
+    if cell.cell_type != "code": return
+    lines = [l for l in cell.source.strip().splitlines() if not l.startswith("#|")]
+    alt = html.escape(d.get("fig-alt") or "".join(lines[-1:]), quote=False).replace("[", "(").replace("]", ")")
+    cell.metadata.language = "sh" if all(l.startswith("!") for l in lines) else "python"
+    cell.source = "" if d.get("echo") == "false" else "\n".join(l.removeprefix("!") for l in lines)
+    cell.outputs = [] if d.get("output") == "false" else cell.outputs
+    for o in cell.outputs:
+        if "data" in o: o.data = shown(o.data, alt, save)
 
 
 def readme(nb, cfg):
-    "The README's text and its pictures, from the index as a dict."
-    images, parts = Images(), []
-    for c in nb["cells"]:
-        if c["cell_type"] == "code": parts += code_cell(c, images)
-        elif c["cell_type"] == "markdown" and (s := joined(c["source"]).strip()): parts.append(relinked(s))
-    text = "\n\n".join(parts)
+    "The README's text and its pictures, from the index."
+    nb.cells, images = [c for c in nb.cells if "hide" not in c.directives], {}
+    node = nbformat.reads(nb2str(nb), 4)
+    for c, raw in zip(node.cells, nb.cells, strict=True): prepare(c, raw.directives, images)
+    text, _ = MarkdownExporter(raw_template=TEMPLATE, filters={"fence": fence, "relinked": relinked}).from_notebook_node(node)
     for k in ("user", "repo", "branch", "lib_name"): text = text.replace(f"{{{k}}}", cfg[k])
-    note = "<!-- Made from nbs/index.ipynb by nbs/_tools/make_readme.py: edit there. -->"
-    return f"{note}\n\n{text}\n", images.files
+    return f"<!-- Made from nbs/index.ipynb by nbs/_tools/make_readme.py: edit there. -->\n\n{text.strip()}\n", images
 
-
-# -- all files --------------------------------------------------------------------------------------------------------
 
 def expected(root):
     "Every file that this tool answers for, with the bytes that it should hold; None: it should not be there."
-    cfg, want, index = settings(root), {}, None
-    nbs = root/"nbs"
-    for p in sorted([*nbs.glob("*.ipynb"), *nbs.glob("solutions/*.ipynb")]):
-        text, nb = filled(root, cfg, p)
-        if text is not None: want[p] = text.encode()
-        if p == nbs/"index.ipynb": index = nb
-    toml = root/"pyproject.toml"
-    if toml.exists():
-        old = toml.read_text(encoding="utf-8")
-        new = re.sub(r'^(git_url\s*=\s*)".*"', rf'\1"https://github.com/{cfg["user"]}/{cfg["repo"]}"', old, flags=re.M)
-        want[toml] = re.sub(r'^(branch\s*=\s*)".*"', rf'\1"{cfg["branch"]}"', new, flags=re.M).encode()
-    if index:
-        text, images = readme(index, cfg)
-        want[root/"README.md"] = text.encode()
-        want |= {root/k: v for k, v in images.items()}
-        want |= {p: None for p in (nbs/"images").glob("index-*") if p not in want}
-    return want
-
-
-def out_of_step(root):
-    "The part of `expected` that is not so."
-    return {p: b for p, b in expected(root).items() if (p.read_bytes() if p.exists() else None) != b}
+    cfg, nbs, toml = settings(root), root/"nbs", root/"pyproject.toml"
+    want = {p: None for p in (nbs/"images").glob("index-*")}
+    for path in (nbs/f"{n}.ipynb" for n in chapters(nbs, solutions=True)):
+        nb = filled(root, cfg, path)
+        if nb2str(nb) != nb2str(read_nb(path)): want[path] = nb2str(nb).encode()
+    text, images = readme(filled(root, cfg, nbs/"index.ipynb"), cfg)
+    new = re.sub(r'^(git_url\s*=\s*)".*"', rf'\1"https://github.com/{cfg["user"]}/{cfg["repo"]}"', toml.read_text(encoding="utf-8"), flags=re.M)
+    new = re.sub(r'^(branch\s*=\s*)".*"', rf'\1"{cfg["branch"]}"', new, flags=re.M)
+    return want | {nbs/k: v for k, v in images.items()} | {root/"README.md": text.encode(), toml: new.encode()}
 
 
 def main(argv=None):
@@ -184,15 +138,13 @@ def main(argv=None):
     a.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something is out of step")
     a.add_argument("--root", type=Path, default=ROOT, help="the checkout")
     a = a.parse_args(argv)
-    todo = out_of_step(a.root)
+    todo = {p: b for p, b in expected(a.root).items() if (p.read_bytes() if p.exists() else None) != b}
     for p, b in todo.items():
         print(f"{'out of step' if a.check else 'removed' if b is None else 'wrote'}: {p.relative_to(a.root).as_posix()}")
         if a.check: continue
+        p.parent.mkdir(parents=True, exist_ok=True)
         if b is None: p.unlink()
-        else:
-            p.parent.mkdir(parents=True, exist_ok=True)
-            tmp = p.with_name(f".{p.name}.{os.getpid()}")
-            tmp.write_bytes(b); tmp.replace(p)
+        else: p.write_bytes(b)
     return 1 if a.check and todo else 0
 
 

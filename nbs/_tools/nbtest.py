@@ -1,10 +1,11 @@
 """What the tests need to run notebooks: data made once a session, and for each notebook a home and a process of its own.
 
-`python nbtest.py NOTEBOOK` is that process: `nbdev.test.test_nb`, so directives such as `#| eval: false` count. Importing
-torch, torchvision and transformers takes longer than most notebooks, so where many notebooks run, `python nbtest.py --serve`
-does it once and forks a process for each."""
-import atexit, ctypes, importlib, json, os, shutil, signal, subprocess, sys, tempfile, time
+In that process `nbdev.test.test_nb` runs it, so directives such as `#| eval: false` count. Importing torch, torchvision and
+transformers takes longer than most notebooks, so where many notebooks run, multiprocessing's fork server does it once."""
+import multiprocessing, os, shutil, signal, subprocess, sys, tempfile
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest import mock
 
 from filelock import FileLock
 
@@ -89,84 +90,53 @@ def own_home(config, name):
     return {**env, "VIDCLS_HOME": str(home)}
 
 
-def main(nb):
-    "Run one notebook from top to bottom in this process; returns the exit status."
-    from nbdev.config import get_config
-    from nbdev.test import test_nb
-    sys.path[:] = [p for p in sys.path if Path(p).resolve() != NBS/"_tools"]  # A chapter must not see the tools
-    flags = get_config(Path(nb).parent).get("tst_flags") or ""
-    ok, _ = test_nb(nb, skip_flags=flags.split() if isinstance(flags, str) else flags, basepath=ROOT, cell_timeout=900, cell_timing_min=5)
-    sys.stdout.flush(); sys.stderr.flush()
-    return 0 if ok else 1
-
-
-# -- one process that forks many --------------------------------------------------------------------------------------
+# -- a process for each notebook --------------------------------------------------------------------------------------
 
 PRELOAD = ("torch", "torchvision", "transformers", "transformers.models.videomae.modeling_videomae", "transformers.trainer", "pandas",
            "matplotlib.pyplot", "sklearn.metrics", "nbdev.test")
 
 
-def _child(job):
-    "The forked process: its own session, output file, folder and environment; never returns."
-    rc = 1
-    try:
-        os.setsid()
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive a server that was killed
-        out = os.open(job["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1); os.dup2(out, 2); os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.environ.clear(); os.environ.update(job["env"])
-        os.chdir(job["cwd"])
-        rc = main(job["nb"])
-    finally: os._exit(rc)  # Threads of the notebook's shell must not keep it alive
+def main(nb):
+    "Run one notebook from top to bottom in this process; returns the exit status."
+    from nbdev.config import get_config
+    from nbdev.test import test_nb
+    hidden = (NBS, ROOT/"tests")  # A chapter must not see the tools
+    sys.path[:] = [p for p in sys.path if not any(Path(p).resolve().is_relative_to(h) for h in hidden)]
+    flags = get_config(Path(nb).parent).get("tst_flags") or ""
+    flags = flags.split() if isinstance(flags, str) else flags
+    ok, _ = test_nb(nb, skip_flags=flags, basepath=ROOT, cell_timeout=900, cell_timing_min=5)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return 0 if ok else 1
 
 
-def _wait(pid, timeout, parent):
-    "The exit status of the process `pid`, of whose session nothing is left when this returns."
-    end, status = time.monotonic() + timeout, None
-    while status is None:
-        done, code = os.waitpid(pid, os.WNOHANG)
-        if done: status = os.waitstatus_to_exitcode(code)
-        elif time.monotonic() > end or os.getppid() != parent: os.killpg(pid, signal.SIGKILL)
-        if status is None: time.sleep(.02)
-    try: os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError: pass
-    return status
-
-
-def serve():
-    "Fork a process for each job that comes in on stdin (a JSON line); answer with its exit status."
-    answers, parent = os.fdopen(os.dup(1), "w"), os.getppid()
-    os.dup2(2, 1)  # What is printed from here on is no answer
-    for m in PRELOAD:
-        try: importlib.import_module(m)
-        except ImportError: pass  # The notebook that needs it says so
-    while line := sys.stdin.readline():
-        job = json.loads(line)
-        pid = os.fork()
-        if not pid: _child(job)
-        print(_wait(pid, job["timeout"], parent), file=answers, flush=True)
-        if os.getppid() != parent: return
-
-
-_server = []
+def _job(nb, env, cwd, out):
+    "What the notebook's process does, in a session of its own, which ends with the process that started it."
+    import fcntl
+    os.setsid()
+    ended = multiprocessing.parent_process().sentinel
+    fcntl.fcntl(ended, fcntl.F_SETOWN, -os.getpid())  # Whom SIGIO, which nobody handles, ends: the whole session
+    fcntl.fcntl(ended, fcntl.F_SETFL, os.O_ASYNC)
+    fd = os.open(out, os.O_WRONLY)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    os._exit(main(nb))  # Threads of the notebook's shell must not keep it alive
 
 
 def notebook(nb, env, cwd, many=False, timeout=1800):
     "Run a notebook in a process of its own; returns its exit status and what it printed."
-    if not (many and sys.platform == "linux"): return run([sys.executable, __file__, nb], timeout=timeout, env=env, cwd=cwd)
-    if not _server or _server[0].poll() is not None:
-        p = subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, text=True, env=env, cwd=cwd)
-        _server[:] = [p]
-        atexit.register(p.stdin.close)
-    with tempfile.TemporaryDirectory() as tmp:
-        job = dict(nb=str(nb), env=env, cwd=str(cwd), out=f"{tmp}/out", timeout=timeout)
-        _server[0].stdin.write(json.dumps(job) + "\n"); _server[0].stdin.flush()
-        rc = _server[0].stdout.readline().strip()
-        out = Path(job["out"]).read_text(encoding="utf-8", errors="replace") if Path(job["out"]).exists() else ""
-    return (int(rc), out) if rc else (1, f"{out}\nThe process that runs notebooks has died.")
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "--serve": serve()
-    else: os._exit(main(Path(sys.argv[1]).resolve()))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*PRELOAD] if many and sys.platform == "linux" else [])
+    with mock.patch.dict(os.environ, env, clear=True): forkserver.ensure_running()  # Numbers of threads are read on import
+    with tempfile.NamedTemporaryFile() as out:
+        p = context.Process(target=_job, args=(nb, env, cwd, out.name))
+        p.start()
+        p.join(timeout)
+        late = f"\n{nb} did not end in {timeout} s" if p.is_alive() else ""
+        try: os.killpg(p.pid, signal.SIGKILL)
+        except ProcessLookupError: pass
+        p.join()
+        return p.exitcode, out.read().decode(errors="replace") + late

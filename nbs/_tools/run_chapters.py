@@ -1,22 +1,24 @@
-"""Run the chapters in reading order, each in a Jupyter kernel of its own; `make tutorial` and `make outputs` call this.
+"""Run the notebooks in reading order, each in a Jupyter kernel of its own; `make tutorial` and `make outputs` call this.
 
-Executed copies, the trained model and `result.json` land in `--out`. A second run reuses every chapter whose code, package,
-recipe and predecessors are unchanged. Progress goes to stderr, what was made to stdout; the exit status is 0, 1 (a chapter
+Executed copies, the trained model and `result.json` land in `--out`. A second run reuses every notebook whose code, package,
+recipe and predecessors are unchanged. Progress goes to stderr, what was made to stdout; the exit status is 0, 1 (a notebook
 failed) or 2 (bad usage)."""
-import argparse, hashlib, json, os, re, socket, sys, tempfile, threading, time
+import argparse, hashlib, json, os, re, socket, sys, tempfile, time
 from importlib import metadata
 from pathlib import Path
 
 import nbformat
 from fastcore.nbio import does_cell_eval, nb2str, read_nb
 from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbdev.clean import clean_nb
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
+FLOORS = dict(course=("[0-9]*.ipynb", "index.ipynb"), synthetic=("synthetic/*.ipynb",), engine=("engine/*.ipynb",),
+              solutions=("solutions/**/*.ipynb",))  # In reading order
 MAX_BYTES = 2**20  # Of a stored notebook
 BINARY = ("image/png", "image/jpeg", "image/gif", "video/", "audio/", "application/pdf")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -26,45 +28,41 @@ ABSOLUTE = re.compile(r"(?<![\w.:/~<-])/(?:home|root|Users|tmp|private|var|opt|m
                       r"|\b[A-Za-z]:\\\\?\w+")
 
 
-# -- which chapters ---------------------------------------------------------------------------------------------------
+# -- which notebooks --------------------------------------------------------------------------------------------------
 
-def chapters(nbs, solutions=False):
-    "Notebook names in reading order: by number, `index` last; then the worked answers, if asked for."
-    names = sorted(p.stem for p in nbs.glob("*.ipynb"))
-    out = [n for n in names if n != "index"] + [n for n in names if n == "index"]
-    if solutions: out += [f"solutions/{p.stem}" for p in sorted((nbs/"solutions").glob("*.ipynb"))]
-    return out
+def chapters(nbs, solutions=False, floors=("course", "synthetic", "engine")):
+    "Notebooks below `nbs`, without `.ipynb`, in reading order: floor by floor, by name, `index` at the end of the course."
+    found = [p.relative_to(nbs) for f in [*floors, *["solutions"]*solutions] for g in FLOORS[f] for p in sorted(nbs.glob(g))]
+    return [p.with_suffix("").as_posix() for p in found if not any(x.startswith((".", "_")) for x in p.parts)]
 
 
 def choose(names, wanted):
-    "The chapters that the command line names: `05`, `05_train` and `nbs/05_train.ipynb` all mean the same."
+    "The notebooks that the command line names: `05`, `05_train` and `nbs/05_train.ipynb` all mean the same."
     out = []
     for w in wanted:
         w = w.removesuffix(".ipynb")
         hits = [n for n in names if n == w or f"nbs/{n}" == w.removeprefix("./")] or [n for n in names if n.startswith(w)]
-        if not hits: raise SystemExit(f"No chapter is called {w!r}. There are: {', '.join(names)}")
+        if not hits: raise SystemExit(f"No notebook is called {w!r}. There are: {', '.join(names)}")
         out += hits
     return [n for n in names if n in out]
 
 
 # -- running one notebook ---------------------------------------------------------------------------------------------
 
+class Kernel(AsyncKernelManager):
+    "A kernel of the interpreter `python`, whatever kernels are installed."
+    python = sys.executable
+    @property
+    def kernel_spec(self): return KernelSpec(argv=[str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+
+
 class Client(NotebookClient):
-    "An `nbclient` that shows the newest line of what a cell prints to `live`."
+    "Tells `live` the newest line of what a cell prints."
     live = None
-
-    def output(self, outs, msg, display_id, cell_index):
-        self._show(msg); return super().output(outs, msg, display_id, cell_index)
-
-    def _update_display_id(self, display_id, msg):
-        self._show(msg); return super()._update_display_id(display_id, msg)
-
-    def _show(self, msg):
-        if not self.live: return
-        text = msg["content"].get("text") or ""
-        if not text: text = " ".join(re.findall(r"\[\s*\d+/\d+[^\]]*\]", msg["content"].get("data", {}).get("text/html", "")))
-        lines = [l.strip() for l in re.split(r"[\r\n]", ANSI.sub("", text)) if l.strip()]
-        if lines: self.live(lines[-1])
+    def process_message(self, msg, cell, cell_index):
+        lines = re.findall(r"[^\r\n]*\S[^\r\n]*", ANSI.sub("", msg["content"].get("text") or ""))
+        if self.live and lines: self.live(lines[-1].strip())
+        return super().process_message(msg, cell, cell_index)
 
 
 def load(path):
@@ -80,29 +78,47 @@ def load(path):
 def execute(nb, cwd, env, python=sys.executable, on_cell=None, live=None, timeout=None):
     "Run `nb` in place in a fresh kernel of `python`."
     with tempfile.TemporaryDirectory(prefix="vidcls-") as tmp:
-        spec = Path(tmp)/"kernels"/"python3"/"kernel.json"
-        spec.parent.mkdir(parents=True)
-        argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec.write_text(json.dumps(dict(argv=argv, display_name="python3", language="python")))
-        # No one's own kernels, profiles or start-up files take part, and none are written.
+        # No one's own profiles or start-up files take part, and none are written.
         env = {**env, "IPYTHONDIR": f"{tmp}/ipython", "JUPYTER_RUNTIME_DIR": tmp, "JUPYTER_CONFIG_DIR": f"{tmp}/config"}
         env.pop("MPLBACKEND", None)  # The kernel sets its own: pictures belong into the notebook
-        specs = KernelSpecManager(kernel_dirs=[str(spec.parents[1])], ensure_native_kernel=False)
-        km = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs, connection_file=f"{tmp}/kernel.json",
-                                transport="ipc" if sys.platform == "linux" else "tcp")
-        client = Client(nb, timeout=timeout, resources={"metadata": {"path": str(cwd)}})
+        km = Kernel(connection_file=f"{tmp}/kernel.json", transport="ipc" if sys.platform == "linux" else "tcp")
+        km.python = python
+        client = Client(nb, timeout=timeout, resources={"metadata": {"path": str(cwd)}}, on_cell_execute=on_cell)
         client.create_kernel_manager, client.live = lambda: km, live  # Made by the client, so that it also ends it
-        if on_cell: client.on_cell_execute = on_cell
         client.execute(env=env)
     return nb
 
 
 def environment(recipe, home):
-    "What a chapter's process sees."
+    "What a notebook's process sees."
     env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "VIDCLS_RECIPE": recipe, "VIDCLS_HOME": str(home)}  # As in the Makefile
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"  # `!vidcls` is this installation's
     if recipe in ("stick", "smoke"): env.setdefault("HF_HUB_OFFLINE", "1")  # These recipes promise to need no network
     return env
+
+
+def run_chapter(path, env, label):
+    "Execute one notebook with a progress bar by cell; returns the executed notebook, what ran, and what failed, if anything."
+    nb, will = load(path)
+    with tqdm(total=sum(will), desc=label, unit="cell", leave=False, disable=None, dynamic_ncols=True, file=sys.stderr,
+              bar_format="{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}") as bar:
+        def live(line): bar.set_postfix_str(line[:60])
+        def on_cell(cell, cell_index):
+            bar.n = sum(will[:cell_index])
+            live(next((l.strip() for l in cell.source.splitlines() if l.strip() and not l.startswith("#|")), ""))
+        try: execute(nb, path.parent, env, on_cell=on_cell, live=live)
+        except (CellExecutionError, DeadKernelError) as e: return nb, will, e
+    return nb, will, None
+
+
+def explain(name, nb, err):
+    "Where a notebook failed: the cell's source and the error."
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    for i, c in enumerate(code, 1):
+        if not (e := next((o for o in c.outputs if o.output_type == "error"), None)): continue
+        src, tb = "\n".join(f"  {i:3} | {l}" for i, l in enumerate(c.source.splitlines(), 1)), "\n".join(e.traceback)
+        return f"{name} failed in code cell {i} of {len(code)} (id {c.id}):\n\n{src}\n\n{(tb if sys.stderr.isatty() else ANSI.sub('', tb)).rstrip()}"
+    return f"{name} failed: {err}"
 
 
 # -- clean outputs ----------------------------------------------------------------------------------------------------
@@ -140,25 +156,22 @@ def neutral(text, swaps):
 def tidy(outputs, swaps=()):
     "Outputs fit to be stored: no stderr, progress bars, widgets, execution counts or folders of this machine."
     out = []
-    for o in json.loads(json.dumps(outputs)):
+    for o in outputs:
         if o["output_type"] == "stream":
             text = neutral(rubout(joined(o["text"])), swaps)
             if o["name"] == "stderr" or not text.strip(): continue
-            if out and out[-1]["output_type"] == "stream": out[-1]["text"] += text
-            else: out.append({**o, "text": text})
+            if out and out[-1]["output_type"] == "stream": text = joined(out.pop()["text"]) + text
+            o = {**o, "text": text.splitlines(True)}
         elif o["output_type"] in ("display_data", "execute_result"):
             data = {k: joined(v) for k, v in o["data"].items()}
             if any("jupyter.widget" in k for k in data): continue
             if "<progress" in data.get("text/html", ""):
                 data["text/html"] = no_bar(data["text/html"])
                 if not re.sub(r"<[^>]*>|\s", "", data["text/html"]): continue
-            data = {k: neutral(ANSI.sub("", v), swaps) if isinstance(v, str) and not k.startswith(BINARY) else v for k, v in data.items()}
-            out.append({**o, "data": data, "metadata": {}, **({"execution_count": None} if "execution_count" in o else {})})
-        else: out.append(o)
-    for o in out:  # Text as Jupyter saves it: a list of lines
-        if "text" in o: o["text"] = o["text"].splitlines(True)
-        for k, v in o.get("data", {}).items():
-            if isinstance(v, str) and not k.startswith(BINARY): o["data"][k] = v.splitlines(True)
+            for k, v in data.items():  # Text as Jupyter saves it: a list of lines
+                if isinstance(v, str) and not k.startswith(BINARY): data[k] = neutral(ANSI.sub("", v), swaps).splitlines(True)
+            o = {**o, "data": data, "metadata": {}, **({"execution_count": None} if "execution_count" in o else {})}
+        out.append(o)
     return out
 
 
@@ -206,112 +219,23 @@ def write(nb, path):
 
 # -- what need not run again ------------------------------------------------------------------------------------------
 
-def versions():
-    "Of Python and the two packages that results depend on most."
-    def _v(p):
-        try: return metadata.version(p)
-        except metadata.PackageNotFoundError: return None
-    return [sys.version_info[:2], _v("torch"), _v("transformers")]
-
-
 def keys(nbs, names, recipe, home):
-    "A hash a chapter, of all that its outputs come from: the package, the recipe, and the code up to its end in reading order."
-    pkg = nbs.parent/"vidcls"
-    files = sorted(p for p in pkg.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    h = hashlib.sha256(json.dumps([recipe, str(home), versions()]).encode())
-    for p in files: h.update(f"\0{p.relative_to(pkg)}\0".encode() + p.read_bytes())
+    "A hash a notebook, of all that its outputs come from: the package, the recipe, and the code up to its end in reading order."
+    pkg, versions = nbs.parent/"vidcls", [metadata.version(p) for p in ("torch", "transformers")]
+    h = hashlib.sha256(json.dumps([recipe, str(home), sys.version_info[:2], versions]).encode())
+    for p in sorted(p for p in pkg.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        h.update(f"\0{p.relative_to(pkg)}\0".encode() + p.read_bytes())
     out = {}
     for n in names:
-        for c in read_nb(nbs/f"{n}.ipynb").cells:
-            if c.cell_type == "code": h.update(b"\0" + c.source.encode())
-        h.update(n.encode())
+        h.update("\0".join([n, *(c.source for c in read_nb(nbs/f"{n}.ipynb").cells if c.cell_type == "code")]).encode())
         out[n] = h.hexdigest()[:16]
     return out
 
 
 def made_since(out, start):
     "What appeared or changed in `out` since `start`, beside executed notebooks."
-    return sorted(p.name for p in out.iterdir() if p.suffix != ".ipynb" and not p.name.startswith(".") and p.name != "ran.json"
-                  and max([q.stat().st_mtime for q in [p, *(p.rglob("*") if p.is_dir() else [])] if q.exists()]) >= start)
-
-
-# -- the whole run ----------------------------------------------------------------------------------------------------
-
-def say(*a, **kw): print(*a, file=sys.stderr, flush=True, **kw)
-
-
-def first_line(src):
-    "A cell's first line of code, for the progress bar."
-    return next((l.strip() for l in src.splitlines() if l.strip() and not l.startswith("#|")), "")
-
-
-def explain(name, nb, err):
-    "Where a chapter failed: the cell's source and the error."
-    code = [c for c in nb.cells if c.cell_type == "code"]
-    bad = next((i for i, c in enumerate(code) if any(o.output_type == "error" for o in c.outputs)), None)
-    if bad is None: return f"{name} failed: {err}"
-    c = code[bad]
-    e = next(o for o in c.outputs if o.output_type == "error")
-    src = "\n".join(f"  {i:3} | {l}" for i, l in enumerate(c.source.splitlines(), 1))
-    tb = "\n".join(e.traceback)
-    if not sys.stderr.isatty(): tb = ANSI.sub("", tb)
-    return f"{name} failed in code cell {bad+1} of {len(code)} (id {c.id}):\n\n{src}\n\n{tb.rstrip()}"
-
-
-def run_chapter(path, env, label):
-    "Execute one notebook with a progress bar by cell; returns the executed notebook and what failed, if anything."
-    nb, will = load(path)
-    over, err = threading.Event(), None
-    with tqdm(total=sum(will), desc=label, unit="cell", leave=False, disable=None, dynamic_ncols=True, file=sys.stderr,
-              bar_format="{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}") as bar:
-        def on_cell(cell, cell_index):
-            bar.n = sum(will[:cell_index])
-            bar.set_postfix_str(first_line(cell.source)[:60])
-        def tick():
-            while not over.wait(1): bar.refresh()
-        if not bar.disable: threading.Thread(target=tick, daemon=True).start()
-        try: execute(nb, path.parent, env, on_cell=on_cell, live=None if bar.disable else lambda s: bar.set_postfix_str(s[:60]))
-        except (CellExecutionError, DeadKernelError) as e: err = e
-        finally: over.set()
-    return nb, will, err
-
-
-def summary(out, home):
-    "Where to look, and the result's five numbers."
-    def show(p): return os.path.relpath(p) if Path(p).is_relative_to(Path.cwd()) else str(p)
-    print(f"\nLook here:\n  {show(out)}/*.ipynb   the chapters, executed")
-    folder = next((d for d in (out, home/"tutorial") if (d/"model").is_dir()), None)
-    if folder: print(f"  {show(folder/'model')}   the fine-tuned model")
-    res = next((d/"result.json" for d in (out, home/"tutorial") if (d/"result.json").is_file()), None)
-    if not res: return
-    r = read(res)
-    print(f"  {show(res)}   the result:")
-    for k in ("recipe", "videos", "clip_accuracy", "video_accuracy", "seconds"):
-        if k in r: print(f"    {k.replace('_', ' '):15} {f'{r[k]:.3f}' if 'accuracy' in k else f'{r[k]:.0f}' if k == 'seconds' else r[k]}")
-
-
-def arguments(argv):
-    "The command line, checked."
-    p = argparse.ArgumentParser(description="Run the chapters in reading order.")
-    p.add_argument("chapters", nargs="*", help="names or numbers; all if none is given")
-    p.add_argument("--recipe", default="stick", help="stick (default), smoke or ucf101")
-    p.add_argument("--out", type=Path, default=ROOT/"runs"/"tutorial", help="folder for the executed copies")
-    p.add_argument("--store", action="store_true", help="write the outputs back into the notebooks")
-    p.add_argument("--solutions", action="store_true", help="run the worked answers too")
-    p.add_argument("--force", action="store_true", help="run what is up to date too")
-    p.add_argument("--nbs", type=Path, default=ROOT/"nbs", help="folder of the notebooks")
-    a = p.parse_args(argv)
-    try:
-        from vidcls.engine.recipes import RECIPES
-        if a.recipe not in RECIPES: p.error(f"no recipe is called {a.recipe!r}: choose one of {', '.join(RECIPES)}")
-    except ImportError: pass  # The first chapter says so
-    a.nbs, a.out = a.nbs.resolve(), a.out.resolve()
-    a.home = Path(os.environ.get("VIDCLS_HOME") or a.out.parent).expanduser().resolve()
-    a.every = chapters(a.nbs, a.solutions)
-    try: a.names = choose(a.every, a.chapters) if a.chapters else a.every
-    except SystemExit as e: p.error(str(e))
-    if not a.names: p.error(f"there is no notebook in {a.nbs}")
-    return a
+    def newest(p): return max(q.stat().st_mtime for q in [p, *p.rglob("*")] if q.exists())
+    return sorted(p.name for p in out.iterdir() if p.suffix != ".ipynb" and p.name not in ("ran.json", *FLOORS) and newest(p) >= start)
 
 
 def reuse(src, dst, out, old, key):
@@ -321,21 +245,24 @@ def reuse(src, dst, out, old, key):
     return True
 
 
+# -- the whole run ----------------------------------------------------------------------------------------------------
+
+def say(*a, **kw): print(*a, file=sys.stderr, flush=True, **kw)
+
+
 def run_one(src, dst, a, label):
-    "Run one chapter into `dst`; returns its line in the record, or None if it failed."
+    "Run one notebook into `dst`; returns its line in the record, or None if it failed."
     failed, start, source = dst.with_name(f"{dst.stem}.failed.ipynb"), time.time(), read(src)
     if not sys.stderr.isatty(): say(f"{label}  ...")
     nb, will, err = run_chapter(src, environment(a.recipe, a.home), label)
-    secs = time.time() - start
+    secs, executed = time.time() - start, json.loads(nbformat.writes(nb))
     if err is not None:
-        failed.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(nb, failed)
+        write(executed, failed)
         say(f"{label}  {secs:6.1f} s  FAILED\n\n{explain(src.stem, nb, err)}\n\nThe notebook as far as it got: {failed}")
         return None
     failed.unlink(missing_ok=True)
     swaps, ran = replacements(a.nbs.parent, a.home), [w for c, w in zip(nb.cells, will) if c.cell_type == "code"]
-    outputs = [c["outputs"] for c in code_cells(json.loads(nbformat.writes(nb)))]
-    write(stored(source, [tidy(o, swaps) if r else None for o, r in zip(outputs, ran)]), dst)
+    write(stored(source, [tidy(c["outputs"], swaps) if r else None for c, r in zip(code_cells(executed), ran)]), dst)
     say(f"{label}  {secs:6.1f} s  {sum(will)} cells")
     return dict(seconds=round(secs, 1), cells=sum(will), made=made_since(a.out, start))
 
@@ -355,6 +282,46 @@ def store(nbs, out, names):
     return not bad
 
 
+def summary(a):
+    "Where to look, the result's five numbers, and how to run what was left out."
+    def show(p): return os.path.relpath(p) if Path(p).is_relative_to(Path.cwd()) else str(p)
+    print(f"\nLook here:\n  {show(a.out)}/*.ipynb   the notebooks, executed")
+    places = (a.out, a.home/"tutorial")
+    if folder := next((d/"model" for d in places if (d/"model").is_dir()), None): print(f"  {show(folder)}   the fine-tuned model")
+    if res := next((d/"result.json" for d in places if (d/"result.json").is_file()), None):
+        r = read(res)
+        print(f"  {show(res)}   the result:")
+        for k in ("recipe", "videos", "clip_accuracy", "video_accuracy", "seconds"):
+            if k in r: print(f"    {k.replace('_', ' '):15} {f'{r[k]:.3f}' if 'accuracy' in k else f'{r[k]:.0f}' if k == 'seconds' else r[k]}")
+    if not a.chapters and (left := len(a.every) - len(a.names)):
+        print(f"\n`make tutorial ALL=1` runs the other {left} notebook{'s'*(left > 1)} too: generated data, machinery, worked answers.")
+
+
+def arguments(argv):
+    "The command line, checked."
+    p = argparse.ArgumentParser(description="Run the notebooks in reading order.")
+    p.add_argument("chapters", nargs="*", help="names or numbers; the whole course if none is given")
+    p.add_argument("--recipe", default="stick", help="stick (default), smoke or ucf101")
+    p.add_argument("--out", type=Path, default=ROOT/"runs"/"tutorial", help="folder for the executed copies")
+    p.add_argument("--store", action="store_true", help="write the outputs back into the notebooks")
+    p.add_argument("--solutions", action="store_true", help="run the worked answers too")
+    p.add_argument("--all", action="store_true", help="run the course, then synthetic, engine and solutions")
+    p.add_argument("--force", action="store_true", help="run what is up to date too")
+    p.add_argument("--nbs", type=Path, default=ROOT/"nbs", help="folder of the notebooks")
+    a = p.parse_args(argv)
+    try:
+        from vidcls.engine.recipes import RECIPES
+        if a.recipe not in RECIPES: p.error(f"no recipe is called {a.recipe!r}: choose one of {', '.join(RECIPES)}")
+    except ImportError: pass  # The first chapter says so
+    a.nbs, a.out = a.nbs.resolve(), a.out.resolve()
+    a.home = Path(os.environ.get("VIDCLS_HOME") or a.out.parent).expanduser().resolve()
+    a.every = chapters(a.nbs, solutions=True)
+    try: a.names = choose(a.every, a.chapters) if a.chapters else a.every if a.all else chapters(a.nbs, a.solutions, floors=["course"])
+    except SystemExit as e: p.error(str(e))
+    if not a.names: p.error(f"there is no notebook in {a.nbs}")
+    return a
+
+
 def main(argv=None):
     a = arguments(argv)
     a.out.mkdir(parents=True, exist_ok=True)
@@ -367,12 +334,11 @@ def main(argv=None):
         if not a.force and reuse(src, dst, a.out, state.get(n, {}), key[n]):
             say(f"{label}  unchanged, reused ({state[n]['seconds']:.0f} s when it ran)")
             continue
-        ran = run_one(src, dst, a, label)
-        if ran is None: return 1
+        if (ran := run_one(src, dst, a, label)) is None: return 1
         state[n] = dict(key=key[n], **ran)
         record.write_text(json.dumps(state, indent=1))
     if a.store and not store(a.nbs, a.out, a.names): return 1
-    summary(a.out, a.home)
+    summary(a)
     return 0
 
 
