@@ -66,8 +66,8 @@ def test_frames_are_picked_by_time_not_by_number(videos):
 @pytest.mark.parametrize("wrong", [lambda t: [], lambda t: t[:-1], lambda t: t[3:], lambda t: t + [t[-1] + .04]])
 def test_a_wrong_promise_of_the_packets_changes_nothing(videos, monkeypatch, wrong):
     files = [p for p in videos if p.name != "vfr.mp4"]
-    right, real = [read_clip(p, View(.3), SPEC) for p in files], video_module._promised
-    monkeypatch.setattr(video_module, "_promised", lambda *a: wrong(real(*a)))
+    right, real = [read_clip(p, View(.3), SPEC) for p in files], video_module.promised_times
+    monkeypatch.setattr(video_module, "promised_times", lambda *a: wrong(real(*a)))
     assert all(map(torch.equal, right, [read_clip(p, View(.3), SPEC) for p in files]))
 
 

@@ -1,6 +1,6 @@
 """Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
 from typing import Any as _Any
-__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'apply_view', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
+__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
 import html, json, math, sys, warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from .data import label_maps
 from .engine.record import checkpoint_path
-from .engine.video import _frames_between, _promised, _to_rgb, in_span, probe_video, VideoError, VideoInfo
+from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -73,8 +73,8 @@ def pick_frames(n: int, spec: ClipSpec) -> list:
     """Equally spaced frames, first and last included (PyTorchVideo's `uniform_temporal_subsample`)."""
     ...
 
-def _picked(info, times, start, spec):
-    """Which of the frames at `times` make the clip from `start`."""
+def clip_frames_at(info: VideoInfo, times: list, start: float, spec: ClipSpec) -> list:
+    """Which of the frames at `times` make the clip from `start`. Raises `VideoError` where there are too few."""
     ...
 
 def _shown_from(info, start, spec):

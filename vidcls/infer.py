@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'model_folder', 'load_trained', 'run_inference', 'top_labels', 'seen_views', 'video_clips', 'Prediction',
-           'loaded', 'predict']
+           'warn_repeats', 'loaded', 'predict']
 
 # %% ../nbs/07_infer.ipynb #e8d9c541
 import logging, re, tempfile
@@ -147,7 +147,12 @@ class Prediction(list):
         super().__init__(labels)
         self.repeated_frames = repeated_frames
 
-def _say_repeats(video, repeated, spec):
+def warn_repeats(
+    video,         # File, URL or array
+    repeated:int,  # How many frames of a clip repeat others
+    spec:ClipSpec, # What a clip is
+):
+    "Say that a video has fewer frames than a clip."
     name = f"{video} has" if isinstance(video, (str, Path)) else "The array has"
     text = f"{name} fewer frames than a clip needs: {repeated} of {spec.num_frames} repeat others."
     if repeated: logger.warning(str(VideoError(text))) # Which makes any file name printable
@@ -180,6 +185,6 @@ def predict(
     "What is in a video: the model's probabilities, averaged over views as in its test. Keeps the last two models in memory."
     folder, net, spec = loaded(model, spec, device, revision)
     views, repeated = seen_views(video, spec, clips, crops, saved_clips(folder))
-    _say_repeats(video, repeated, spec)
+    warn_repeats(video, repeated, spec)
     p = video_probabilities(run_inference(net, views, spec), len(views))[0]
     return Prediction(top_labels(p, net.config.id2label, top_k), repeated)

@@ -28,7 +28,7 @@ from vidcls.engine.run import (
     _without_folders, close_run, open_run, output_folder, run_identity, save_model, start_hash, table_hash
 )
 from .engine.trainer import clip_flops, ClipTrainer
-from .model import _weights_folder, check_biases, check_encoder, make_processor
+from .model import weights_folder, check_biases, check_encoder, make_processor
 from .train import collate_fn, finetune, training_arguments
 from .transforms import train_transform
 
@@ -198,7 +198,7 @@ def masked_trainer(
         with weight_errors(recipe.checkpoint):
             model, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True,
                                                                  output_loading_info=True, dtype=torch.float32)
-        check_encoder(model, info, recipe.checkpoint); check_biases(model, _weights_folder(path, revision))
+        check_encoder(model, info, recipe.checkpoint); check_biases(model, weights_folder(path, revision))
         if info["missing_keys"]: process_state().print(f"{recipe.checkpoint} has no decoder: it begins with random weights.")
     model.config.norm_pix_loss = target == "normalised"
     data = ClipDataset(table, spec, transform=train_transform(spec, recipe.scale), seed=recipe.seed)

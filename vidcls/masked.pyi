@@ -19,7 +19,7 @@ from .engine.audit import short_videos, usable_videos
 from .engine.machine import disk_errors
 from vidcls.engine.run import _without_folders, close_run, open_run, output_folder, run_identity, save_model, start_hash, table_hash
 from .engine.trainer import clip_flops, ClipTrainer
-from .model import _weights_folder, check_biases, check_encoder, make_processor
+from .model import weights_folder, check_biases, check_encoder, make_processor
 from .train import collate_fn, finetune, training_arguments
 from .transforms import train_transform
 

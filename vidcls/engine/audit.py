@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
-from ..clips import _picked, ClipSpec, eval_views, read_views, View
+from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import recordings, split_by_group, video_table
 from .archive import sha256
-from .machine import clip_loader, home, process_state
-from .video import _good_frames, _promised, _stamp, probe_video, VideoError
+from .machine import clip_loader, file_stamp, home, process_state
+from .video import good_frames, promised_times, probe_video, VideoError
 
 # %% ../../nbs/engine/audit.ipynb #934f98f6
 def _shared_groups(table):
@@ -113,17 +113,17 @@ def _most_repeated(info, times, spec):
     first, after = np.searchsorted(times, starts - 1e-9), np.searchsorted(times, starts + spec.seconds - 1e-9)
     worst = int(np.argmin(after - first))
     held = max(0, first[worst] - 1) # What a player shows until the span's first frame
-    return spec.num_frames - len(set(_picked(info, times[held:after[worst]], starts[worst], spec)))
+    return spec.num_frames - len(set(clip_frames_at(info, times[held:after[worst]], starts[worst], spec)))
 
 # %% ../../nbs/engine/audit.ipynb #1768faa0
 def _check_video(path, spec, how):
     "Look at one file; returns `_most_repeated`. Raises `VideoError`."
     info = probe_video(path)
     if how == "full":
-        times = [t for t,_ in _good_frames(path)]
+        times = [t for t,_ in good_frames(path)]
         read_views(path, eval_views(info, spec), replace(spec, size=8)) # Also after a seek
     else:
-        times, frame = _promised(info, -math.inf, math.inf), 1/info.fps
+        times, frame = promised_times(info, -math.inf, math.inf), 1/info.fps
         read_views(path, [View(0.), View(max(0., info.duration - frame/2))], ClipSpec(1, 1.5*frame, 8))
     return _most_repeated(info, times, spec)
 
@@ -263,7 +263,7 @@ def check_videos(
     paths = list(dict.fromkeys(table.path))
     how = how or check_depth(paths, workers)
     if how == "none": return table.reset_index(drop=True), table.iloc[:0].assign(reason="")
-    good, stamps = _GoodFiles(home()/"checked.sqlite", spec), {p: _stamp(p) for p in paths}
+    good, stamps = _GoodFiles(home()/"checked.sqlite", spec), {p: file_stamp(p) for p in paths}
     found = {p: good.get(p, stamps[p], how) for p in paths}
     todo = [p for p in paths if found[p] is None or found[p] and not spec.pad]
     results = _check_each(todo, spec, how, min(_processes(workers), -(-len(todo)//4)))

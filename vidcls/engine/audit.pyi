@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
-from ..clips import _picked, ClipSpec, eval_views, read_views, View
+from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import recordings, split_by_group, video_table
 from .archive import sha256
-from .machine import clip_loader, home, process_state
-from .video import _good_frames, _promised, _stamp, probe_video, VideoError
+from .machine import clip_loader, file_stamp, home, process_state
+from .video import good_frames, promised_times, probe_video, VideoError
 
 def _shared_groups(table):
     ...

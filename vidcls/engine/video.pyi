@@ -1,6 +1,6 @@
 """Open a video, learn what is in it from its packets, and decode the frames of a span by their time stamps, whatever is wrong with the file."""
 from typing import Any as _Any
-__all__ = ['logger', 'VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'read_frames', 'iter_frames']
+__all__ = ['logger', 'VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
 import errno, itertools, logging, math, os
 from bisect import bisect_left
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
+from .machine import file_stamp
 logger = logging.getLogger(__name__)
 
 class VideoError(ValueError):
@@ -52,10 +53,6 @@ def probe_video(path) -> VideoInfo:
     """Look at a video without decoding it. Remembers the answer while the file is unchanged. Raises `VideoError`."""
     ...
 
-def _stamp(path):
-    """What changes when a file does."""
-    ...
-
 def _packets(container, stream):
     """The packets with something in them, up to the end or to where the file is cut off."""
     ...
@@ -84,7 +81,7 @@ def in_span(t: float, start: float, end: float) -> bool:
     """Whether a frame belongs to the span, to within a nanosecond."""
     ...
 
-def _promised(info, start, end):
+def promised_times(info: VideoInfo, start: float, end: float) -> list:
     """The times in [start, end) at which the packets say that frames are shown."""
     ...
 
@@ -124,20 +121,20 @@ def _say_damage(path, times, bad):
     """Raise if more than a tenth of a span is damaged, else say what is left out."""
     ...
 
-def _frames_between(path, info, start, end, pick):
-    """The frames shown in [start, end) that `pick(their times)` asks for by number, and their times."""
+def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tuple:
+    """The frames shown in [start, end) that `pick(their times)` asks for by number. Raises `VideoError`."""
     ...
 
-def _good_frames(path):
-    """Yield (seconds, frame) of a whole video. Raises `VideoError` at the first damage."""
+def good_frames(path):
+    """Every frame of a video. Raises `VideoError` at the first damage."""
     ...
 
 def read_frames(path, start: float=0.0, end: float=math.inf, pick=range) -> tuple:
     """Frames of a video as they are shown, full size. Raises `VideoError`."""
     ...
 
-def _to_rgb(frames, path):
-    """Decoded frames as arrays of bytes [H, W, C], turned as the file asks."""
+def to_rgb(frames: list, path) -> list:
+    """Decoded frames in RGB, turned as the file asks. Raises `VideoError`."""
     ...
 
 def _turned(a, frame):

@@ -1,0 +1,71 @@
+"""Predict thousands of videos in several processes, write each result down at once, and go on where it stopped."""
+from typing import Any as _Any
+__all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
+import hashlib, json, os, re, uuid
+from pathlib import Path
+import torch
+from fastcore.basics import patch
+from ..clips import video_probabilities
+from .archive import sha256
+from .machine import clip_loader, file_stamp, get_device, process_state, whole
+from .record import saved_clips
+from .video import VideoError
+from ..infer import warn_repeats, load_trained, model_folder, run_inference, seen_views, top_labels
+
+def _stamp(video):
+    ...
+
+class Journal:
+    """Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."""
+    file: _Any
+    part: _Any
+    rows: _Any
+    run: _Any
+    state: _Any
+
+    def __init__(self, file, run: dict):
+        ...
+
+    def _parts(self):
+        ...
+
+    def _read(self, f):
+        ...
+
+    def mine(self, videos) -> list:
+        """This process' share of what is missing, what failed, and what has changed since."""
+        ...
+
+    def write(self, video: str, **what):
+        """Write down an item's results at once."""
+        ...
+
+    def finish(self, videos) -> list:
+        """Put the parts together into one file, when all processes are done. Rows of other items stay."""
+        ...
+
+class _Views(torch.utils.data.Dataset):
+    """The views of each video and how many frames repeat others, or why there are none."""
+    args: _Any
+    videos: _Any
+
+    def __init__(self, videos, *args):
+        ...
+
+    def __len__(self):
+        ...
+
+    def __getitem__(self, i):
+        ...
+
+def fingerprint(folder) -> str:
+    """What tells a model from another one in a folder of the same name: a hash of its weights, configuration and clip spec."""
+    ...
+
+def process_device(device: str | None=None) -> str:
+    """Where this process computes."""
+    ...
+
+def predict_files(model, videos: list, out, top_k: int=5, clips: int | None=None, crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
+    """Predict many videos, in one process or in several; goes on where it stopped."""
+    ...
