@@ -173,7 +173,7 @@ def test_a_folder_with_checkpoints_of_others_is_left_alone(recipe, tmp_path):
     with pytest.raises(ValueError, match="holds no model of vidcls"): pretrain(recipe, tmp_path/"proj", workers=0, progress=False)
     assert theirs.read_text() == "weights"
     (tmp_path/"new"/"checkpoints").mkdir(parents=True) # of a run that stopped before its first step
-    assert run_module.output_folder(tmp_path/"new")
+    assert run_module.Run(tmp_path/"new").claim()
 
 
 def test_a_finished_run_has_nothing_to_resume_and_one_of_nobody_is_refused(recipe, tmp_path):
@@ -190,9 +190,9 @@ def test_a_checkpoint_that_was_half_removed_is_not_resumed(recipe, tmp_path):
     trainer = trainer_for(recipe, tmp_path/"checkpoints")
     trainer.train()
     [*_, last] = sorted((tmp_path/"checkpoints").glob("checkpoint-*"))
-    assert run_module._last_checkpoint(tmp_path)
+    assert run_module.Run(tmp_path).last_checkpoint
     for d in (tmp_path/"checkpoints").glob("checkpoint-*"): (d/"optimizer.pt").unlink()
-    assert run_module._last_checkpoint(tmp_path) is None
+    assert run_module.Run(tmp_path).last_checkpoint is None
 
 
 @pytest.mark.parametrize("files", range(7))
@@ -208,7 +208,7 @@ def test_a_model_folder_killed_while_it_was_replaced_does_not_load(recipe, tmp_p
         left[0] -= 1; real(a, b)
     monkeypatch.setattr(T.os, "replace", replacing)
     record = load_record(done.model_dir)
-    try: run_module.save_model(model, model_module.make_processor(spec, recipe.checkpoint), spec, record, done.model_dir)
+    try: run_module.Run(done.model_dir).save(model, model_module.make_processor(spec, recipe.checkpoint), spec, record)
     except Killed:
         assert not load_record(done.model_dir) and not list(done.model_dir.glob(".saving-*"))
         if files < 5:

@@ -8,7 +8,7 @@ __all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'cubes', 'from_cubes
            'fewer_labels', 'transfer']
 
 # %% ../nbs/09_pretrain.ipynb #1a09649d
-import hashlib, json, math, os, time
+import hashlib, json, math, os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
@@ -17,18 +17,14 @@ from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .clips import ClipDataset, ClipSpec, normalize
-from .engine.audit import known_check
 from .data import data_root, parse_name, video_files, video_table
-from .engine.machine import home, process_state, versions, whole
+from .engine.audit import known_check, usable_videos
+from .engine.machine import home, process_state, whole
 from .engine.recipes import Recipe
-from .engine.record import checkpoint_path, load_record, weight_errors
-from .engine.audit import short_videos, usable_videos
-from .engine.machine import disk_errors
-from vidcls.engine.run import (
-    _without_folders, close_run, open_run, output_folder, run_identity, save_model, start_hash, table_hash
-)
+from .engine.record import checkpoint_path, weight_errors
+from .engine.run import recipe_identity, Run, start_hash, table_hash
 from .engine.trainer import clip_flops, ClipTrainer
-from .model import weights_folder, check_biases, check_encoder, make_processor
+from .model import check_biases, check_encoder, make_processor, weights_folder
 from .train import collate_fn, finetune, training_arguments
 from .transforms import train_transform
 
@@ -224,34 +220,24 @@ def pretrain(
     known_check(check)
     if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
     tube_masks(_geometry(recipe), 1, mask_ratio)
-    state = process_state()
-    main, progress = state.is_main_process, progress and state.is_main_process
-    with state.main_process_first():
-        folder = output_folder(output_dir or home()/"models"/recipe.name, resume, overwrite)
-        root = data_root(recipe, progress)
+    run = Run(output_dir or home()/"models"/recipe.name, dict(task="pretrain", recipe=recipe, mask_ratio=mask_ratio, target=target))
+    run.claim(resume, overwrite)
+    progress = progress and run.is_main
+    with process_state().main_process_first(): root = data_root(recipe, progress)
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
     table, bad = usable_videos(unlabelled(root), spec, strict, progress, check, workers)
-    for reason in bad.reason: state.print(f"Left out: {reason}")
-    trainer = masked_trainer(recipe, table, folder/"checkpoints", mask_ratio, target, workers, disable_tqdm=not progress)
-    run = run_identity("pretrain", recipe, table, mask_ratio=mask_ratio, target=target)
-    with state.main_process_first(): record, last = open_run(folder, run, resume, overwrite, main)
-    record = record or _train_and_keep(trainer, run, folder, last, table, bad, data_hash(recipe))
-    state.wait_for_everyone()
-    return PretrainResult(folder, record["metrics"], [tuple(l) for l in record["losses"]], bad.reason.tolist())
+    for reason in bad.reason: process_state().print(f"Left out: {reason}")
+    trainer = masked_trainer(recipe, table, run.checkpoints, mask_ratio, target, workers, disable_tqdm=not progress)
+    record = run.train(trainer, table, bad, lambda *done: _learned(*done, recipe), pretrain_card)
+    return PretrainResult(run.folder, record["metrics"], [tuple(l) for l in record["losses"]], bad.reason.tolist())
 
-def _train_and_keep(trainer, run, folder, last, table, bad, data):
-    "Train, and let the main process store what came out; returns the record."
-    start = time.time()
-    with disk_errors(folder): trainer.train(resume_from_checkpoint=last)
-    losses = step_losses(trainer.state.log_history)
-    metrics = dict(videos=len(table), clips=len(table)*run["recipe"]["epochs"], seconds=round(time.time() - start, 1),
-                   first_loss=losses[0][1], last_loss=round(float(np.mean([v for _,v in losses[-10:]])), 5))
-    record = run | dict(metrics=metrics, losses=losses, versions=versions(), data=data, skipped=[Path(p).name for p in bad.path],
-                        repeated_frames=short_videos(table))
-    if trainer.is_world_process_zero():
-        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder, pretrain_card(record))
-        close_run(folder)
-    return record
+# %% ../nbs/09_pretrain.ipynb #412a67e5
+def _learned(trainer, seconds, recipe):
+    "What a pre-training writes down."
+    losses, n = step_losses(trainer.state.log_history), len(trainer.train_dataset)
+    last = round(float(np.mean([v for _,v in losses[-10:]])), 5)
+    metrics = dict(videos=n, clips=n*recipe.epochs, seconds=seconds, first_loss=losses[0][1], last_loss=last)
+    return dict(metrics=metrics, losses=losses, data=data_hash(recipe))
 
 # %% ../nbs/09_pretrain.ipynb #5a384922
 def _geometry(recipe):
@@ -320,7 +306,7 @@ def transfer(
     import pandas as pd
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     file, table = folder/"transfer.csv", video_table(data_root(recipe, progress))
-    this = hashlib.sha256(json.dumps([_without_folders(recipe), table_hash(table)], sort_keys=True).encode()).hexdigest()[:12]
+    this = hashlib.sha256(json.dumps([recipe_identity(recipe), table_hash(table)], sort_keys=True).encode()).hexdigest()[:12]
     columns = ["recipe", "start", "weights", "share", "seed"]
     done = pd.read_csv(file, dtype=dict.fromkeys(columns[:3], str)) if file.is_file() else pd.DataFrame(columns=columns)
     if not (done.recipe == this).all(): raise ValueError(f"{file} is of another recipe or of other videos: name another folder, or move it away.")

@@ -1,7 +1,7 @@
 """Hide most of a video and learn to paint it, learn other actions, and measure what that is worth when labels are few."""
 from typing import Any as _Any
 __all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'cubes', 'from_cubes', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
-import hashlib, json, math, os, time
+import hashlib, json, math, os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
@@ -10,16 +10,14 @@ from torch import nn
 from transformers import set_seed
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .clips import ClipDataset, ClipSpec, normalize
-from .engine.audit import known_check
 from .data import data_root, parse_name, video_files, video_table
-from .engine.machine import home, process_state, versions, whole
+from .engine.audit import known_check, usable_videos
+from .engine.machine import home, process_state, whole
 from .engine.recipes import Recipe
-from .engine.record import checkpoint_path, load_record, weight_errors
-from .engine.audit import short_videos, usable_videos
-from .engine.machine import disk_errors
-from vidcls.engine.run import _without_folders, close_run, open_run, output_folder, run_identity, save_model, start_hash, table_hash
+from .engine.record import checkpoint_path, weight_errors
+from .engine.run import recipe_identity, Run, start_hash, table_hash
 from .engine.trainer import clip_flops, ClipTrainer
-from .model import weights_folder, check_biases, check_encoder, make_processor
+from .model import check_biases, check_encoder, make_processor, weights_folder
 from .train import collate_fn, finetune, training_arguments
 from .transforms import train_transform
 
@@ -96,8 +94,8 @@ def pretrain(recipe: Recipe, output_dir=None, mask_ratio: float=0.75, target: st
     """Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."""
     ...
 
-def _train_and_keep(trainer, run, folder, last, table, bad, data):
-    """Train, and let the main process store what came out; returns the record."""
+def _learned(trainer, seconds, recipe):
+    """What a pre-training writes down."""
     ...
 
 def _geometry(recipe):

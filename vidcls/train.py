@@ -7,7 +7,7 @@ __all__ = ['logger', 'make_datasets', 'collate_fn', 'compute_metrics', 'training
            'finetune', 'tutorial_model', 'plot_history']
 
 # %% ../nbs/06_train.ipynb #fee7d1b6
-import json, logging, os, sys, time
+import json, logging, os, sys
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -16,15 +16,15 @@ import numpy as np, torch
 from transformers import TrainingArguments, set_seed
 from .clips import ClipDataset, ClipSpec, video_probabilities
 from .data import data_root, label_maps, SPLITS
-from .engine.audit import known_check, prepare_table, short_videos
+from .engine.audit import known_check, prepare_table
 from .engine.cache import frame_cache
-from .engine.machine import disk_errors, get_device, half_precision, home, process_state, versions
+from .engine.machine import get_device, half_precision, home, process_state
 from .engine.recipes import Recipe
 from .engine.record import load_record
-from .engine.run import close_run, open_run, output_folder, run_identity, save_model
+from .engine.run import Run
 from .engine.trainer import ClipTrainer, fit_batch
 from .model import load_model, make_processor
-from .share import check_token, push_model
+from .share import check_token
 from .transforms import train_transform
 
 logger = logging.getLogger(__name__)
@@ -138,65 +138,63 @@ def finetune(
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     known_check(check)
     if push_to_hub: check_token()
-    state = process_state()
     with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
-        progress, main = progress and state.is_main_process, state.is_main_process
-        with state.main_process_first(): folder = output_folder(output_dir or home()/"models"/recipe.name, resume, overwrite)
-        _share(recipe.batch_size)
-        set_seed(recipe.seed)
-        spec = replace(ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision), pad=not strict)
-        with state.main_process_first(): root = data_root(recipe, progress)
-        table, bad = prepare_table(root, spec, strict, recipe.seed, progress, check, workers)
-        trainer = _trainer(recipe, spec, make_datasets(table, spec, recipe, frames), folder, workers, main, **(dict(disable_tqdm=not progress) | kwargs))
-        if main: _say_spinning(trainer.args)
-        run = run_identity("finetune", recipe, table)
-        with state.main_process_first(): record, last = open_run(folder, run, resume, overwrite, main)
-        record = record or _train_and_keep(trainer, run, folder, last, table, bad)
-        if main and push_to_hub: push_model(folder, push_to_hub)
-        state.wait_for_everyone()
-        return FinetuneResult(folder, record["metrics"], record["history"], bad.reason.tolist())
+        run = Run(output_dir or home()/"models"/recipe.name, dict(task="finetune", recipe=recipe)).claim(resume, overwrite)
+        progress = progress and run.is_main
+        spec, table, bad = _videos(recipe, strict, progress, check, workers)
+        sets = make_datasets(table, spec, recipe, frames)
+        trainer = _trainer(recipe, spec, sets, run.checkpoints, workers, **(dict(disable_tqdm=not progress) | kwargs))
+        record = run.train(trainer, table, bad, _tested)
+    if push_to_hub: run.push(push_to_hub)
+    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist())
 
-def _train_and_keep(trainer, run, folder, last, table, bad):
-    "Train, test, and let the main process store what came out; returns the record."
-    start = time.time()
-    with disk_errors(folder):
-        trainer.train(resume_from_checkpoint=last)
-        metrics = dict(seconds=round(time.time() - start, 1), **test_scores(trainer, trainer.test_dataset))
-    record = run | dict(metrics=metrics, labels=list(trainer.train_dataset.label2id), versions=versions(),
-                        skipped=[Path(p).name for p in bad.path], repeated_frames=short_videos(table), history=trainer.state.log_history)
-    if trainer.is_world_process_zero():
-        with disk_errors(folder): save_model(trainer.model, trainer.processing_class, trainer.spec, record, folder)
-        close_run(folder)
-    return record
+# %% ../nbs/06_train.ipynb #c34bb999
+def _videos(recipe, strict, progress, check, workers):
+    "(spec, table of usable videos, table of the others) of a recipe; its seed counts from here on."
+    _share(recipe.batch_size)
+    set_seed(recipe.seed)
+    spec = replace(ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision), pad=not strict)
+    with process_state().main_process_first(): root = data_root(recipe, progress)
+    return spec, *prepare_table(root, spec, strict, recipe.seed, progress, check, workers)
 
+def _tested(trainer, seconds):
+    "What a fine-tuning writes down."
+    metrics = dict(seconds=seconds, **test_scores(trainer, trainer.test_dataset))
+    return dict(metrics=metrics, labels=list(trainer.train_dataset.label2id), history=trainer.state.log_history)
+
+# %% ../nbs/06_train.ipynb #7d9a8b44
 def _say_spinning(args):
     "Name what slows down a training on the CPU beside processes that read clips."
-    if not (args.use_cpu and args.dataloader_num_workers and torch.get_num_threads() > 1 and sys.platform == "linux"): return
-    if os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
-        logger.warning("PyTorch's threads wait by spinning, and so take the cores from the processes that read clips: training is "
-                       "faster with OMP_WAIT_POLICY=PASSIVE in the environment before Python starts.")
+    readers = args.use_cpu and args.dataloader_num_workers and torch.get_num_threads() > 1
+    if readers and sys.platform == "linux" and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
+        logger.warning("PyTorch's threads wait by spinning, and so take the cores from the processes that read clips: "
+                       "training is faster with OMP_WAIT_POLICY=PASSIVE in the environment before Python starts.")
 
-def _trainer(recipe, spec, sets, folder, workers, main, **kwargs):
-    "Model, data and arguments of a fine-tuning."
-    model = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
-    start = f"random weights of {recipe.checkpoint}'s geometry, as the recipe says" if recipe.from_scratch else f"the weights of {recipe.checkpoint}"
-    if main: print(f"Starting from {start}.")
-    args = training_arguments(recipe, folder/"checkpoints", len(sets["train"]), workers, **(_memory(model, spec, recipe, main) | kwargs))
-    trainer = ClipTrainer(model, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
-                          compute_metrics=compute_metrics, processing_class=make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision),
-                          spec=spec, layer_decay=recipe.layer_decay, mix=recipe.mix)
-    trainer.test_dataset = sets["test"]
-    return trainer
-
-def _memory(model, spec, recipe, main):
+def _memory(net, spec, recipe):
     "The arguments that make a recipe's batch fit into a GPU."
     if get_device() != "cuda": return {}
     share = _share(recipe.batch_size)
-    n, again = fit_batch(model.to(process_state().device), spec, share, recipe.precision or half_precision())
-    if main and (n < share or again):
-        print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
-              f"{', with gradient checkpointing' if again else ''}.")
-    return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n, gradient_checkpointing=again)
+    n, again = fit_batch(net.to(process_state().device), spec, share, recipe.precision or half_precision())
+    if n < share or again:
+        process_state().print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
+                              f"{', with gradient checkpointing' if again else ''}.")
+    return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n,
+                gradient_checkpointing=again)
+
+# %% ../nbs/06_train.ipynb #da5eeb37
+def _trainer(recipe, spec, sets, folder, workers, **kwargs):
+    "Model, data and arguments of a fine-tuning."
+    checkpoint, revision = recipe.checkpoint, recipe.checkpoint_revision
+    net = load_model(checkpoint, sets["train"].label2id, None, revision, recipe.from_scratch)
+    start = f"random weights of {checkpoint}'s geometry, as the recipe says" if recipe.from_scratch else f"the weights of {checkpoint}"
+    process_state().print(f"Starting from {start}.")
+    args = training_arguments(recipe, folder, len(sets["train"]), workers, **(_memory(net, spec, recipe) | kwargs))
+    trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
+                          compute_metrics=compute_metrics, processing_class=make_processor(spec, checkpoint, revision),
+                          spec=spec, layer_decay=recipe.layer_decay, mix=recipe.mix)
+    trainer.test_dataset = sets["test"]
+    if process_state().is_main_process: _say_spinning(args)
+    return trainer
 
 # %% ../nbs/06_train.ipynb #517ee3e4
 def tutorial_model(

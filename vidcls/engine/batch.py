@@ -6,7 +6,7 @@
 __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
 
 # %% ../../nbs/engine/batch.ipynb #488be67f
-import hashlib, json, os, re, uuid
+import hashlib, json, re, uuid
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -14,8 +14,9 @@ from ..clips import video_probabilities
 from .archive import sha256
 from .machine import clip_loader, file_stamp, get_device, process_state, whole
 from .record import saved_clips
+from .run import difference
 from .video import VideoError
-from ..infer import warn_repeats, load_trained, model_folder, run_inference, seen_views, top_labels
+from ..infer import load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
 
 # %% ../../nbs/engine/batch.ipynb #349f2977
 def _stamp(video): return list(file_stamp(video) or []) or None # As it comes back from JSON
@@ -51,8 +52,8 @@ def _read(self:Journal, f):
         except (ValueError, TypeError, KeyError) as e:
             if i == len(lines) and b'{"video": "'.startswith(line[:11]): break # The end, or a process was killed in the middle of a line
             raise ValueError(f"{f} is no list of results (line {i}): name another file.") from e
-        if other := [k for k,v in self.run.items() if row.get(k) != v]:
-            raise ValueError(f"{f} is of another run ({other[0]} was {row.get(other[0])!r}, is {self.run[other[0]]!r}): name another file.")
+        if other := difference(row, self.run):
+            raise ValueError(f"{f} is of another run ({other}): name another file.")
         self.rows[row["video"]] = row
 
 # %% ../../nbs/engine/batch.ipynb #6bd8df39

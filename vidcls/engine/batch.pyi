@@ -1,7 +1,7 @@
 """Predict thousands of videos in several processes, write each result down at once, and go on where it stopped."""
 from typing import Any as _Any
 __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
-import hashlib, json, os, re, uuid
+import hashlib, json, re, uuid
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -9,8 +9,9 @@ from ..clips import video_probabilities
 from .archive import sha256
 from .machine import clip_loader, file_stamp, get_device, process_state, whole
 from .record import saved_clips
+from .run import difference
 from .video import VideoError
-from ..infer import warn_repeats, load_trained, model_folder, run_inference, seen_views, top_labels
+from ..infer import load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
 
 def _stamp(video):
     ...
