@@ -105,7 +105,7 @@ def test_all_floors(tmp_path, capfd, monkeypatch):
     args = ["--nbs", str(nbs), "--out", str(out)]
     assert run_chapters.main(args) == 0
     said = capfd.readouterr()
-    assert said.out.count("make tutorial ALL=1") == 1 and "the other 2 notebooks" in said.out
+    assert said.out.count("make tutorial ALL=1") == 1 and "The other 2 notebooks" in said.out
     assert (out/"00_a.ipynb").exists() and not (out/"engine").exists()
     assert run_chapters.main([*args, "--all", "--store"]) == 0
     said = capfd.readouterr()

@@ -1,7 +1,7 @@
 """How long the notebooks' cells are, floor by floor: a mirror, not a test. `make stats` calls this.
 
-A cell's lines are its source lines without blank ones and `#|` directives. A use cell is a code cell that is not exported.
-A check is a cell with an assertion. Sizes are the files'."""
+A cell's lines are its source lines without blank ones and `#|` directives. A use cell is one that is not
+exported. A check is a cell with an assertion. Sizes are the files'."""
 import re, sys
 from pathlib import Path
 
@@ -30,8 +30,9 @@ def row(name, cells, size):
     code = [c for c in cells if c.cell_type == "code" and lines(c)]
     exports = [any(d.startswith("export") for d in c.directives) for c in code]
     markdown, n = sum(c.cell_type == "markdown" for c in cells), max(1, len(code))
-    values = (len(code), spread(code), spread([c for c, e in zip(code, exports) if e]),
-              spread([c for c, e in zip(code, exports) if not e], longest=False), sum(len(l) > 120 for c in code for l in lines(c)),
+    exported, use = ([c for c, e in zip(code, exports) if e == kind] for kind in (True, False))
+    long = sum(len(l) > 120 for c in code for l in lines(c))
+    values = (len(code), spread(code), spread(exported), spread(use, longest=False), long,
               f"{markdown/n:.2f}", f"{100*sum(bool(CHECK.search(c.source)) for c in code)/n:.0f} %", f"{size/1024:.0f}")
     return f"{name:26}" + "".join(f"{v!s:>11}" for v in values)
 
