@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test lint test-browser fuzz bench matrix cleanroom lab export readme outputs checkpoint clean
+.PHONY: help setup tutorial test lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,8 +38,8 @@ $(STAMP): settings.ini setup.py pyproject.toml
 
 setup: $(STAMP)  ## create .venv and install everything
 
-tutorial: $(STAMP)  ## run every chapter in order (RECIPE=stick, offline; RECIPE=ucf101 on a GPU)
-	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial
+tutorial: $(STAMP)  ## run the course in order (RECIPE=stick, offline; RECIPE=ucf101 on a GPU; ALL=1: every other notebook after it)
+	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial $(if $(ALL),--all)
 
 test: $(STAMP)  ## run every test: the chapters' checks and tests/
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal
@@ -72,14 +72,17 @@ cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, 
 lab: $(STAMP)  ## open JupyterLab on the chapters
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
 
-export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and README.md, clean the notebooks
+export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/, README.md and badges, clean the notebooks
 	@$(PY) nbs/_tools/make_readme.py
 	@$(VENV)/bin/nbdev-export
 	@$(VENV)/bin/nbdev-clean
 
-outputs: $(STAMP)  ## run the chapters for real and store their outputs in nbs/
-	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store --solutions
+outputs: $(STAMP)  ## run every notebook for real and store the outputs in nbs/
+	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store --all
 	@$(MAKE) --no-print-directory export
+
+stats: $(STAMP)  ## print how long the notebooks' cells are, floor by floor
+	@$(PY) nbs/_tools/stats.py
 
 bench: $(STAMP)  ## race the input pipelines and the training step against the guide's; writes runs/bench/
 	@$(PY) tools/bench.py --out $(VIDCLS_HOME)/bench

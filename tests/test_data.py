@@ -241,7 +241,7 @@ def test_what_a_killed_process_left_is_cleaned(tmp_path):
 
 def test_a_folder_that_is_not_there_may_have_been_meant(monkeypatch):
     def fails(*args, **kwargs): raise OSError("Could not download.")
-    monkeypatch.setattr(archive_module, "download_ucf101_subset", fails)
+    monkeypatch.setattr(D, "download_ucf101_subset", fails)
     with pytest.raises(OSError, match="Could not download. There is no folder of that name here either."):
         D.data_root(replace(RECIPES["stick"], data="my/videos"))
     with pytest.raises(OSError, match="download.$"): D.data_root(RECIPES["ucf101"])

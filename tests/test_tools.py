@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from nbdev.clean import clean_nb
 
-import make_readme, nbtest, run_chapters
+import make_readme, nbtest, run_chapters, stats
 from nbtest import NBS, ROOT
 
 PIXEL = "R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="  # A GIF of one pixel
@@ -80,11 +80,37 @@ COUNT = "from pathlib import Path; import os; p = Path(os.environ['VIDCLS_HOME']
 def test_order(tmp_path):
     for n in ("index", "90_b", "00_a", "10_c", "07_d"): notebook(tmp_path/f"{n}.ipynb", "# A")
     notebook(tmp_path/"solutions"/"00_a.ipynb", "# A")
+    notebook(tmp_path/".ipynb_checkpoints"/"00_a-checkpoint.ipynb", "# A")
     assert run_chapters.chapters(tmp_path) == ["00_a", "07_d", "10_c", "90_b", "index"]
     assert run_chapters.chapters(tmp_path, True)[-1] == "solutions/00_a"
     names = run_chapters.chapters(tmp_path)
     assert run_chapters.choose(names, ["nbs/10_c.ipynb", "00"]) == ["00_a", "10_c"]
     with pytest.raises(SystemExit): run_chapters.choose(names, ["11"])
+
+
+def test_order_of_floors(tmp_path):
+    "The course, then what is generated, then the machinery, each by name; the worked answers last."
+    names = ["00_a", "index", "synthetic/moves", "synthetic/stick", "engine/cache", "engine/cli", "solutions/00_a", "solutions/engine/cli"]
+    for n in names: notebook(tmp_path/f"{n}.ipynb", "# A")
+    assert run_chapters.chapters(tmp_path, solutions=True) == names and run_chapters.chapters(tmp_path) == names[:6]
+    assert run_chapters.chapters(tmp_path, floors=["course"]) == names[:2] and run_chapters.chapters(tmp_path, floors=["engine"]) == names[4:6]
+    assert run_chapters.choose(names, ["nbs/engine/cli.ipynb", "synthetic/"]) == ["synthetic/moves", "synthetic/stick", "engine/cli"]
+
+
+def test_all_floors(tmp_path, capfd, monkeypatch):
+    "The course runs alone and says how to run the rest, which then reuses it; every floor's outputs are stored."
+    monkeypatch.delenv("VIDCLS_HOME", raising=False)
+    nbs, out = tmp_path/"nbs", tmp_path/"runs"/"tutorial"
+    for n in ("00_a", "engine/b", "solutions/00_a"): notebook(nbs/f"{n}.ipynb", f"print('{n}')")
+    args = ["--nbs", str(nbs), "--out", str(out)]
+    assert run_chapters.main(args) == 0
+    said = capfd.readouterr()
+    assert said.out.count("make tutorial ALL=1") == 1 and "The other 2 notebooks" in said.out
+    assert (out/"00_a.ipynb").exists() and not (out/"engine").exists()
+    assert run_chapters.main([*args, "--all", "--store"]) == 0
+    said = capfd.readouterr()
+    assert "ALL=1" not in said.out and said.err.count("reused") == 1
+    for n in ("00_a", "engine/b", "solutions/00_a"): assert saved(nbs/f"{n}.ipynb") == [[stream([f"{n}\n"])]]
 
 
 def test_run_reuse_store(tmp_path, capfd, monkeypatch):
@@ -181,6 +207,17 @@ def test_readme(site, capsys):
     assert tool(site) == 0 and (site/"README.md").read_text() == text and not (site/"nbs"/"images"/"index-old-0.png").exists()
 
 
+def test_floors_have_badges_and_tables_of_their_own(site):
+    notebook(site/"nbs"/"engine"/"cli.ipynb", "# The command line\n\n> From a shell.\n\n<!-- badge -->")
+    index = notebook(site/"nbs"/"index.ipynb", "# A\n\n<!-- chapters -->\n\n## Engine\n\n<!-- engine -->\n\nEnd.")
+    assert tool(site) == 0 and tool(site, "--check") == 0
+    badge = make_readme.badge(make_readme.settings(site), "nbs/engine/cli.ipynb")
+    assert "blob/main/nbs/engine/cli.ipynb" in badge and json.dumps(badge)[1:-1] in (site/"nbs"/"engine"/"cli.ipynb").read_text()
+    text = (site/"README.md").read_text()
+    assert f"| [The command line](nbs/engine/cli.ipynb) | From a shell. | {badge} |\n\nEnd." in text
+    assert text.index("[00 · A title](nbs/00_a.ipynb)") < text.index("## Engine") and "(engine/cli.ipynb)" in index.read_text()
+
+
 def test_settings_decide_all_addresses(site):
     tool(site)
     ini = site/"settings.ini"
@@ -192,6 +229,17 @@ def test_settings_decide_all_addresses(site):
     assert "git+https://github.com/ann/vidcls@next/2" in (site/"nbs"/"00_a.ipynb").read_text()
     assert (site/"pyproject.toml").read_text() == '[tool.nbdev]\nbranch = "next/2"\ngit_url = "https://github.com/ann/vidcls"\n'
     assert "github/ann/vidcls/blob/next/2" in (site/"README.md").read_text()
+
+
+# -- stats ------------------------------------------------------------------------------------------------------------
+
+def test_stats(tmp_path, capsys):
+    notebook(tmp_path/"00_a.ipynb", "# A", "#| export\n\ndef f():\n\n    return 1", "assert f() == 1", "f()\nf()")
+    notebook(tmp_path/"engine"/"b.ipynb", "x = '" + "y"*120 + "'")
+    stats.main(tmp_path)
+    rows = {l.split()[0]: l.split()[1:] for l in capsys.readouterr().out.splitlines() if l.strip()}
+    assert rows["00_a"] == ["3", "2/2/2", "2/2/2", "1/2", "0", "0.33", "33", "%", "1"]
+    assert rows["engine/b"][:5] == ["1", "1/1/1", "–", "1/1", "1"] and "solutions" not in rows
 
 
 # -- notebooks as tests -----------------------------------------------------------------------------------------------
@@ -208,7 +256,8 @@ def test_notebooks_are_tests(tmp_path, more):
     notebook(tmp_path/"nbs"/"_tools"/"no.ipynb", "1/0")
     notebook(tmp_path/"nbs"/"00_good.ipynb", "#| eval: false\n1/0", "import os; assert os.environ['VIDCLS_RECIPE'] == 'smoke' and os.getcwd().endswith('nbs')")
     notebook(tmp_path/"nbs"/"solutions"/"01_bad.ipynb", "# A", "def f(): raise ValueError('odd')", "x = 1\nf()")
-    for i in range(more): notebook(tmp_path/"nbs"/f"1{i}_more.ipynb", f"print({i})")
+    for i in range(more): notebook(tmp_path/"nbs"/"engine"/f"{i}_more.ipynb", f"print({i})")
+    notebook(tmp_path/"nbs"/"engine"/".ipynb_checkpoints"/"0_more-checkpoint.ipynb", "1/0")
     (tmp_path/"kept").mkdir()
     (tmp_path/"kept"/".ready").touch()  # No data needed here
     env = {**os.environ, "VIDCLS_TEST_HOME": str(tmp_path/"kept")}

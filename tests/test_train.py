@@ -459,7 +459,7 @@ def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
 @pytest.mark.parametrize("precision, tf32", [("fp32", False), ("bf16", True), (None, True)])
 def test_full_precision_means_that_tf32_is_off(recipe, tmp_path, monkeypatch, precision, tf32):
     "On a GPU that has bfloat16; TF32 keeps 10 of a float's 23 bits."
-    monkeypatch.setattr(machine_module, "half_precision", lambda: "bf16")
+    monkeypatch.setattr(T, "half_precision", lambda: "bf16")
     monkeypatch.setattr(T, "TrainingArguments", lambda **kwargs: kwargs)
     assert training_arguments(replace(recipe, precision=precision), tmp_path, 6, workers=0)["tf32"] is tf32
 
@@ -509,7 +509,7 @@ def test_memory_for_frames_is_given_back_after_the_training(recipe, tmp_path):
         made.append(real(kind))
         return made[-1]
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(cache_module, "frame_cache", watched)
+        m.setattr(T, "frame_cache", watched)
         finetune(replace(recipe, epochs=1), tmp_path/"a", workers=0, progress=False, cache="ram")
     assert made[0].folder not in before and not made[0].folder.exists()
 

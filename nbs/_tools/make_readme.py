@@ -1,6 +1,6 @@
-"""README.md from nbs/index.ipynb; badges, install lines and addresses everywhere from settings.ini. `make export` calls this.
+"""README.md from nbs/index.ipynb; badges, install lines and addresses everywhere from settings.ini.
 
-`--check` changes nothing and exits with status 1 when something is out of step."""
+`make export` calls this. `--check` changes nothing and exits with status 1 when something is out of step."""
 import argparse, html, os, re, sys
 from base64 import b64decode
 from configparser import ConfigParser
@@ -34,7 +34,7 @@ def settings(root):
 
 
 def badge(cfg, rel):
-    "The Colab badge of the notebook at `rel`; HTML, since Markdown on a line that begins with a comment is not rendered."
+    "The Colab badge of the notebook at `rel`; HTML, since Markdown is not rendered after a comment on the same line."
     url = f"{COLAB}/github/{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/{rel}"
     return f'<a href="{url}"><img src="{COLAB}/assets/colab-badge.svg" alt="Open in Colab"></a>'
 
@@ -78,7 +78,8 @@ def filled(root, cfg, path):
 
 def relinked(text):
     "Markdown written for nbs/ as it must be one folder up."
-    def up(m): return m[1] + (m[2] if re.match(r"[a-z]+:|#|/", m[2]) else os.path.normpath(f"nbs/{m[2]}").replace(os.sep, "/"))
+    def up(m):
+        return m[0] if re.match(r"[a-z]+:|#|/", m[2]) else m[1] + Path(os.path.normpath(f"nbs/{m[2]}")).as_posix()
     return re.sub(r"""(\]\(|<(?:img|a)[^>]*?(?:src|href)=["'])([^)\s"']+)""", up, text)
 
 
@@ -90,7 +91,7 @@ def shown(data, alt, save):
     for mime in data.keys() & SUFFIX.keys(): return {"text/markdown": f"![{alt}]({save(mime, data[mime])})"}
     if h := data.get("text/html"):
         h = URI.sub(lambda m: save(m[1], m[2]), re.sub(r"<style.*?</style>", "", h, flags=re.S))
-        return {"text/markdown": re.sub(r"\n\s*", "\n", h).strip()}  # A blank line or deep indent would end the HTML block
+        return {"text/markdown": re.sub(r"\n\s*", "\n", h).strip()}  # A blank line or indent would end HTML
     return {"text/plain": re.sub(" at 0x[0-9a-fA-F]+", "", data.get("text/plain", ""))}
 
 
@@ -115,7 +116,8 @@ def readme(nb, cfg):
     nb.cells, images = [c for c in nb.cells if "hide" not in c.directives], {}
     node = nbformat.reads(nb2str(nb), 4)
     for c, raw in zip(node.cells, nb.cells, strict=True): prepare(c, raw.directives, images)
-    text, _ = MarkdownExporter(raw_template=TEMPLATE, filters={"fence": fence, "relinked": relinked}).from_notebook_node(node)
+    exporter = MarkdownExporter(raw_template=TEMPLATE, filters={"fence": fence, "relinked": relinked})
+    text, _ = exporter.from_notebook_node(node)
     for k in ("user", "repo", "branch", "lib_name"): text = text.replace(f"{{{k}}}", cfg[k])
     return f"<!-- Made from nbs/index.ipynb by nbs/_tools/make_readme.py: edit there. -->\n\n{text.strip()}\n", images
 
@@ -128,8 +130,9 @@ def expected(root):
         nb = filled(root, cfg, path)
         if nb2str(nb) != nb2str(read_nb(path)): want[path] = nb2str(nb).encode()
     text, images = readme(filled(root, cfg, nbs/"index.ipynb"), cfg)
-    new = re.sub(r'^(git_url\s*=\s*)".*"', rf'\1"https://github.com/{cfg["user"]}/{cfg["repo"]}"', toml.read_text(encoding="utf-8"), flags=re.M)
-    new = re.sub(r'^(branch\s*=\s*)".*"', rf'\1"{cfg["branch"]}"', new, flags=re.M)
+    new = toml.read_text(encoding="utf-8")
+    for k, v in dict(git_url=f"https://github.com/{cfg['user']}/{cfg['repo']}", branch=cfg["branch"]).items():
+        new = re.sub(rf'^({k}\s*=\s*)".*"', rf'\1"{v}"', new, flags=re.M)
     return want | {nbs/k: v for k, v in images.items()} | {root/"README.md": text.encode(), toml: new.encode()}
 
 
@@ -140,7 +143,8 @@ def main(argv=None):
     a = a.parse_args(argv)
     todo = {p: b for p, b in expected(a.root).items() if (p.read_bytes() if p.exists() else None) != b}
     for p, b in todo.items():
-        print(f"{'out of step' if a.check else 'removed' if b is None else 'wrote'}: {p.relative_to(a.root).as_posix()}")
+        said = "out of step" if a.check else "removed" if b is None else "wrote"
+        print(f"{said}: {p.relative_to(a.root).as_posix()}")
         if a.check: continue
         p.parent.mkdir(parents=True, exist_ok=True)
         if b is None: p.unlink()

@@ -1,7 +1,7 @@
-"""What the tests need to run notebooks: data made once a session, and for each notebook a home and a process of its own.
+"""What the tests need to run notebooks: data made once per session, and a home and a process for each notebook.
 
-In that process `nbdev.test.test_nb` runs it, so directives such as `#| eval: false` count. Importing torch, torchvision and
-transformers takes longer than most notebooks, so where many notebooks run, multiprocessing's fork server does it once."""
+In that process `nbdev.test.test_nb` runs it, so directives such as `#| eval: false` count. Importing torch, torchvision
+and transformers takes longer than most notebooks: where many run, multiprocessing's fork server does it once."""
 import multiprocessing, os, shutil, signal, subprocess, sys, tempfile
 from multiprocessing import forkserver
 from pathlib import Path
@@ -62,9 +62,9 @@ def clean_env(config, **kw):
 
 
 def run(cmd, timeout=1800, **kw):
-    "`subprocess.run` in a process group of its own, of which nothing is left afterwards; stdout and stderr come together."
-    p = subprocess.Popen([str(c) for c in cmd], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                         text=True, encoding="utf-8", errors="replace", start_new_session=True, **kw)
+    "`subprocess.run` in a process group of its own, of which nothing is left afterwards; stdout and stderr in one."
+    p = subprocess.Popen([str(c) for c in cmd], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+                         stderr=subprocess.STDOUT, errors="replace", start_new_session=True, **kw)
     try: out, _ = p.communicate(timeout=timeout)
     except subprocess.TimeoutExpired: out, p.returncode = f"{cmd} did not end in {timeout} s", 1
     finally:
@@ -92,8 +92,8 @@ def own_home(config, name):
 
 # -- a process for each notebook --------------------------------------------------------------------------------------
 
-PRELOAD = ("torch", "torchvision", "transformers", "transformers.models.videomae.modeling_videomae", "transformers.trainer", "pandas",
-           "matplotlib.pyplot", "sklearn.metrics", "nbdev.test")
+PRELOAD = ("torch", "torchvision", "transformers", "transformers.models.videomae.modeling_videomae",
+           "transformers.trainer", "pandas", "matplotlib.pyplot", "sklearn.metrics", "nbdev.test")
 
 
 def main(nb):
@@ -115,8 +115,8 @@ def _job(nb, env, cwd, out):
     import fcntl
     os.setsid()
     ended = multiprocessing.parent_process().sentinel
-    fcntl.fcntl(ended, fcntl.F_SETOWN, -os.getpid())  # Whom SIGIO, which nobody handles, ends: the whole session
-    fcntl.fcntl(ended, fcntl.F_SETFL, os.O_ASYNC)
+    fcntl.fcntl(ended, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(ended, fcntl.F_SETFL, os.O_ASYNC)  # The session then gets SIGIO; nothing handles it, so it ends
     fd = os.open(out, os.O_WRONLY)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
@@ -130,7 +130,8 @@ def notebook(nb, env, cwd, many=False, timeout=1800):
     "Run a notebook in a process of its own; returns its exit status and what it printed."
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOAD] if many and sys.platform == "linux" else [])
-    with mock.patch.dict(os.environ, env, clear=True): forkserver.ensure_running()  # Numbers of threads are read on import
+    # Libraries read the number of their threads on import, so the server starts in the notebook's environment.
+    with mock.patch.dict(os.environ, env, clear=True): forkserver.ensure_running()
     with tempfile.NamedTemporaryFile() as out:
         p = context.Process(target=_job, args=(nb, env, cwd, out.name))
         p.start()

@@ -1,8 +1,8 @@
-"""Run the notebooks in reading order, each in a Jupyter kernel of its own; `make tutorial` and `make outputs` call this.
+"""Run the notebooks in reading order, each in a Jupyter kernel of its own, for `make tutorial` and `make outputs`.
 
-Executed copies, the trained model and `result.json` land in `--out`. A second run reuses every notebook whose code, package,
-recipe and predecessors are unchanged. Progress goes to stderr, what was made to stdout; the exit status is 0, 1 (a notebook
-failed) or 2 (bad usage)."""
+Executed copies, the trained model and `result.json` land in `--out`. A second run reuses every notebook whose
+code, package, recipe and predecessors are unchanged. Progress goes to stderr, what was made to stdout; the exit status
+is 0, 1 (a notebook failed) or 2 (bad usage)."""
 import argparse, hashlib, json, os, re, socket, sys, tempfile, time
 from importlib import metadata
 from pathlib import Path
@@ -31,8 +31,9 @@ ABSOLUTE = re.compile(r"(?<![\w.:/~<-])/(?:home|root|Users|tmp|private|var|opt|m
 # -- which notebooks --------------------------------------------------------------------------------------------------
 
 def chapters(nbs, solutions=False, floors=("course", "synthetic", "engine")):
-    "Notebooks below `nbs`, without `.ipynb`, in reading order: floor by floor, by name, `index` at the end of the course."
-    found = [p.relative_to(nbs) for f in [*floors, *["solutions"]*solutions] for g in FLOORS[f] for p in sorted(nbs.glob(g))]
+    "Notebooks below `nbs`, without `.ipynb`, in reading order: floor by floor, by name, `index` after the course."
+    patterns = [g for f in [*floors, *["solutions"]*solutions] for g in FLOORS[f]]
+    found = [p.relative_to(nbs) for g in patterns for p in sorted(nbs.glob(g))]
     return [p.with_suffix("").as_posix() for p in found if not any(x.startswith((".", "_")) for x in p.parts)]
 
 
@@ -41,7 +42,8 @@ def choose(names, wanted):
     out = []
     for w in wanted:
         w = w.removesuffix(".ipynb")
-        hits = [n for n in names if n == w or f"nbs/{n}" == w.removeprefix("./")] or [n for n in names if n.startswith(w)]
+        hits = [n for n in names if n == w.removeprefix("./").removeprefix("nbs/")]
+        hits = hits or [n for n in names if n.startswith(w)]
         if not hits: raise SystemExit(f"No notebook is called {w!r}. There are: {', '.join(names)}")
         out += hits
     return [n for n in names if n in out]
@@ -53,7 +55,8 @@ class Kernel(AsyncKernelManager):
     "A kernel of the interpreter `python`, whatever kernels are installed."
     python = sys.executable
     @property
-    def kernel_spec(self): return KernelSpec(argv=[str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+    def kernel_spec(self):
+        return KernelSpec(argv=[str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"])
 
 
 class Client(NotebookClient):
@@ -66,7 +69,7 @@ class Client(NotebookClient):
 
 
 def load(path):
-    "The notebook ready to be executed, and for each cell whether it will be: `#| eval: false` cells keep what they store."
+    "The notebook ready to run, and for each cell whether it will: `#| eval: false` cells keep what they store."
     nb, will = nbformat.read(path, as_version=4), []
     for c, src in zip(nb.cells, read_nb(path).cells, strict=True):
         will.append(c.cell_type == "code" and bool(c.source.strip()) and does_cell_eval(src, True))
@@ -91,14 +94,15 @@ def execute(nb, cwd, env, python=sys.executable, on_cell=None, live=None, timeou
 
 def environment(recipe, home):
     "What a notebook's process sees."
-    env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "VIDCLS_RECIPE": recipe, "VIDCLS_HOME": str(home)}  # As in the Makefile
+    env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # As in the Makefile
+    env |= {"VIDCLS_RECIPE": recipe, "VIDCLS_HOME": str(home)}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"  # `!vidcls` is this installation's
     if recipe in ("stick", "smoke"): env.setdefault("HF_HUB_OFFLINE", "1")  # These recipes promise to need no network
     return env
 
 
 def run_chapter(path, env, label):
-    "Execute one notebook with a progress bar by cell; returns the executed notebook, what ran, and what failed, if anything."
+    "Execute one notebook with a progress bar by cell; returns it, which cells ran, and what failed, if anything."
     nb, will = load(path)
     with tqdm(total=sum(will), desc=label, unit="cell", leave=False, disable=None, dynamic_ncols=True, file=sys.stderr,
               bar_format="{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}") as bar:
@@ -117,7 +121,8 @@ def explain(name, nb, err):
     for i, c in enumerate(code, 1):
         if not (e := next((o for o in c.outputs if o.output_type == "error"), None)): continue
         src, tb = "\n".join(f"  {i:3} | {l}" for i, l in enumerate(c.source.splitlines(), 1)), "\n".join(e.traceback)
-        return f"{name} failed in code cell {i} of {len(code)} (id {c.id}):\n\n{src}\n\n{(tb if sys.stderr.isatty() else ANSI.sub('', tb)).rstrip()}"
+        if not sys.stderr.isatty(): tb = ANSI.sub("", tb)
+        return f"{name} failed in code cell {i} of {len(code)} (id {c.id}):\n\n{src}\n\n{tb.rstrip()}"
     return f"{name} failed: {err}"
 
 
@@ -169,7 +174,8 @@ def tidy(outputs, swaps=()):
                 data["text/html"] = no_bar(data["text/html"])
                 if not re.sub(r"<[^>]*>|\s", "", data["text/html"]): continue
             for k, v in data.items():  # Text as Jupyter saves it: a list of lines
-                if isinstance(v, str) and not k.startswith(BINARY): data[k] = neutral(ANSI.sub("", v), swaps).splitlines(True)
+                if k.startswith(BINARY) or not isinstance(v, str): continue
+                data[k] = neutral(ANSI.sub("", v), swaps).splitlines(True)
             o = {**o, "data": data, "metadata": {}, **({"execution_count": None} if "execution_count" in o else {})}
         out.append(o)
     return out
@@ -220,7 +226,7 @@ def write(nb, path):
 # -- what need not run again ------------------------------------------------------------------------------------------
 
 def keys(nbs, names, recipe, home):
-    "A hash a notebook, of all that its outputs come from: the package, the recipe, and the code up to its end in reading order."
+    "For each notebook a hash of all its outputs come from: package, recipe, and the code from the first notebook on."
     pkg, versions = nbs.parent/"vidcls", [metadata.version(p) for p in ("torch", "transformers")]
     h = hashlib.sha256(json.dumps([recipe, str(home), sys.version_info[:2], versions]).encode())
     for p in sorted(p for p in pkg.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
@@ -235,7 +241,8 @@ def keys(nbs, names, recipe, home):
 def made_since(out, start):
     "What appeared or changed in `out` since `start`, beside executed notebooks."
     def newest(p): return max(q.stat().st_mtime for q in [p, *p.rglob("*")] if q.exists())
-    return sorted(p.name for p in out.iterdir() if p.suffix != ".ipynb" and p.name not in ("ran.json", *FLOORS) and newest(p) >= start)
+    made = [p for p in out.iterdir() if p.suffix != ".ipynb" and p.name not in ("ran.json", *FLOORS)]
+    return sorted(p.name for p in made if newest(p) >= start)
 
 
 def reuse(src, dst, out, old, key):
@@ -258,7 +265,8 @@ def run_one(src, dst, a, label):
     secs, executed = time.time() - start, json.loads(nbformat.writes(nb))
     if err is not None:
         write(executed, failed)
-        say(f"{label}  {secs:6.1f} s  FAILED\n\n{explain(src.stem, nb, err)}\n\nThe notebook as far as it got: {failed}")
+        say(f"{label}  {secs:6.1f} s  FAILED\n\n{explain(src.stem, nb, err)}\n")
+        say(f"The notebook as far as it got: {failed}")
         return None
     failed.unlink(missing_ok=True)
     swaps, ran = replacements(a.nbs.parent, a.home), [w for c, w in zip(nb.cells, will) if c.cell_type == "code"]
@@ -273,7 +281,8 @@ def store(nbs, out, names):
     for n in names:
         src, done = read(nbs/f"{n}.ipynb"), read(out/f"{n}.ipynb")
         bad += [f"  {n}: {b}" for b in complaints(done)]
-        if [c["source"] for c in code_cells(src)] != [c["source"] for c in code_cells(done)]: bad.append(f"  {n}: its code changed while it ran")
+        if [c["source"] for c in code_cells(src)] != [c["source"] for c in code_cells(done)]:
+            bad.append(f"  {n}: its code changed while it ran")
         else: new[nbs/f"{n}.ipynb"] = stored(src, [c["outputs"] for c in code_cells(done)])
     if bad: say("Nothing was stored:", *bad, sep="\n")
     else:
@@ -287,14 +296,15 @@ def summary(a):
     def show(p): return os.path.relpath(p) if Path(p).is_relative_to(Path.cwd()) else str(p)
     print(f"\nLook here:\n  {show(a.out)}/*.ipynb   the notebooks, executed")
     places = (a.out, a.home/"tutorial")
-    if folder := next((d/"model" for d in places if (d/"model").is_dir()), None): print(f"  {show(folder)}   the fine-tuned model")
+    if model := next((d/"model" for d in places if (d/"model").is_dir()), None):
+        print(f"  {show(model)}   the fine-tuned model")
     if res := next((d/"result.json" for d in places if (d/"result.json").is_file()), None):
         r = read(res)
         print(f"  {show(res)}   the result:")
-        for k in ("recipe", "videos", "clip_accuracy", "video_accuracy", "seconds"):
-            if k in r: print(f"    {k.replace('_', ' '):15} {f'{r[k]:.3f}' if 'accuracy' in k else f'{r[k]:.0f}' if k == 'seconds' else r[k]}")
+        forms = dict(recipe="", videos="", clip_accuracy=".3f", video_accuracy=".3f", seconds=".0f")
+        print(*(f"    {k.replace('_', ' '):15} {r[k]:{f}}" for k, f in forms.items() if k in r), sep="\n")
     if not a.chapters and (left := len(a.every) - len(a.names)):
-        print(f"\n`make tutorial ALL=1` runs the other {left} notebook{'s'*(left > 1)} too: generated data, machinery, worked answers.")
+        print(f"\nThe other {left} notebook{'s'*(left > 1)}, with the machinery and the worked answers: make tutorial ALL=1")
 
 
 def arguments(argv):
@@ -316,7 +326,8 @@ def arguments(argv):
     a.nbs, a.out = a.nbs.resolve(), a.out.resolve()
     a.home = Path(os.environ.get("VIDCLS_HOME") or a.out.parent).expanduser().resolve()
     a.every = chapters(a.nbs, solutions=True)
-    try: a.names = choose(a.every, a.chapters) if a.chapters else a.every if a.all else chapters(a.nbs, a.solutions, floors=["course"])
+    a.names = a.every if a.all else chapters(a.nbs, a.solutions, floors=["course"])
+    try: a.names = choose(a.every, a.chapters) if a.chapters else a.names
     except SystemExit as e: p.error(str(e))
     if not a.names: p.error(f"there is no notebook in {a.nbs}")
     return a
