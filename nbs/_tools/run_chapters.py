@@ -60,10 +60,11 @@ class Kernel(AsyncKernelManager):
 
 
 class Client(NotebookClient):
-    "Tells `live` the newest line of what a cell prints."
+    "Tells `live` the newest line of what a cell prints, or the steps of `Trainer`'s progress bar."
     live = None
     def process_message(self, msg, cell, cell_index):
-        lines = re.findall(r"[^\r\n]*\S[^\r\n]*", ANSI.sub("", msg["content"].get("text") or ""))
+        steps = re.findall(r"\[\s*\d+/\d+[^\]]*\]", msg["content"].get("data", {}).get("text/html", ""))
+        lines = re.findall(r"[^\r\n]*\S[^\r\n]*", ANSI.sub("", msg["content"].get("text") or " ".join(steps)))
         if self.live and lines: self.live(lines[-1].strip())
         return super().process_message(msg, cell, cell_index)
 
