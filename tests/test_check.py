@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest, torch
 
-from vidcls import clips
 from vidcls.engine.cli import main
 from vidcls.clips import ClipSpec
 from vidcls.engine.audit import check_videos

@@ -14,6 +14,7 @@ from vidcls.clips import (
 )
 from vidcls.engine.audit import check_videos
 from vidcls.engine.cache import FrameCache
+from vidcls.engine import machine, video as video_module
 from vidcls.engine.video import in_span, probe_video, read_frames, VideoError
 from vidcls.data import video_table
 from vidcls.engine.archive import extract_archive

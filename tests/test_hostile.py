@@ -10,7 +10,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 import vidcls
 from vidcls import scoring
-from vidcls.engine import cli
+from vidcls.engine import cli, report
 from vidcls.clips import ClipSpec
 from vidcls.engine.archive import extract_archive, LOCK, MARKER
 from vidcls.infer import load_trained, predict

@@ -11,6 +11,7 @@ from vidcls.engine.cli import main
 from vidcls.clips import ClipSpec
 from vidcls.engine.video import read_frames
 from vidcls.engine.batch import predict_files
+from vidcls.engine.pipeline import VidclsPipeline
 from vidcls.infer import load_trained, model_folder, predict, run_inference, video_clips
 from vidcls.engine.record import RECORD
 from videos import write_dataset, write_model, write_video
@@ -40,7 +41,7 @@ def videos(tmp_path_factory):
 @pytest.mark.parametrize("kw", [dict(batch_size=2), dict(batch_size=3, num_workers=2), dict(batch_size=4, crops=3), dict(num_workers=1)])
 def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
     from transformers import pipeline
-    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=pipeline_module.VidclsPipeline)
+    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)
     crops = kw.get("crops", 1)
     array = read_frames(videos[0])[0].permute(0, 2, 3, 1).numpy()
     items = [*videos, array]
@@ -55,7 +56,7 @@ def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
 
 def test_a_pipeline_takes_a_generator(model, videos):
     from transformers import pipeline
-    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=pipeline_module.VidclsPipeline)
+    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)
     for a, v in zip(pipe((v for v in videos), batch_size=2), videos, strict=True):
         assert [r["label"] for r in a] == [r["label"] for r in predict(model, v, device="cpu")]
 
@@ -65,7 +66,6 @@ def test_a_pipeline_takes_a_generator(model, videos):
 def ask_for_revisions(commits, video):
     "In a process of its own: what predictions and pipelines of two commits see, and how often the Hub is asked."
     from transformers import pipeline
-    from vidcls.engine.pipeline import VidclsPipeline
     from vidcls.infer import model_folder, predict
     out = {}
     for c in (*commits, None):
@@ -107,7 +107,6 @@ def test_weights_and_spec_are_of_one_commit(tmp_path, videos):
 def pipeline_of(name, seconds):
     "In a process of its own: the error of a pipeline whose commit cannot be told, and the way out that it names."
     from transformers import pipeline
-    from vidcls.engine.pipeline import VidclsPipeline
     from vidcls.infer import model_folder
     for c in "cd": model_folder(name, c*40)
     try: pipeline("video-classification", name, device="cpu", pipeline_class=VidclsPipeline)
@@ -152,7 +151,7 @@ def test_an_array_is_one_clip_and_more_are_refused(model, videos):
     assert predict(model, array) == predict(model, array, clips=1)
     with pytest.raises(ValueError, match="one clip, not 5"): predict(model, array, clips=5)
     from transformers import pipeline
-    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=pipeline_module.VidclsPipeline)
+    pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)
     with pytest.raises(ValueError, match="one clip, not 5"): pipe(array, clips=5)
 
 
@@ -217,7 +216,8 @@ def test_a_command_loads_the_model_once(model, command, tmp_path, monkeypatch):
         loads.append(args)
         return really(*args, **kw)
     from vidcls import scoring
-    for module in (infer, scoring): monkeypatch.setattr(module, "load_trained", counted)
+    from vidcls.engine import batch
+    for module in (infer, scoring, batch): monkeypatch.setattr(module, "load_trained", counted)
     infer._loaded.cache_clear()
     args = [command[0], str(model), str(root), "--device", "cpu"]
     if "--report" in command: args += ["--report", str(tmp_path/"page.html")]
@@ -230,7 +230,7 @@ def python(code):
 
 def test_asking_a_model_does_not_import_the_pipelines():
     assert python("import sys\nfrom vidcls.infer import predict\nprint('transformers.pipelines' in sys.modules)") == "False"
-    assert python("from vidcls.infer import VidclsPipeline\nprint(VidclsPipeline.__module__)") == "vidcls.pipeline"
+    assert python("from vidcls import VidclsPipeline\nprint(VidclsPipeline.__module__)") == "vidcls.engine.pipeline"
 
 
 SIDE_EFFECTS = """

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import av, numpy as np, pytest, torch
 
-from vidcls import clips
 from vidcls.clips import ClipSpec, read_clip, View
 from vidcls.engine.audit import check_videos
 from vidcls.engine.video import in_span, probe_video, read_frames, VideoError

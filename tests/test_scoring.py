@@ -90,7 +90,6 @@ def test_views_in_any_order_equal_one_view_at_a_time(tmp_path):
 
 
 def test_frames_are_decoded_once_and_gaps_are_not_decoded(tmp_path, monkeypatch):
-    from vidcls import clips as C
     file, spec, seen = write_video(tmp_path/"long.avi", frames=1500, gop=12), ClipSpec(8, .8, 32), []
     real = video_module.frame_times
     monkeypatch.setattr(video_module, "frame_times", lambda *a: ((seen.append(t), (t, f))[1] for t, f in real(*a)))

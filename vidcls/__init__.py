@@ -31,7 +31,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "share": "push_model",
 }
 _HOME = {name: f"vidcls.{module}" for module, names in _EXPORTS.items() for name in names.split()}
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
 
 
 def __getattr__(name):

@@ -17,10 +17,9 @@ from vidcls.clips import (
     pick_frames, random_view, read_views
 )
 from .engine.cache import frame_cache
-from .engine.machine import clip_loader
-from .engine.video import frame_times, open_video, probe_video
-from .engine.machine import whole
+from .engine.machine import clip_loader, whole
 from .engine.trainer import clip_flops, matmul_speed
+from .engine.video import frame_times, open_video, probe_video
 from .train import collate_fn
 from .transforms import train_transform
 
@@ -32,7 +31,8 @@ def bench_files(
     "Three files of the same scene that are read very differently; reused if they are there."
     from vidcls.synthetic.stick import FPS, random_scene, render_clip
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"AVI, a key frame every 12": ("short.avi", "mpeg4", 12, (320, 240)), "AVI, one key frame": ("long.avi", "mpeg4", 10_000, (320, 240)),
+    kinds = {"AVI, a key frame every 12": ("short.avi", "mpeg4", 12, (320, 240)),
+             "AVI, one key frame": ("long.avi", "mpeg4", 10_000, (320, 240)),
              "1080p H.264": ("full.mp4", "libx264", 250, (1920, 1080))}
     scene = random_scene(np.random.default_rng(0), "JumpRope")
     for file,codec,gop,size in kinds.values():
@@ -42,15 +42,18 @@ def bench_files(
         _encode(folder/file, frames, codec, gop, size)
     return {k: folder/v[0] for k,v in kinds.items()}
 
+# %% ../nbs/13_speed.ipynb #6aa17bc6
 def _encode(path, frames, codec, gop, size):
     import av
     from av.video.reformatter import VideoReformatter
     convert = VideoReformatter()
     with whole(path) as temp, av.open(str(temp), "w", format=path.suffix[1:]) as out:
-        s = out.add_stream(codec, rate=25, options=dict(g=str(gop), bf="0") if codec == "mpeg4" else dict(g=str(gop), preset="veryfast"))
+        more = dict(bf="0") if codec == "mpeg4" else dict(preset="veryfast")
+        s = out.add_stream(codec, rate=25, options=dict(g=str(gop)) | more)
         (s.width, s.height), s.pix_fmt = size, "yuv420p"
         for i,f in enumerate(frames):
-            frame = convert.reformat(av.VideoFrame.from_ndarray(np.ascontiguousarray(f), format="rgb24"), *size, format="yuv420p")
+            rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(f), format="rgb24")
+            frame = convert.reformat(rgb, *size, format="yuv420p")
             frame.pts = i
             out.mux(s.encode(frame))
         out.mux(s.encode())
@@ -66,10 +69,12 @@ def _guide(path, views, spec, train):
         video.close()
     return out
 
+# %% ../nbs/13_speed.ipynb #cefdb8a2
 def _vidcls(path, views, spec, train):
     "This package."
     return read_views(path, views, spec)
 
+# %% ../nbs/13_speed.ipynb #5e174ad2
 def _spans(views, seconds):
     "The spans (start, end) that views need, in order; spans that overlap become one."
     spans = []
@@ -78,6 +83,7 @@ def _spans(views, seconds):
         else: spans.append((s, s + seconds))
     return spans
 
+# %% ../nbs/13_speed.ipynb #a0b0bb33
 def _floor(path, views, spec, train):
     "Decode what the views need and nothing else."
     info = probe_video(path)
@@ -87,6 +93,7 @@ def _floor(path, views, spec, train):
             for t,_ in frame_times(container.decode(stream), stream, info):
                 if t >= end - 1e-9: break
 
+# %% ../nbs/13_speed.ipynb #a686eb67
 def _torchcodec(path, views, spec, train):
     "torchcodec, frame numbers by time, then the same crop and resize."
     from torchcodec.decoders import VideoDecoder
@@ -94,6 +101,7 @@ def _torchcodec(path, views, spec, train):
     at = lambda v: [v.start + spec.seconds*i/spec.num_frames for i in range(spec.num_frames)]
     return torch.stack([apply_view(decoder.get_frames_played_at(at(v)).data, v, spec) for v in views])
 
+# %% ../nbs/13_speed.ipynb #5c0f20d5
 def _opencv(path, views, spec, train):
     "OpenCV, every frame of the span converted, as its readers do."
     import cv2
@@ -102,19 +110,25 @@ def _opencv(path, views, spec, train):
     for v in views:
         cap, frames = cv2.VideoCapture(str(path)), []
         cap.set(cv2.CAP_PROP_POS_MSEC, v.start*1000)
-        while (ok := cap.read())[0] and cap.get(cv2.CAP_PROP_POS_MSEC) < (v.start + spec.seconds)*1000: frames.append(ok[1][..., ::-1])
+        end = (v.start + spec.seconds)*1000
+        while (ok := cap.read())[0] and cap.get(cv2.CAP_PROP_POS_MSEC) < end: frames.append(ok[1][..., ::-1])
         cap.release()
-        out.append(apply_view(torch.from_numpy(np.stack([frames[i] for i in pick_frames(len(frames), spec)])).permute(0, 3, 1, 2), v, spec))
+        kept = np.stack([frames[i] for i in pick_frames(len(frames), spec)])
+        out.append(apply_view(torch.from_numpy(kept).permute(0, 3, 1, 2), v, spec))
     return torch.stack(out)
 
+# %% ../nbs/13_speed.ipynb #c45ddb97
 def runners(
     path, # A video to try them on
 ) -> dict: # Name → function (path, views, spec, train)
     "Those that can run here: torchcodec and OpenCV only where they are installed and work."
+    small = ClipSpec(size=32)
     found = {"guide": _guide, "vidcls": _vidcls, "floor": _floor}
     for name,module,f in (("torchcodec", "torchcodec", _torchcodec), ("OpenCV", "cv2", _opencv)):
         if util.find_spec(module) is None: continue
-        try: f(path, eval_views(probe_video(path), ClipSpec(size=32)), ClipSpec(size=32), False); found[name] = f
+        try:
+            f(path, eval_views(probe_video(path), small), small, False)
+            found[name] = f
         except Exception as e: print(f"{name} is installed but does not work here: {str(e).strip().splitlines()[0]}")
     return found
 
@@ -137,16 +151,22 @@ def race(
             views = eval_views(info, spec, clips, crops) if clips else [random_view(info, spec, rng)]
             took.append({k: _timed(f, path, views, spec, not clips) for k,f in who.items()})
     finally: torch.set_num_threads(threads)
-    ms = pd.DataFrame(took[1:]).median()
-    t = pd.DataFrame({"ms a view": ms})
-    if "guide" in ms: t["× the guide"] = ms["guide"]/ms
-    if "floor" in ms: t["share of the floor"] = ms["floor"]/ms
-    return t
+    return _compared(pd.DataFrame(took[1:]).median())
 
+# %% ../nbs/13_speed.ipynb #a7191f6f
 def _timed(f, path, views, spec, train):
     start = time.perf_counter()
     f(path, views, spec, train)
     return 1000*(time.perf_counter() - start)/len(views)
+
+# %% ../nbs/13_speed.ipynb #3656ab05
+def _compared(ms):
+    "The times beside those of the guide and of the floor, where these took part."
+    import pandas as pd
+    t = pd.DataFrame({"ms a view": ms})
+    if "guide" in ms: t["× the guide"] = ms["guide"]/ms
+    if "floor" in ms: t["share of the floor"] = ms["floor"]/ms
+    return t
 
 # %% ../nbs/13_speed.ipynb #5c6facc2
 def loader_speed(
@@ -157,10 +177,10 @@ def loader_speed(
     batch:int=8,        # Clips in a batch
 ) -> float: # Clips a second, the start of the workers not counted
     "How fast a data set's clips arrive."
-    iterable = isinstance(dataset, torch.utils.data.IterableDataset) # the guide's, which ends when its videos have each given one clip
+    # The guide's is iterable, and ends when its videos have each given one clip
+    shuffle = None if isinstance(dataset, torch.utils.data.IterableDataset) else True
     def endless():
-        while True:
-            yield from clip_loader(dataset, workers, batch_size=batch, shuffle=None if iterable else True, collate_fn=collate)
+        while True: yield from clip_loader(dataset, workers, batch_size=batch, shuffle=shuffle, collate_fn=collate)
     arriving, taken = endless(), 0
     for _ in range(max(1, workers)): next(arriving)
     start = time.perf_counter()
@@ -169,6 +189,22 @@ def loader_speed(
         taken += len(b.get("labels", b.get("label")))
     return taken/(time.perf_counter() - start)
 
+# %% ../nbs/13_speed.ipynb #0645aa5a
+def _loaders(root, spec, clips):
+    "Name → (data set, collate function)."
+    from vidcls.data import video_table
+    table = video_table(root).query("split == 'train'")
+    table = table.sample(min(len(table), clips + 48), random_state=0) # Enough not to come to an end while it is timed
+    cache = frame_cache("ram")
+    make = partial(ClipDataset, table, spec, transform=train_transform(spec))
+    for p in table.path: cache.frames(p, 0., 1., lambda times: []) # The first epoch
+    if cache.full:
+        print(f"The memory is too small for the frames of all {len(table)} videos: "
+              "some are decoded in the second epoch too.")
+    return {"guide": (guide_dataset(Path(root)/"train", spec), None), "vidcls": (make(), collate_fn),
+            "vidcls, second epoch": (make(cache=cache), collate_fn)}
+
+# %% ../nbs/13_speed.ipynb #c4d366c9
 def loader_race(
     root,           # Data set folder with a `train` part
     spec:ClipSpec,  # What a clip is
@@ -178,37 +214,41 @@ def loader_race(
 ) -> "pd.DataFrame": # Clips a second; rows are loaders, columns numbers of workers
     "The guide's loader, ours, and ours from a frame cache, in turns."
     import pandas as pd
-    from vidcls.data import video_table
-    table = video_table(root).query("split == 'train'")
-    table = table.sample(min(len(table), clips + 48), random_state=0) # Enough not to come to an end while it is timed
-    cache = frame_cache("ram")
-    make = partial(ClipDataset, table, spec, transform=train_transform(spec))
-    for p in table.path: cache.frames(p, 0., 1., lambda times: []) # The first epoch
-    if cache.full: print(f"The memory is too small for the frames of all {len(table)} videos: some are decoded in the second epoch too.")
-    who = {"guide": (guide_dataset(Path(root)/"train", spec), None), "vidcls": (make(), collate_fn),
-           "vidcls, second epoch": (make(cache=cache), collate_fn)}
+    who = _loaders(root, spec, clips)
     rows = [dict(loader=k, workers=w, rate=loader_speed(d, w, clips if k != "guide" else max(8, clips//4), c))
             for _ in range(rounds) for w in workers for k,(d,c) in who.items()]
     return pd.DataFrame(rows).groupby(["loader", "workers"], sort=False).rate.median().unstack()
 
 # %% ../nbs/13_speed.ipynb #e7b0b63f
-def _rate(config, batch, steps, device, dtype, attention, fused, compiled=False):
-    "Training steps on random clips with random weights: clips a second, and FLOPs a clip."
+def _step(config, batch, device, attention, fused):
+    "A model with random weights, an optimizer, and one batch of random clips."
     from transformers import VideoMAEForVideoClassification
     torch.manual_seed(0)
     config._attn_implementation = attention
     model = VideoMAEForVideoClassification(config).to(device).train()
     x = torch.randn(batch, config.num_frames, 3, config.image_size, config.image_size, device=device)
-    y, optimizer, times = torch.zeros(batch, dtype=torch.long, device=device), torch.optim.AdamW(model.parameters(), 1e-4, fused=fused), []
-    flops, net = clip_flops(model, ClipSpec(config.num_frames, size=config.image_size)), torch.compile(model) if compiled else model
+    y = torch.zeros(batch, dtype=torch.long, device=device)
+    return model, torch.optim.AdamW(model.parameters(), 1e-4, fused=fused), dict(pixel_values=x, labels=y)
+
+# %% ../nbs/13_speed.ipynb #98f529b5
+def _rate(config, batch, steps, device, dtype, attention, fused, compiled=False):
+    "Training steps on random clips with random weights: clips a second, and FLOPs a clip."
+    model, optimizer, inputs = _step(config, batch, device, attention, fused)
+    flops = clip_flops(model, ClipSpec(config.num_frames, size=config.image_size))
+    net, times = torch.compile(model) if compiled else model, []
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for _ in range(steps + 2):
-        wait(); start = time.perf_counter()
-        with torch.autocast(device, dtype, enabled=dtype != torch.float32): loss = net(pixel_values=x, labels=y).loss
-        loss.backward(); optimizer.step(); optimizer.zero_grad(set_to_none=True)
-        wait(); times.append(time.perf_counter() - start)
+        wait()
+        start = time.perf_counter()
+        with torch.autocast(device, dtype, enabled=dtype != torch.float32): loss = net(**inputs).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        wait()
+        times.append(time.perf_counter() - start)
     return batch/float(np.median(times[2:])), flops
 
+# %% ../nbs/13_speed.ipynb #8a1169dc
 def step_race(
     config,         # A `VideoMAEConfig`
     batch:int,      # Clips a step
@@ -219,12 +259,14 @@ def step_race(
     import pandas as pd
     from vidcls.engine.machine import get_device
     device = get_device()
-    runs = {"float32, eager attention, plain AdamW": (torch.float32, "eager", False), "float32": (torch.float32, "sdpa", True),
+    runs = {"float32, eager attention, plain AdamW": (torch.float32, "eager", False),
+            "float32": (torch.float32, "sdpa", True),
             "bfloat16": (torch.bfloat16, "sdpa", True)}
     if compile: runs["bfloat16, compiled"] = (*runs["bfloat16"], True)
     rows = {}
     for name,how in runs.items():
         rate, flops = _rate(config, batch, steps, device, *how)
-        rows[name] = {"clips a second": rate, "TFLOP/s": rate*flops/1e12, "share of a matrix product": rate*flops/matmul_speed(device, how[0])}
+        rows[name] = {"clips a second": rate, "TFLOP/s": rate*flops/1e12,
+                      "share of a matrix product": rate*flops/matmul_speed(device, how[0])}
     t = pd.DataFrame(rows).T
     return t.assign(**{"× the first": t["clips a second"]/t["clips a second"].iloc[0]})

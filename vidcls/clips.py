@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at',
-           'apply_view', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo',
-           'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
+           'apply_view', 'view_of_arrays', 'read_views', 'read_clip', 'repeated_frames', 'normalize',
+           'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
 
 # %% ../nbs/02_clips.ipynb #4341449c
 import html, json, math, sys, warnings
@@ -188,7 +188,11 @@ def _resized(crop, view, spec):
     out = F.resize(crop, [spec.size, spec.size], antialias=True)
     return F.horizontal_flip(out) if view.flip else out
 
-def _seen(frames, view, spec):
+def view_of_arrays(
+    frames:list,   # Arrays uint8 [H, W, C]
+    view:View,     # Which part, mirrored or not
+    spec:ClipSpec, # Which size
+) -> torch.Tensor: # uint8 [T, C, size, size]
     "`apply_view` of a list of arrays [H, W, C]: what lies outside the crop is not copied."
     top, left, h, w = crop_box(view, *frames[0].shape[:2], spec)
     crop = np.stack([f[top:top + h, left:left + w] for f in frames])
@@ -231,7 +235,7 @@ def read_views(
     for starts in _runs([v.start for v in views], spec.seconds):
         clips = _full_size(path, info, starts, spec, cache)
         for i,v in enumerate(views):
-            if v.start in clips: out[i] = _seen(clips[v.start], v, spec)
+            if v.start in clips: out[i] = view_of_arrays(clips[v.start], v, spec)
     return torch.stack(out) if len(out) > 1 else out[0][None] # One view is not copied again
 
 # %% ../nbs/02_clips.ipynb #13172bb1

@@ -1,6 +1,6 @@
 """Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
 from typing import Any as _Any
-__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
+__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
 import html, json, math, sys, warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def apply_view(frames: torch.Tensor, view: View, spec: ClipSpec) -> torch.Tensor
 def _resized(crop, view, spec):
     ...
 
-def _seen(frames, view, spec):
+def view_of_arrays(frames: list, view: View, spec: ClipSpec) -> torch.Tensor:
     """`apply_view` of a list of arrays [H, W, C]: what lies outside the crop is not copied."""
     ...
 

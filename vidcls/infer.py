@@ -102,15 +102,19 @@ def _array_views(frames, spec, clips, crops):
     "Views of an array of frames [T, H, W, 3], which is taken as the whole span, and how many frames repeat others."
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise VideoError(f"A video is a file, a URL, or a uint8 array [T, H, W, 3]; this is {frames.dtype} {list(frames.shape)}.")
-    if clips not in (None, 1): raise ValueError(f"An array of frames is one clip, not {clips}: pass a file, or leave clips= away.")
-    if len(frames) < min(2, spec.num_frames): raise VideoError(f"The array has {len(frames)} frames: a clip needs at least 2.")
+        raise VideoError("A video is a file, a URL, or a uint8 array [T, H, W, 3]; "
+                         f"this is {frames.dtype} {list(frames.shape)}.")
+    if clips not in (None, 1):
+        raise ValueError(f"An array of frames is one clip, not {clips}: pass a file, or leave clips= away.")
+    if len(frames) < min(2, spec.num_frames):
+        raise VideoError(f"The array has {len(frames)} frames: a clip needs at least 2.")
     which = pick_frames(len(frames), spec)
     picked = torch.from_numpy(np.array(frames[which])).permute(0, 3, 1, 2) # a copy: the array may be read-only
     whole_span = VideoInfo("", *frames.shape[2:0:-1], len(frames), 0., 1., "", "")
     views = [apply_view(picked, v, spec) for v in eval_views(whole_span, spec, 1, crops)]
     return torch.stack(views), len(which) - len(set(which))
 
+# %% ../nbs/07_infer.ipynb #6842ab6e
 def seen_views(
     video,              # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     spec:ClipSpec,      # What a clip is
@@ -128,6 +132,7 @@ def seen_views(
     views = eval_views(probe_video(video), spec, usual if clips is None else clips, crops)
     return read_views(video, views, spec), repeated_frames(video, views, spec)
 
+# %% ../nbs/07_infer.ipynb #6358264f
 def video_clips(
     video,              # File, URL, or uint8 array of frames [T, H, W, 3]
     spec:ClipSpec,      # What a clip is
@@ -147,6 +152,7 @@ class Prediction(list):
         super().__init__(labels)
         self.repeated_frames = repeated_frames
 
+# %% ../nbs/07_infer.ipynb #cab7f468
 def warn_repeats(
     video,         # File, URL or array
     repeated:int,  # How many frames of a clip repeat others
@@ -157,6 +163,7 @@ def warn_repeats(
     text = f"{name} fewer frames than a clip needs: {repeated} of {spec.num_frames} repeat others."
     if repeated: logger.warning(str(VideoError(text))) # Which makes any file name printable
 
+# %% ../nbs/07_infer.ipynb #1cc56128
 @lru_cache(maxsize=2)
 def _loaded(folder, spec, device, _changed): return load_trained(folder, spec, device)
 
@@ -166,12 +173,13 @@ def loaded(
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
 ) -> tuple: # (folder, model in evaluation mode, spec)
-    "As `load_trained`, with the model's folder; keeps the last two models in memory, as long as their files do not change."
+    "As `load_trained`, with the model's folder; keeps the last two models in memory while their files do not change."
     folder = model_folder(model, revision)
     files = [folder/n for n in ("config.json", "clip_spec.json", "model.safetensors")]
     changed = tuple(f.stat().st_mtime_ns if f.is_file() else 0 for f in files)
     return folder, *_loaded(str(folder.resolve()), spec, device, changed)
 
+# %% ../nbs/07_infer.ipynb #2adfa0dd
 def predict(
     model,                    # Model folder, or a model on the Hub ("owner/name")
     video,                    # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
@@ -182,7 +190,7 @@ def predict(
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
 ) -> Prediction: # [{"label", "score"}, ...], best first
-    "What is in a video: the model's probabilities, averaged over views as in its test. Keeps the last two models in memory."
+    "What is in a video: the model's probabilities, averaged over views as in its test. Keeps two models in memory."
     folder, net, spec = loaded(model, spec, device, revision)
     views, repeated = seen_views(video, spec, clips, crops, saved_clips(folder))
     warn_repeats(video, repeated, spec)

@@ -215,11 +215,17 @@ def download_video(
     try:
         file = Path(folder)/("video" + Path(urlparse(url).path).suffix[:8])
         with urlopen(Request(url, headers={"User-Agent": "vidcls"}), timeout=timeout) as r, open(file, "wb") as f:
-            while block := r.read(2**20):
-                f.write(block)
-                if f.tell() > max_bytes: raise VideoError(f"{url} has more than {max_bytes} bytes: download it yourself, or raise max_bytes.")
-            if r.length: raise VideoError(f"{url} was cut off, {r.length} bytes are missing: try again.")
+            _copy(r, f, url, max_bytes)
     except VideoError: raise
     except (HTTPException, OSError, ValueError) as e:
         raise VideoError(f"{url} cannot be downloaded ({getattr(e, 'reason', e)}): check the address.") from e
     return file
+
+# %% ../../nbs/engine/archive.ipynb #da88ff42
+def _copy(answer, file, url, max_bytes):
+    "Write what a server sends to a file, unless it is too much or not all."
+    while block := answer.read(2**20):
+        file.write(block)
+        if file.tell() > max_bytes:
+            raise VideoError(f"{url} has more than {max_bytes} bytes: download it yourself, or raise max_bytes.")
+    if answer.length: raise VideoError(f"{url} was cut off, {answer.length} bytes are missing: try again.")

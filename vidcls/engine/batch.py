@@ -96,7 +96,7 @@ def finish(self:Journal,
     self.state.wait_for_everyone()
     return rows
 
-# %% ../../nbs/engine/batch.ipynb #55c2d659
+# %% ../../nbs/engine/batch.ipynb #880eab45
 class _Views(torch.utils.data.Dataset):
     "The views of each video and how many frames repeat others, or why there are none."
     def __init__(self, videos, *args): self.videos, self.args = videos, args
@@ -105,13 +105,15 @@ class _Views(torch.utils.data.Dataset):
         try: return seen_views(self.videos[i], *self.args)
         except VideoError as e: return str(e)
 
+# %% ../../nbs/engine/batch.ipynb #7889824f
 def fingerprint(
     folder, # Of a model
 ) -> str: # 16 hexadecimal digits
-    "What tells a model from another one in a folder of the same name: a hash of its weights, configuration and clip spec."
+    "What tells a model from another in a folder of the same name: a hash of its weights, configuration and clip spec."
     files = [*sorted(Path(folder).glob("*.safetensors")), Path(folder)/"config.json", Path(folder)/"clip_spec.json"]
     return hashlib.sha256("".join(sha256(f) for f in files if f.is_file()).encode()).hexdigest()[:16]
 
+# %% ../../nbs/engine/batch.ipynb #7fa7130a
 def process_device(
     device:str|None=None, # None: the fastest there is, and under `torchrun` this process' own
 ) -> str: # For `load_trained`
@@ -131,23 +133,28 @@ def predict_files(
     workers:int=0,            # Processes that read clips, for each process that predicts
     progress:bool=True,       # Show a progress bar?
     revision:str|None=None,   # Commit, tag or branch on the Hub
-) -> list: # {"video", "model", "weights", "views", "predictions" or "error"} for each, in order; "repeated_frames" where there are some
+) -> list: # For each, in order, {"video", "model", "weights", "views", "predictions" or "error"[, "repeated_frames"]}
     "Predict many videos, in one process or in several; goes on where it stopped."
     from tqdm.auto import tqdm
     folder, device = model_folder(model, revision), process_device(device)
     net, spec = load_trained(folder, device=device)
     if clips is None: clips = saved_clips(folder)
     videos = list(dict.fromkeys(map(str, videos)))
-    log = Journal(out, dict(model=Path(model).name, weights=fingerprint(folder), views=f"{clips}x{crops}", top_k=top_k))
+    run = dict(model=Path(model).name, weights=fingerprint(folder), views=f"{clips}x{crops}", top_k=top_k)
+    log = Journal(out, run)
     mine = log.mine(videos)
     loader = clip_loader(_Views(mine, spec, clips, crops), batch_size=None, num_workers=workers)
-    for video,found in zip(mine, tqdm(loader, desc="predicting", unit="video", disable=not (progress and log.state.is_main_process))):
-        if isinstance(found, str):
-            log.write(video, error=found)
-            continue
-        views, repeated = found
-        logits = torch.cat([run_inference(net, v, spec) for v in views.split(16)])
-        labels = top_labels(video_probabilities(logits, len(logits))[0], net.config.id2label, top_k)
-        warn_repeats(video, repeated, spec)
-        log.write(video, predictions=labels, **(dict(repeated_frames=repeated) if repeated else {}))
+    shown = progress and log.state.is_main_process
+    for video,found in zip(mine, tqdm(loader, desc="predicting", unit="video", disable=not shown)):
+        log.write(video, **_answer(net, spec, video, found, top_k))
     return log.finish(videos)
+
+# %% ../../nbs/engine/batch.ipynb #78e11b5c
+def _answer(net, spec, video, found, top_k):
+    "What is written down for a video."
+    if isinstance(found, str): return dict(error=found)
+    views, repeated = found
+    logits = torch.cat([run_inference(net, v, spec) for v in views.split(16)])
+    labels = top_labels(video_probabilities(logits, len(logits))[0], net.config.id2label, top_k)
+    warn_repeats(video, repeated, spec)
+    return dict(predictions=labels) | (dict(repeated_frames=repeated) if repeated else {})

@@ -60,7 +60,7 @@ class _Views(torch.utils.data.Dataset):
         ...
 
 def fingerprint(folder) -> str:
-    """What tells a model from another one in a folder of the same name: a hash of its weights, configuration and clip spec."""
+    """What tells a model from another in a folder of the same name: a hash of its weights, configuration and clip spec."""
     ...
 
 def process_device(device: str | None=None) -> str:
@@ -69,4 +69,8 @@ def process_device(device: str | None=None) -> str:
 
 def predict_files(model, videos: list, out, top_k: int=5, clips: int | None=None, crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
     """Predict many videos, in one process or in several; goes on where it stopped."""
+    ...
+
+def _answer(net, spec, video, found, top_k):
+    """What is written down for a video."""
     ...

@@ -8,6 +8,7 @@ __all__ = ['join_videos', 'hub_folder', 'VidclsPipeline']
 # %% ../../nbs/engine/pipeline.ipynb #1b9580f0
 from pathlib import Path
 import torch
+from fastcore.basics import patch
 from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 from safetensors import safe_open
@@ -15,8 +16,8 @@ from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
 from .machine import clip_loader
-from ..infer import model_folder, Prediction, seen_views, top_labels
 from .record import saved_clips
+from ..infer import model_folder, Prediction, seen_views, top_labels
 
 # %% ../../nbs/engine/pipeline.ipynb #33ea6468
 def join_videos(
@@ -34,6 +35,7 @@ def _has_weights(net, folder):
             same += [torch.equal(f.get_tensor(k).to(state[k]), state[k]) for k in f.keys() if k in state]
     return bool(same) and all(same)
 
+# %% ../../nbs/engine/pipeline.ipynb #c3b31715
 def hub_folder(
     net, # A model that transformers loaded from the Hub
 ) -> Path: # A local folder with its files, all of one commit
@@ -43,12 +45,12 @@ def hub_folder(
     commits = [d.name for d in sorted(cached.glob("*")) if _has_weights(net, d)]
     folders = [model_folder(name, c) for c in commits]
     if len({(ClipSpec.load(f), saved_clips(f)) for f in folders}) == 1: return folders[0]
-    raise ValueError(f"{len(commits)} commits in the Hub's cache have the weights of {name}, and their ClipSpecs or tests differ: "
-                     "pass spec=ClipSpec.load(model_folder(name, revision)).")
+    raise ValueError(f"{len(commits)} commits in the Hub's cache have the weights of {name}, and their ClipSpecs or "
+                     "tests differ: pass spec=ClipSpec.load(model_folder(name, revision)).")
 
 # %% ../../nbs/engine/pipeline.ipynb #624afdd3
 class VidclsPipeline(VideoClassificationPipeline):
-    "transformers' pipeline with the views of `predict`: `pipeline(\"video-classification\", folder, pipeline_class=VidclsPipeline)`."
+    "transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."
     def __init__(self, *args,
         spec:ClipSpec|None=None, # What the model expects; None: its `clip_spec.json`
         **kwargs                 # As for `pipeline`
@@ -58,44 +60,56 @@ class VidclsPipeline(VideoClassificationPipeline):
         folder = Path(name) if Path(name).is_dir() else None if spec else hub_folder(self.model)
         self.spec, self.clips = spec or ClipSpec.load(folder), saved_clips(folder) if folder else 1
 
-    def _sanitize_parameters(self, top_k=None, clips=None, crops=None):
-        given = lambda **kw: {k: v for k,v in kw.items() if v is not None}
-        return given(clips=clips, crops=crops), {}, given(top_k=top_k)
+# %% ../../nbs/engine/pipeline.ipynb #3ffe5d1d
+@patch
+def _sanitize_parameters(self:VidclsPipeline, top_k=None, clips=None, crops=None):
+    given = lambda **kw: {k: v for k,v in kw.items() if v is not None}
+    return given(clips=clips, crops=crops), {}, given(top_k=top_k)
 
-    def get_iterator(self,
-        inputs,             # Videos, or a data set or generator of them
-        num_workers:int,    # Processes that read clips
-        batch_size:int,     # Videos at once
-        preprocess_params,  # For `preprocess`
-        forward_params,     # For `_forward`
-        postprocess_params, # For `postprocess`
-    ):
-        "As `Pipeline`'s, but views are joined and parted by video."
-        sized = hasattr(inputs, "__len__")
-        data = (PipelineDataset if sized else PipelineIterator)(inputs, self.preprocess, preprocess_params)
-        loader = clip_loader(data, batch_size=batch_size, num_workers=num_workers if sized else min(1, num_workers), collate_fn=join_videos)
-        answers = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
-        return PipelineIterator(answers, self.postprocess, postprocess_params)
+# %% ../../nbs/engine/pipeline.ipynb #d2232b47
+@patch
+def preprocess(self:VidclsPipeline,
+    video,      # File, URL, or uint8 array of frames [T, H, W, 3]
+    clips=None, # Clips in time; None: as many as the model was tested with
+    crops=1,    # Crops along the longer side
+) -> dict: # The model's input, float [views, T, C, size, size]; `views` and `repeated_frames`, int64 [1]
+    "The evaluation's views, normalised."
+    views, repeated = seen_views(video, self.spec, clips, crops, self.clips)
+    return {self.spec.input_key: normalize(views, self.spec).to(self.dtype), "views": torch.tensor([len(views)]),
+            "repeated_frames": torch.tensor([repeated])}
 
-    def preprocess(self,
-        video,      # File, URL, or uint8 array of frames [T, H, W, 3]
-        clips=None, # Clips in time; None: as many as the model was tested with
-        crops=1,    # Crops along the longer side
-    ) -> dict: # The model's input, float [views, T, C, size, size]; `views` and `repeated_frames`, int64 [1]
-        "The evaluation's views, normalised."
-        views, repeated = seen_views(video, self.spec, clips, crops, self.clips)
-        return {self.spec.input_key: normalize(views, self.spec).to(self.dtype), "views": torch.tensor([len(views)]),
-                "repeated_frames": torch.tensor([repeated])}
+# %% ../../nbs/engine/pipeline.ipynb #d73028e2
+@patch
+def _forward(self:VidclsPipeline, model_inputs):
+    "Probabilities of each video, averaged over its views."
+    logits = self.model(**{self.spec.input_key: model_inputs[self.spec.input_key]}).logits.float()
+    probabilities = [l.softmax(-1).mean(0) for l in logits.split(model_inputs["views"].tolist())]
+    return {"probabilities": torch.stack(probabilities), "repeated_frames": model_inputs["repeated_frames"]}
 
-    def _forward(self, model_inputs):
-        "Probabilities of each video, averaged over its views."
-        logits = self.model(**{self.spec.input_key: model_inputs[self.spec.input_key]}).logits.float()
-        probabilities = [l.softmax(-1).mean(0) for l in logits.split(model_inputs["views"].tolist())]
-        return {"probabilities": torch.stack(probabilities), "repeated_frames": model_inputs["repeated_frames"]}
+# %% ../../nbs/engine/pipeline.ipynb #4e8f82df
+@patch
+def postprocess(self:VidclsPipeline,
+    model_outputs, # Of one video
+    top_k=5,       # How many labels
+) -> list: # [{"label", "score"}, ...], best first
+    "The likeliest labels."
+    labels = top_labels(model_outputs["probabilities"][0], self.model.config.id2label, top_k)
+    return Prediction(labels, int(model_outputs["repeated_frames"][0]))
 
-    def postprocess(self,
-        model_outputs, # Of one video
-        top_k=5,       # How many labels
-    ) -> list: # [{"label", "score"}, ...], best first
-        "The likeliest labels."
-        return Prediction(top_labels(model_outputs["probabilities"][0], self.model.config.id2label, top_k), int(model_outputs["repeated_frames"][0]))
+# %% ../../nbs/engine/pipeline.ipynb #5e7867bf
+@patch
+def get_iterator(self:VidclsPipeline,
+    inputs,             # Videos, or a data set or generator of them
+    num_workers:int,    # Processes that read clips
+    batch_size:int,     # Videos at once
+    preprocess_params,  # For `preprocess`
+    forward_params,     # For `_forward`
+    postprocess_params, # For `postprocess`
+):
+    "As `Pipeline`'s, but views are joined and parted by video."
+    sized = hasattr(inputs, "__len__")
+    data = (PipelineDataset if sized else PipelineIterator)(inputs, self.preprocess, preprocess_params)
+    workers = num_workers if sized else min(1, num_workers)
+    loader = clip_loader(data, batch_size=batch_size, num_workers=workers, collate_fn=join_videos)
+    answers = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
+    return PipelineIterator(answers, self.postprocess, postprocess_params)

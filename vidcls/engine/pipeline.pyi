@@ -1,0 +1,54 @@
+"""Use transformers' `pipeline`, one video at a time or in batches, and get the answers of `predict`."""
+from typing import Any as _Any
+__all__ = ['join_videos', 'hub_folder', 'VidclsPipeline']
+from pathlib import Path
+import torch
+from fastcore.basics import patch
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
+from safetensors import safe_open
+from transformers import VideoClassificationPipeline
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+from ..clips import ClipSpec, normalize
+from .machine import clip_loader
+from .record import saved_clips
+from ..infer import model_folder, Prediction, seen_views, top_labels
+
+def join_videos(items: list) -> dict:
+    """Put the views of several videos into one batch."""
+    ...
+
+def _has_weights(net, folder):
+    """Whether the weights in a folder are those of a model, as far as they have the same names."""
+    ...
+
+def hub_folder(net) -> Path:
+    """The folder of the commit that a model's weights are of. Raises `ValueError` where that cannot be told."""
+    ...
+
+class VidclsPipeline(VideoClassificationPipeline):
+    """transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."""
+    clips: _Any
+    spec: _Any
+
+    def __init__(self, *args, spec: ClipSpec | None=None, **kwargs):
+        ...
+
+    def _sanitize_parameters(self, top_k=None, clips=None, crops=None):
+        ...
+
+    def preprocess(self, video, clips=None, crops=1) -> dict:
+        """The evaluation's views, normalised."""
+        ...
+
+    def _forward(self, model_inputs):
+        """Probabilities of each video, averaged over its views."""
+        ...
+
+    def postprocess(self, model_outputs, top_k=5) -> list:
+        """The likeliest labels."""
+        ...
+
+    def get_iterator(self, inputs, num_workers: int, batch_size: int, preprocess_params, forward_params, postprocess_params):
+        """As `Pipeline`'s, but views are joined and parted by video."""
+        ...
