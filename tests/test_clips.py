@@ -286,8 +286,6 @@ import gc, sys, av, torch
 from vidcls.clips import ClipDataset, ClipSpec
 from vidcls.engine.machine import clip_loader
 from vidcls.data import video_table
-from vidcls.engine import machine
-from vidcls.engine import video as video_module
 
 class Collecting(ClipDataset):
     def __getitem__(self, i): gc.collect(); return super().__getitem__(i)
