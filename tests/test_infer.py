@@ -45,8 +45,8 @@ def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
     crops = kw.get("crops", 1)
     array = read_frames(videos[0])[0].permute(0, 2, 3, 1).numpy()
     items = [*videos, array]
-    singly, batched = [pipe(v, top_k=5, crops=crops) for v in items], pipe(items, top_k=5, **kw)
-    wanted = [predict(model, v, crops=crops, device="cpu") for v in items]
+    singly, batched = [pipe(v, top_k=5, num_crops=crops) for v in items], pipe(items, top_k=5, **kw)
+    wanted = [predict(model, v, num_crops=crops, device="cpu") for v in items]
     for answers in (singly, batched):
         for a, w in zip(answers, wanted, strict=True):
             assert [r["label"] for r in a] == [r["label"] for r in w]
@@ -148,19 +148,19 @@ def test_only_trouble_with_the_hub_is_called_so(monkeypatch):
 
 def test_an_array_is_one_clip_and_more_are_refused(model, videos):
     array = read_frames(videos[1])[0].permute(0, 2, 3, 1).numpy()
-    assert predict(model, array) == predict(model, array, clips=1)
-    with pytest.raises(ValueError, match="one clip, not 5"): predict(model, array, clips=5)
+    assert predict(model, array) == predict(model, array, num_clips=1)
+    with pytest.raises(ValueError, match="one clip, not 5"): predict(model, array, num_clips=5)
     from transformers import pipeline
     pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)
-    with pytest.raises(ValueError, match="one clip, not 5"): pipe(array, clips=5)
+    with pytest.raises(ValueError, match="one clip, not 5"): pipe(array, num_clips=5)
 
 
 def test_crops_of_an_array_are_those_of_its_file(model, videos):
     spec = ClipSpec.load(model)
     whole = replace(spec, seconds=3.7) # All 90 frames at 25 per second
     array = read_frames(videos[1])[0].permute(0, 2, 3, 1).numpy()
-    assert torch.equal(video_clips(array, whole, crops=3), video_clips(videos[1], whole, crops=3))
-    assert len(video_clips(array, spec, crops=3).unique(dim=0)) == 3
+    assert torch.equal(video_clips(array, whole, num_crops=3), video_clips(videos[1], whole, num_crops=3))
+    assert len(video_clips(array, spec, num_crops=3).unique(dim=0)) == 3
 
 
 def test_pixels_are_normalised_as_the_model_wants_or_not_at_all(model, videos):

@@ -369,7 +369,7 @@ def test_check_data_lists_the_odd_files_that_a_data_set_cannot_read(tmp_path, ca
     said = json.loads(capsys.readouterr().out)
     t = video_table(root)
     for i, path in enumerate(t.path):
-        ds = ClipDataset(t.iloc[[i]], replace(SPEC, size=8), clips=3)
+        ds = ClipDataset(t.iloc[[i]], replace(SPEC, size=8), num_clips=3)
         listed = [r for r in said["unusable"] if path in r]
         if not listed: assert all(len(ds[k]["pixel_values"]) == 16 for k in range(3))
         else:
@@ -456,7 +456,7 @@ def look_at(path):
     assert info.frames > 0 and 0 < info.duration < math.inf and 0 < info.fps < math.inf, info
     for pad in (False, True):
         spec = replace(SPEC, pad=pad)
-        ds = ClipDataset(table(path), spec, clips=3)
+        ds = ClipDataset(table(path), spec, num_clips=3)
         for k in range(3):
             item = tried(lambda: ds[k])
             assert item is None or item["pixel_values"].shape == (16, 3, 32, 32)

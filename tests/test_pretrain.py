@@ -49,16 +49,16 @@ def test_a_ratio_that_hides_nothing_or_all_is_refused(recipe, ratio, tmp_path):
 
 
 @pytest.mark.parametrize("kwargs", [{}, dict(image_size=64, patch_size=8, tubelet_size=4, num_frames=16)])
-def test_cubes_are_those_of_transformers(kwargs):
+def test_tubelets_are_those_of_transformers(kwargs):
     c = tiny_config(norm_pix_loss=False, **kwargs)
     torch.manual_seed(0)
     model, x = VideoMAEForPreTraining(c).eval(), torch.rand(2, c.num_frames, 3, c.image_size, c.image_size)
     m = P.tube_masks(c, 2, .75, torch.Generator().manual_seed(0))
-    assert torch.equal(P.from_cubes(P.cubes(x, c), c), x)
+    assert torch.equal(P.unpatchify(P.patchify(x, c), c), x)
     with torch.no_grad():
         out = model(x, bool_masked_pos=m)
         mean, std = (torch.tensor(v)[:, None, None] for v in ((.485, .456, .406), (.229, .224, .225)))
-        goal = P.cubes(x*std + mean, c)[m].reshape(out.logits.shape) # what transformers compares with
+        goal = P.patchify(x*std + mean, c)[m].reshape(out.logits.shape) # what transformers compares with
         assert torch.allclose(out.loss, (out.logits - goal).square().mean(), atol=1e-5)
         c.norm_pix_loss = True
         assert torch.allclose(model(x, bool_masked_pos=m).loss, P.masked_loss(model, x, m, "normalised"), atol=1e-3)

@@ -56,7 +56,7 @@ def same_bytes_everywhere(model, table):
     pipe = pipeline("video-classification", model=str(model), device="cpu", pipeline_class=VidclsPipeline)
     ids = {k: i for i, k in enumerate(sorted(set(table.label)))}
     for clips, crops in ((1, 1), (3, 1), (5, 3)):
-        training, videos = ClipDataset(table, spec, ids, clips=clips, crops=crops), S.VideoViews(table, spec, clips, crops)
+        training, videos = ClipDataset(table, spec, ids, num_clips=clips, num_crops=crops), S.VideoViews(table, spec, clips, crops)
         for v, path in enumerate(table.path):
             want = torch.stack([plain(path, w, spec) for w in eval_views(probe_video(path), spec, clips, crops)])
             n = clips*crops

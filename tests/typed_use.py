@@ -26,9 +26,9 @@ def train(folder: Path) -> Path:
 
 
 def use(model: Path, video: str) -> str:
-    found: Prediction = predict(model, video, top_k=3, clips=5, device="cpu", revision=None)
+    found: Prediction = predict(model, video, top_k=3, num_clips=5, device="cpu", revision=None)
     predict_files(str(model), [video], "out.jsonl", workers=2)
-    scores = evaluate_videos(model, "videos", clips=5, crops=3)
+    scores = evaluate_videos(model, "videos", num_clips=5, num_crops=3)
     print(found.repeated_frames, scores.accuracy, push_model(model, "owner/name", private=False))
     return found[0]["label"]
 

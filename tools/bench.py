@@ -10,7 +10,7 @@ from vidcls.bench import bench_files, loader_race, race, step_race
 from vidcls.clips import ClipSpec
 from vidcls.engine.video import probe_video
 from vidcls.data import data_root
-from vidcls.engine.machine import doctor, home, whole
+from vidcls.engine.machine import doctor, home, atomic_write
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import checkpoint_path
 
@@ -41,7 +41,7 @@ def draw(
     pd.concat({k: r["ms a view"] for k,r in races.items()}, axis=1).T.plot.barh(ax=ax, logx=True, width=.8)
     ax.set(xlabel="ms a view, one core")
     ax.invert_yaxis()
-    with whole(file) as tmp: fig.savefig(tmp, format="png", dpi=120)
+    with atomic_write(file) as tmp: fig.savefig(tmp, format="png", dpi=120)
     plt.close(fig)
 
 
@@ -57,14 +57,14 @@ def bench(
     "All races on this machine; writes `bench.json` and `bench.png`."
     spec, folder = ClipSpec(), Path(folder)
     races = race_files(folder/"files", spec, rounds, seconds, test)
-    loaders = loader_race(data_root(recipe), spec, clips=clips)
+    loaders = loader_race(data_root(recipe), spec, num_clips=clips)
     print(f"\nclips a second, by workers\n{loaders.round(1).to_string()}", flush=True)
     step = step_race(VideoMAEConfig.from_pretrained(checkpoint_path("videomae-stick")), 16, steps)
     print(f"\ntraining step\n{step.round(3).to_string()}")
     report = doctor()
     out = dict(machine={**report.machine, **report.versions}, races={k: t.to_dict() for k,t in races.items()},
                loaders=loaders.to_dict(), steps=step.to_dict())
-    with whole(folder/"bench.json") as tmp: tmp.write_text(json.dumps(out, indent=1))
+    with atomic_write(folder/"bench.json") as tmp: tmp.write_text(json.dumps(out, indent=1))
     draw(races, folder/"bench.png")
     return out
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidcls.masked import data_hash, MASKED, pretrain, transfer
-from vidcls.engine.machine import home, whole
+from vidcls.engine.machine import home, atomic_write
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import load_record, RECORD
 from vidcls.train import finetune
@@ -31,7 +31,7 @@ def make_checkpoint(
     "Learn other actions, with labels, from random weights; the record says from which data. Goes on where it stopped."
     done = finetune(recipe, folder, resume=True, overwrite=overwrite, workers=workers, progress=progress)
     record = load_record(folder) | dict(data=data_hash(recipe))
-    with whole(Path(folder)/RECORD) as tmp: tmp.write_text(json.dumps(record), encoding="utf-8")
+    with atomic_write(Path(folder)/RECORD) as tmp: tmp.write_text(json.dumps(record), encoding="utf-8")
     return done.model_dir
 
 
@@ -51,7 +51,7 @@ def ship(
     pretrain(masked, work/"masked", resume=True, workers=workers, overwrite=True)
     made = make_checkpoint(work/"moves", supervised, workers, overwrite=True)
     for f in ("config.json", "model.safetensors", RECORD): shutil.copy(made/f, package/f)
-    with whole(package/"masked.json") as tmp: tmp.write_text(json.dumps(load_record(work/"masked")))
+    with atomic_write(package/"masked.json") as tmp: tmp.write_text(json.dumps(load_record(work/"masked")))
     starts = {"random weights": None, "masked only": work/"masked", "videomae-stick": made}
     transfer(starts, recipe, work/"stick", runs, workers)
     shutil.copy(work/"stick"/"transfer.csv", package)

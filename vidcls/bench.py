@@ -17,7 +17,7 @@ from vidcls.clips import (
     pick_frames, random_view, read_views
 )
 from .engine.cache import frame_cache
-from .engine.machine import clip_loader, whole
+from .engine.machine import clip_loader, atomic_write
 from .engine.trainer import clip_flops, matmul_speed
 from .engine.video import frame_times, open_video, probe_video
 from .train import collate_fn
@@ -47,7 +47,7 @@ def _encode(path, frames, codec, gop, size):
     import av
     from av.video.reformatter import VideoReformatter
     convert = VideoReformatter()
-    with whole(path) as temp, av.open(str(temp), "w", format=path.suffix[1:]) as out:
+    with atomic_write(path) as temp, av.open(str(temp), "w", format=path.suffix[1:]) as out:
         more = dict(bf="0") if codec == "mpeg4" else dict(preset="veryfast")
         s = out.add_stream(codec, rate=25, options=dict(g=str(gop)) | more)
         (s.width, s.height), s.pix_fmt = size, "yuv420p"
@@ -136,8 +136,8 @@ def runners(
 def race(
     path,           # Video file
     spec:ClipSpec,  # What a clip is
-    clips:int=0,    # Fixed views: clips in time; 0: one random training view
-    crops:int=1,    # Fixed views: crops
+    num_clips:int=0,    # Fixed views: clips in time; 0: one random training view
+    num_crops:int=1,    # Fixed views: crops
     rounds:int=12,  # Views, or passes over the fixed views
     names=None,     # Which runners; None: all
 ) -> "pd.DataFrame": # A row a runner: ms a view, times as fast as the guide, share of the floor's speed
@@ -148,8 +148,8 @@ def race(
     torch.set_num_threads(1)
     try:
         for i in range(rounds + 1): # The first warms up
-            views = eval_views(info, spec, clips, crops) if clips else [random_view(info, spec, rng)]
-            took.append({k: _timed(f, path, views, spec, not clips) for k,f in who.items()})
+            views = eval_views(info, spec, num_clips, num_crops) if num_clips else [random_view(info, spec, rng)]
+            took.append({k: _timed(f, path, views, spec, not num_clips) for k,f in who.items()})
     finally: torch.set_num_threads(threads)
     return _compared(pd.DataFrame(took[1:]).median())
 
@@ -172,7 +172,7 @@ def _compared(ms):
 def loader_speed(
     dataset,        # `ClipDataset`, or the guide's
     workers:int,    # Processes that read clips
-    clips:int,      # How many to take
+    num_clips:int,      # How many to take
     collate=collate_fn, # None: as the guide does it
     batch:int=8,        # Clips in a batch
 ) -> float: # Clips a second, the start of the workers not counted
@@ -184,17 +184,17 @@ def loader_speed(
     arriving, taken = endless(), 0
     for _ in range(max(1, workers)): next(arriving)
     start = time.perf_counter()
-    while taken < clips:
+    while taken < num_clips:
         b = next(arriving)
         taken += len(b.get("labels", b.get("label")))
     return taken/(time.perf_counter() - start)
 
 # %% ../nbs/13_speed.ipynb #0645aa5a
-def _loaders(root, spec, clips):
+def _loaders(root, spec, num_clips):
     "Name → (data set, collate function)."
     from vidcls.data import video_table
     table = video_table(root).query("split == 'train'")
-    table = table.sample(min(len(table), clips + 48), random_state=0) # Enough not to come to an end while it is timed
+    table = table.sample(min(len(table), num_clips + 48), random_state=0) # Enough not to come to an end while it is timed
     cache = frame_cache("ram")
     make = partial(ClipDataset, table, spec, transform=train_transform(spec))
     for p in table.path: cache.frames(p, 0., 1., lambda times: []) # The first epoch
@@ -209,13 +209,13 @@ def loader_race(
     root,           # Data set folder with a `train` part
     spec:ClipSpec,  # What a clip is
     workers=(0, 2), # Numbers of processes
-    clips:int=64,   # To take, each time
+    num_clips:int=64,   # To take, each time
     rounds:int=3,   # Every loader once in each
 ) -> "pd.DataFrame": # Clips a second; rows are loaders, columns numbers of workers
     "The guide's loader, ours, and ours from a frame cache, in turns."
     import pandas as pd
-    who = _loaders(root, spec, clips)
-    rows = [dict(loader=k, workers=w, rate=loader_speed(d, w, clips if k != "guide" else max(8, clips//4), c))
+    who = _loaders(root, spec, num_clips)
+    rows = [dict(loader=k, workers=w, rate=loader_speed(d, w, num_clips if k != "guide" else max(8, num_clips//4), c))
             for _ in range(rounds) for w in workers for k,(d,c) in who.items()]
     return pd.DataFrame(rows).groupby(["loader", "workers"], sort=False).rate.median().unstack()
 

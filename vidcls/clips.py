@@ -110,23 +110,23 @@ def crop_box(
 def clip_starts(
     duration:float, # Of the video, in seconds
     seconds:float,  # Of a clip
-    clips:int=1,    # How many
+    num_clips:int=1,    # How many
 ) -> list: # Start times in seconds
     "Start times spread evenly over a video; one clip is the middle one, a short video starts at 0."
     room = max(0., duration - seconds)
-    return [room/2] if clips == 1 else [room*i/(clips - 1) for i in range(clips)]
+    return [room/2] if num_clips == 1 else [room*i/(num_clips - 1) for i in range(num_clips)]
 
 def eval_views(
     info:VideoInfo, # From `probe_video`
     spec:ClipSpec,  # What a clip is
-    clips:int=1,    # Clips in time
-    crops:int=1,    # Crops along the longer side
+    num_clips:int=1,    # Clips in time
+    num_crops:int=1,    # Crops along the longer side
 ) -> list: # clips × crops views
     "The fixed views of a video for evaluation."
-    places = [.5] if crops == 1 else [i/(crops - 1) for i in range(crops)]
-    if clips < 1 or crops < 1: raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {clips} and {crops}.")
+    places = [.5] if num_crops == 1 else [i/(num_crops - 1) for i in range(num_crops)]
+    if num_clips < 1 or num_crops < 1: raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {num_clips} and {num_crops}.")
     # Only the longer side has free room, whichever it is: so the place can be given for both.
-    return [View(s, (p, p if crops > 1 else .5, 1.)) for s in clip_starts(info.duration, spec.seconds, clips) for p in places]
+    return [View(s, (p, p if num_crops > 1 else .5, 1.)) for s in clip_starts(info.duration, spec.seconds, num_clips) for p in places]
 
 # %% ../nbs/02_clips.ipynb #28ab1683
 def random_view(
@@ -312,8 +312,8 @@ class ClipDataset(torch.utils.data.Dataset):
         spec:ClipSpec,       # What a clip is
         label2id=None,       # Class to number; None: numbered from this table alone
         transform=None,      # Draws random views and may augment, see `vidcls.transforms`; None: fixed views
-        clips:int=1,         # Fixed views: clips in time
-        crops:int=1,         # Fixed views: crops along the longer side
+        num_clips:int=1,         # Fixed views: clips in time
+        num_crops:int=1,         # Fixed views: crops along the longer side
         seed:int=0,          # Of the random views
         cache=None,          # From `frame_cache`; None: decode every time
     ):
@@ -323,14 +323,14 @@ class ClipDataset(torch.utils.data.Dataset):
             raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(self.label2id)}.")
         # Plain lists for the workers: text may live in Arrow, which starts threads, and those do not survive a fork
         self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
-        self.clips, self.crops, self.seed, self.cache = clips, crops, seed, cache
+        self.num_clips, self.num_crops, self.seed, self.cache = num_clips, num_crops, seed, cache
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # seen by workers that live on
 
 # %% ../nbs/02_clips.ipynb #e47ac907
 @patch(as_prop=True)
 def views(self:ClipDataset):
     "Clips a video."
-    return 1 if self.transform else self.clips*self.crops
+    return 1 if self.transform else self.num_clips*self.num_crops
 
 @patch
 def __len__(self:ClipDataset): return len(self.paths)*self.views
@@ -354,7 +354,7 @@ def __getitem__(self:ClipDataset, i):
 # %% ../nbs/02_clips.ipynb #97e6d054
 @patch
 def _fixed_clip(self:ClipDataset, path, k):
-    return read_clip(path, eval_views(probe_video(path), self.spec, self.clips, self.crops)[k], self.spec, self.cache)
+    return read_clip(path, eval_views(probe_video(path), self.spec, self.num_clips, self.num_crops)[k], self.spec, self.cache)
 
 # %% ../nbs/02_clips.ipynb #2f7477de
 @patch
@@ -365,7 +365,7 @@ def _random_clip(self:ClipDataset, path, video):
 # %% ../nbs/02_clips.ipynb #54bd5f3d
 @patch
 def __repr__(self:ClipDataset):
-    kind = "1 random view" if self.transform else f"{self.clips} × {self.crops} views"
+    kind = "1 random view" if self.transform else f"{self.num_clips} × {self.num_crops} views"
     return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
             f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
 

@@ -57,11 +57,11 @@ def crop_box(view: View, height: int, width: int, spec: ClipSpec) -> tuple:
     """The rectangle of the frame that a view shows."""
     ...
 
-def clip_starts(duration: float, seconds: float, clips: int=1) -> list:
+def clip_starts(duration: float, seconds: float, num_clips: int=1) -> list:
     """Start times spread evenly over a video; one clip is the middle one, a short video starts at 0."""
     ...
 
-def eval_views(info: VideoInfo, spec: ClipSpec, clips: int=1, crops: int=1) -> list:
+def eval_views(info: VideoInfo, spec: ClipSpec, num_clips: int=1, num_crops: int=1) -> list:
     """The fixed views of a video for evaluation."""
     ...
 
@@ -132,17 +132,17 @@ class ClipDataset(torch.utils.data.Dataset):
     """Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."""
     _epoch: _Any
     cache: _Any
-    clips: int
-    crops: int
     label2id: _Any
     labels: _Any
+    num_clips: int
+    num_crops: int
     paths: _Any
     seed: int
     spec: ClipSpec
     table: _Any
     transform: _Any
 
-    def __init__(self, table, spec: ClipSpec, label2id=None, transform=None, clips: int=1, crops: int=1, seed: int=0, cache=None):
+    def __init__(self, table, spec: ClipSpec, label2id=None, transform=None, num_clips: int=1, num_crops: int=1, seed: int=0, cache=None):
         ...
 
     @property

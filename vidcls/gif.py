@@ -9,7 +9,7 @@ __all__ = ['unnormalize_img', 'clip_frames', 'frame_gap', 'create_gif', 'display
 from pathlib import Path
 import numpy as np, torch
 from .clips import ClipSpec
-from .engine.machine import whole
+from .engine.machine import atomic_write
 
 # %% ../nbs/04_gif.ipynb #fb92a913
 def unnormalize_img(
@@ -53,7 +53,7 @@ def create_gif(
     import imageio.v3 as iio
     delay = 1000*every*frame_gap(len(clip), spec) if duration is None else duration
     frames = clip_frames(clip[::every], spec.mean, spec.std)
-    with whole(filename) as tmp: iio.imwrite(tmp, frames, extension=".gif", duration=max(20, round(delay, -1)), loop=0)
+    with atomic_write(filename) as tmp: iio.imwrite(tmp, frames, extension=".gif", duration=max(20, round(delay, -1)), loop=0)
     return str(filename)
 
 # %% ../nbs/04_gif.ipynb #dfe6a13d

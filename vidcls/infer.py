@@ -70,21 +70,21 @@ def load_trained(
 
 # %% ../nbs/07_infer.ipynb #97158d2b
 def run_inference(
-    model,                     # A video classifier
+    net,                     # A video classifier
     clip:torch.Tensor,         # [T, C, H, W] or [B, T, C, H, W]; uint8, or float that is normalised already
     spec:ClipSpec|None=None,   # Mean, std and input name; None: the model's `clip_spec`, as `load_trained` sets it
 ) -> torch.Tensor: # Logits [B, classes], on the CPU
     "Put clips through a model."
     clips = clip if clip.ndim == 5 else clip[None]                 # [B, T, C, H, W]
-    wanted, spec = getattr(model.config, "num_frames", None), spec or getattr(model, "clip_spec", None)
+    wanted, spec = getattr(net.config, "num_frames", None), spec or getattr(net, "clip_spec", None)
     if clips.ndim != 5 or clips.shape[2] != 3: raise ValueError(f"A clip is [T, 3, H, W]; this one is {list(clip.shape)}: permute it.")
     if wanted and clips.shape[1] != wanted:
         raise ValueError(f"The model takes {wanted} frames, this clip has {clips.shape[1]}: read it with the model's ClipSpec.")
     if clips.dtype != torch.uint8 and not clips.is_floating_point(): raise ValueError(f"A clip is uint8 or float, not {clips.dtype}.")
     if not spec: raise ValueError("This model does not say which mean and std it expects: pass spec=, such as ClipSpec.load(folder).")
-    clips = clips.to(model.device)
-    clips = (normalize(clips, spec) if clips.dtype == torch.uint8 else clips).to(model.dtype)
-    with torch.inference_mode(): return model(**{spec.input_key: clips}).logits.float().cpu()
+    clips = clips.to(net.device)
+    clips = (normalize(clips, spec) if clips.dtype == torch.uint8 else clips).to(net.dtype)
+    with torch.inference_mode(): return net(**{spec.input_key: clips}).logits.float().cpu()
 
 # %% ../nbs/07_infer.ipynb #88becc84
 def top_labels(
@@ -98,49 +98,49 @@ def top_labels(
     return [dict(label=id2label[int(i)], score=float(probabilities[i])) for i in order]
 
 # %% ../nbs/07_infer.ipynb #34bbfaa2
-def _array_views(frames, spec, clips, crops):
+def _array_views(frames, spec, num_clips, num_crops):
     "Views of an array of frames [T, H, W, 3], which is taken as the whole span, and how many frames repeat others."
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise VideoError("A video is a file, a URL, or a uint8 array [T, H, W, 3]; "
                          f"this is {frames.dtype} {list(frames.shape)}.")
-    if clips not in (None, 1):
-        raise ValueError(f"An array of frames is one clip, not {clips}: pass a file, or leave clips= away.")
+    if num_clips not in (None, 1):
+        raise ValueError(f"An array of frames is one clip, not {num_clips}: pass a file, or leave num_clips= away.")
     if len(frames) < min(2, spec.num_frames):
         raise VideoError(f"The array has {len(frames)} frames: a clip needs at least 2.")
     which = pick_frames(len(frames), spec)
     picked = torch.from_numpy(np.array(frames[which])).permute(0, 3, 1, 2) # a copy: the array may be read-only
     whole_span = VideoInfo("", *frames.shape[2:0:-1], len(frames), 0., 1., "", "")
-    views = [apply_view(picked, v, spec) for v in eval_views(whole_span, spec, 1, crops)]
+    views = [apply_view(picked, v, spec) for v in eval_views(whole_span, spec, 1, num_crops)]
     return torch.stack(views), len(which) - len(set(which))
 
 # %% ../nbs/07_infer.ipynb #6842ab6e
 def seen_views(
     video,              # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     spec:ClipSpec,      # What a clip is
-    clips:int|None=None, # Clips in time; None: as usual
-    crops:int=1,        # Crops along the longer side
+    num_clips:int|None=None, # Clips in time; None: as usual
+    num_crops:int=1,        # Crops along the longer side
     usual:int=1,        # How many clips of a file where `clips` is None
 ) -> tuple: # (uint8 [views, T, C, size, size], how many frames of a clip repeat others)
     "The evaluation's views of a video. Raises `VideoError`."
-    if not isinstance(video, (str, Path)): return _array_views(video, spec, clips, crops)
+    if not isinstance(video, (str, Path)): return _array_views(video, spec, num_clips, num_crops)
     if re.match(r"https?://", str(video), re.I):
         with tempfile.TemporaryDirectory() as d:
             file = download_video(str(video), d)
-            try: return seen_views(file, spec, clips, crops, usual)
+            try: return seen_views(file, spec, num_clips, num_crops, usual)
             except VideoError as e: raise VideoError(str(e).replace(str(file), str(video))) from e
-    views = eval_views(probe_video(video), spec, usual if clips is None else clips, crops)
+    views = eval_views(probe_video(video), spec, usual if num_clips is None else num_clips, num_crops)
     return read_views(video, views, spec), repeated_frames(video, views, spec)
 
 # %% ../nbs/07_infer.ipynb #6358264f
 def video_clips(
     video,              # File, URL, or uint8 array of frames [T, H, W, 3]
     spec:ClipSpec,      # What a clip is
-    clips:int|None=None, # Clips in time; None: one
-    crops:int=1,        # Crops along the longer side
+    num_clips:int|None=None, # Clips in time; None: one
+    num_crops:int=1,        # Crops along the longer side
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
     "The evaluation's views of a video. Raises `VideoError`."
-    return seen_views(video, spec, clips, crops)[0]
+    return seen_views(video, spec, num_clips, num_crops)[0]
 
 # %% ../nbs/07_infer.ipynb #d47df12f
 class Prediction(list):
@@ -184,15 +184,15 @@ def predict(
     model,                    # Model folder, or a model on the Hub ("owner/name")
     video,                    # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     top_k:int=5,              # How many labels
-    clips:int|None=None,      # Clips in time; None: as many as the model was tested with
-    crops:int=1,              # Crops along the longer side
+    num_clips:int|None=None,      # Clips in time; None: as many as the model was tested with
+    num_crops:int=1,              # Crops along the longer side
     spec:ClipSpec|None=None,  # What the model expects; None: its `clip_spec.json`
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
 ) -> Prediction: # [{"label", "score"}, ...], best first
     "What is in a video: the model's probabilities, averaged over views as in its test. Keeps two models in memory."
     folder, net, spec = loaded(model, spec, device, revision)
-    views, repeated = seen_views(video, spec, clips, crops, saved_clips(folder))
+    views, repeated = seen_views(video, spec, num_clips, num_crops, saved_clips(folder))
     warn_repeats(video, repeated, spec)
     p = video_probabilities(run_inference(net, views, spec), len(views))[0]
     return Prediction(top_labels(p, net.config.id2label, top_k), repeated)

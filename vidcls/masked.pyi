@@ -1,6 +1,6 @@
 """Hide most of a video and learn to paint it, learn other actions, and measure what that is worth when labels are few."""
 from typing import Any as _Any
-__all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'cubes', 'from_cubes', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
+__all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
 import hashlib, json, math, os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .clips import ClipDataset, ClipSpec, normalize
 from .data import data_root, parse_name, video_files, video_table
 from .engine.audit import known_check, usable_videos
-from .engine.machine import home, process_state, whole
+from .engine.machine import atomic_write, home, process_state
 from .engine.recipes import Recipe
 from .engine.record import checkpoint_path, weight_errors
 from .engine.run import recipe_identity, Run, start_hash, table_hash
@@ -29,16 +29,16 @@ def tube_masks(config, n: int, ratio: float=0.75, generator: torch.Generator=Non
     """Random tubes: the same places in every frame (Tong et al. 2022, 3.2)."""
     ...
 
-def cubes(frames: torch.Tensor, config) -> torch.Tensor:
-    """Cut clips into the model's cubes."""
+def patchify(frames: torch.Tensor, config) -> torch.Tensor:
+    """Cut clips into the model's tubelets."""
     ...
 
-def from_cubes(x: torch.Tensor, config) -> torch.Tensor:
-    """Put cubes together again."""
+def unpatchify(x: torch.Tensor, config) -> torch.Tensor:
+    """Put tubelets together again."""
     ...
 
 def motion(frames: torch.Tensor, config) -> torch.Tensor:
-    """How far each cube is from the clip's mean picture."""
+    """How far each tubelet is from the clip's mean picture."""
     ...
 TARGETS = ('pixels', 'motion', 'normalised')
 _IMAGENET = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])[:, :, None, None]
@@ -46,8 +46,8 @@ _IMAGENET = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])[:, :, No
 def _unit(frames):
     ...
 
-def masked_loss(model, frames: torch.Tensor, mask: torch.Tensor, target: str='pixels') -> torch.Tensor:
-    """Mean squared error of the hidden cubes, pixels in 0 to 1; `normalised` is the paper's, `motion` weights pixels by how much moves."""
+def masked_loss(net, frames: torch.Tensor, mask: torch.Tensor, target: str='pixels') -> torch.Tensor:
+    """Mean squared error of the hidden tubelets, pixels in 0 to 1; `normalised` is the paper's, `motion` weights pixels by how much moves."""
     ...
 
 class MaskedTrainer(ClipTrainer):
@@ -74,7 +74,7 @@ def step_losses(history: list) -> list:
     """The losses that `MaskedTrainer` wrote down."""
     ...
 
-def xavier(model):
+def xavier(net):
     """Initial weights as in the paper's code (Glorot and Bengio 2010). The usual 0.02 is made for wider networks and learns slowly here."""
     ...
 
@@ -109,8 +109,8 @@ def data_hash(recipe: Recipe) -> dict:
     ...
 
 @torch.no_grad()
-def reconstruct(model, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
-    """Clips with the hidden cubes painted by the model. For the targets `motion` and `pixels`."""
+def reconstruct(net, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
+    """Clips with the hidden tubelets painted by the model. For the targets `motion` and `pixels`."""
     ...
 MASKED = Recipe('masked', data='moves', checkpoint='videomae-stick', from_scratch=True, per_class=(300, 4, 4), scale=(1.0, 1.0), epochs=3, batch_size=8, learning_rate=0.002, precision='bf16', eval_clips=1)
 

@@ -15,26 +15,26 @@ from .engine.record import checkpoint_path, weight_errors
 
 # %% ../nbs/05_model.ipynb #a1e6abc7
 def load_report(
-    model,     # The loaded model
+    net,     # The loaded model
     info:dict, # `output_loading_info` of `from_pretrained`
 ) -> "pd.DataFrame": # Columns part, status, weights: how many of each
     "What happened to the weights, by part of the model."
     import pandas as pd
     new = {*info["missing_keys"], *(k[0] for k in info["mismatched_keys"])}
-    rows = [(k, "new" if k in new else "loaded") for k in model.state_dict()]
+    rows = [(k, "new" if k in new else "loaded") for k in net.state_dict()]
     rows += [(k, "dropped") for k in sorted(info["unexpected_keys"])]
-    part = lambda k: "encoder" if k.startswith(model.base_model_prefix + ".") else k.split(".")[0]
+    part = lambda k: "encoder" if k.startswith(net.base_model_prefix + ".") else k.split(".")[0]
     df = pd.DataFrame([(part(k), status) for k,status in rows], columns=["part", "status"])
     return df.value_counts(sort=False).rename("weights").reset_index()
 
 # %% ../nbs/05_model.ipynb #22528d55
 def check_encoder(
-    model,     # The loaded model
+    net,     # The loaded model
     info:dict, # `output_loading_info` of `from_pretrained`
     name:str,  # Checkpoint, for the message
 ):
     "Raise `ValueError` if an encoder weight is random or was dropped."
-    prefix = model.base_model_prefix + "."
+    prefix = net.base_model_prefix + "."
     new = {*info["missing_keys"], *(k[0] for k in info["mismatched_keys"])}
     for what,keys in (("missing from", new), ("not understood in", info["unexpected_keys"])):
         if bad := sorted(k for k in keys if k.startswith(prefix)):
@@ -43,14 +43,14 @@ def check_encoder(
 
 # %% ../nbs/05_model.ipynb #17a11b3a
 def check_biases(
-    model,  # The loaded model
+    net,  # The loaded model
     folder, # Folder or cached file's folder with `model.safetensors`
 ):
     "Raise `ValueError` if VideoMAE's query or value biases are not those of the file."
     from safetensors import safe_open
     file = Path(folder)/"model.safetensors"
-    if model.config.model_type != "videomae" or not file.is_file(): return
-    state = model.state_dict()
+    if net.config.model_type != "videomae" or not file.is_file(): return
+    state = net.state_dict()
     with safe_open(file, "pt") as f:
         for k in f.keys():
             new = k.replace("q_bias", "query.bias").replace("v_bias", "value.bias")
@@ -71,19 +71,19 @@ def load_model(
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
     labels = dict(label2id=label2id, id2label=id2label)
     if from_scratch:
-        model = Auto.from_config(AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False, **labels), dtype=torch.float32)
-        info = dict(missing_keys=list(model.state_dict()), unexpected_keys=[], mismatched_keys=[])
+        net = Auto.from_config(AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False, **labels), dtype=torch.float32)
+        info = dict(missing_keys=list(net.state_dict()), unexpected_keys=[], mismatched_keys=[])
     else:
         level = logging.get_verbosity(); logging.set_verbosity_error()
         try:
             with weight_errors(checkpoint), no_bar() if Path(path).is_dir() else nullcontext():
-                model, info = Auto.from_pretrained(path, trust_remote_code=False, revision=revision, ignore_mismatched_sizes=True,
+                net, info = Auto.from_pretrained(path, trust_remote_code=False, revision=revision, ignore_mismatched_sizes=True,
                                                 output_loading_info=True, use_safetensors=True, dtype=torch.float32, **labels)
         finally: logging.set_verbosity(level)
-        check_encoder(model, info, checkpoint)
-        check_biases(model, weights_folder(path, revision))
-    model.load_report = load_report(model, info)
-    return model
+        check_encoder(net, info, checkpoint)
+        check_biases(net, weights_folder(path, revision))
+    net.load_report = load_report(net, info)
+    return net
 
 def weights_folder(
     path,              # Model folder, or a model on the Hub

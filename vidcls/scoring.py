@@ -104,31 +104,31 @@ class VideoViews(torch.utils.data.Dataset):
     def __init__(self,
         table,         # From `video_table`
         spec:ClipSpec, # What a clip is
-        clips:int=1,   # Clips in time
-        crops:int=1,   # Crops along the longer side
+        num_clips:int=1,   # Clips in time
+        num_crops:int=1,   # Crops along the longer side
         change=None,   # Callable on uint8 [views, T, C, H, W], such as those of `MOTION`
     ):
-        self.paths, self.spec, self.clips, self.crops, self.change = list(table.path), spec, clips, crops, change
+        self.paths, self.spec, self.num_clips, self.num_crops, self.change = list(table.path), spec, num_clips, num_crops, change
 
     def __len__(self): return len(self.paths)
     def __getitem__(self, i): # uint8 [views, T, C, size, size]
-        views = read_views(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.clips, self.crops), self.spec)
+        views = read_views(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.num_clips, self.num_crops), self.spec)
         return self.change(views) if self.change else views
 
     def repeated_frames(self,
         i:int, # Which video
     ) -> int: # 0 where it has enough
         "How many frames of a clip of a video repeat others, since it has too few."
-        return repeated_frames(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.clips, self.crops), self.spec)
+        return repeated_frames(self.paths[i], eval_views(probe_video(self.paths[i]), self.spec, self.num_clips, self.num_crops), self.spec)
 
-def _logits(model, spec, videos, which, batch_size, workers, progress):
+def _logits(net, spec, videos, which, batch_size, workers, progress):
     "Yield (number, logits [views, classes]) of the videos `which`; the views of a few videos share a batch."
     from tqdm.auto import tqdm
     loader = clip_loader(torch.utils.data.Subset(videos, which), workers, batch_size=None)
     asked, waiting, done = [], torch.empty(0, dtype=torch.uint8), torch.empty(0)
     def finished(views):
         nonlocal done
-        done = torch.cat([done, run_inference(model, views, spec)])
+        done = torch.cat([done, run_inference(net, views, spec)])
         while asked and asked[0][1] <= len(done):
             i, n = asked.pop(0)
             yield i, done[:n]
@@ -143,10 +143,10 @@ def _logits(model, spec, videos, which, batch_size, workers, progress):
 
 # %% ../nbs/08_evaluate.ipynb #0ea959d0
 def evaluate_videos(
-    model_dir,            # Model folder, or a model on the Hub
+    model,            # Model folder, or a model on the Hub
     data,                 # Table from `video_table`, or a data set (then its test videos)
-    clips:int|None=None,  # Clips in time; None: as many as training's own test took
-    crops:int=1,          # Crops along the longer side
+    num_clips:int|None=None,  # Clips in time; None: as many as training's own test took
+    num_crops:int=1,          # Crops along the longer side
     batch_size:int=16,    # Clips at once
     workers:int=0,        # Processes that read clips
     device:str|None=None, # None: the fastest there is
@@ -157,25 +157,25 @@ def evaluate_videos(
 ) -> Scores: # Accuracy, interval, per class, per video
     "Score whole videos from several views, in one process or in several. Raises `VideoError` or `ValueError` rather than leaving one out."
     if change and out: raise ValueError(f"Logits of changed clips are not kept: leave out={out} or change= away.")
-    folder = model_folder(model_dir, revision)
-    model, spec = load_trained(folder, device=process_device(device))
+    folder = model_folder(model, revision)
+    net, spec = load_trained(folder, device=process_device(device))
     table = (data if hasattr(data, "columns") else _test_part(video_table(data))).reset_index(drop=True)
     if not len(table): raise ValueError("The table has no videos to score.")
-    if unknown := sorted(set(table.label) - set(model.config.label2id)):
-        raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(model.config.label2id)}.")
-    if clips is None: clips = saved_clips(folder)
-    videos = VideoViews(table, spec, clips, crops, change)
+    if unknown := sorted(set(table.label) - set(net.config.label2id)):
+        raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(net.config.label2id)}.")
+    if num_clips is None: num_clips = saved_clips(folder)
+    videos = VideoViews(table, spec, num_clips, num_crops, change)
     with tempfile.TemporaryDirectory() if out is None else nullcontext(Path(out).absolute().parent) as place:
-        log = Journal(out or _shared(Path(place))/"logits.jsonl", dict(model=folder.name, weights=fingerprint(folder), views=f"{clips}x{crops}", kind="logits"))
+        log = Journal(out or _shared(Path(place))/"logits.jsonl", dict(model=folder.name, weights=fingerprint(folder), views=f"{num_clips}x{num_crops}", kind="logits"))
         number = {p: i for i,p in enumerate(table.path)}
         mine = [number[p] for p in log.mine(table.path)]
-        for i,l in _logits(model, spec, videos, mine, batch_size, workers, progress and log.state.is_main_process):
+        for i,l in _logits(net, spec, videos, mine, batch_size, workers, progress and log.state.is_main_process):
             log.write(table.path[i], logits=l.tolist(), repeated_frames=videos.repeated_frames(i))
         rows = log.finish(table.path)
     logits = np.array([l for row in rows for l in row["logits"]], np.float32)
     table = table.assign(repeated_frames=[row.get("repeated_frames", 0) for row in rows])
-    protocol = f"{clips} clip{'s'*(clips > 1)} × {crops} crop{'s'*(crops > 1)} of {spec.seconds:.2f} s, probabilities averaged"
-    return score(table, logits, model.config.id2label, protocol)
+    protocol = f"{num_clips} clip{'s'*(num_clips > 1)} × {num_crops} crop{'s'*(num_crops > 1)} of {spec.seconds:.2f} s, probabilities averaged"
+    return score(table, logits, net.config.id2label, protocol)
 
 def _shared(folder):
     "The main process' folder, for all."
@@ -248,13 +248,13 @@ def _single(v):
 MOTION = {"as it is": None, "shuffled": _shuffle, "reversed": lambda v: v.flip(1), "frozen": _freeze, "single frame": _single} # On [views, T, C, H, W]
 
 def motion_probe(
-    model_dir,     # Model folder
+    model,     # Model folder
     data,          # As for `evaluate_videos`
     **kwargs,      # As for `evaluate_videos`
 ) -> "pd.DataFrame": # A row a class and one for all, a column a change: accuracy
     "What a model loses when its clips' frames are shuffled, reversed, frozen or taken away."
     import pandas as pd
-    done = {k: evaluate_videos(model_dir, data, change=f, **kwargs) for k,f in MOTION.items()}
+    done = {k: evaluate_videos(model, data, change=f, **kwargs) for k,f in MOTION.items()}
     return pd.DataFrame({k: pd.concat([s.per_class.accuracy, pd.Series({"all": s.accuracy})]) for k,s in done.items()})
 
 # %% ../nbs/08_evaluate.ipynb #bcf19bf3

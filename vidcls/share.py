@@ -45,19 +45,19 @@ def check_token(
     if not (token or get_token()): raise OSError("Pushing needs a token: set HF_TOKEN or run `hf auth login`.")
 
 def push_model(
-    model_dir,           # Model folder
+    model,           # Model folder
     repo_id:str,         # "owner/name"
     private:bool=True,   # Visible to you alone?
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ) -> str: # Address of the commit
     "Upload a model folder to the Hub. Raises `OSError` of one sentence without a token or network."
     from huggingface_hub import HfApi, errors
-    if not load_record(model_dir): raise ValueError(f"{model_dir} holds no finished model: run finetune first.")
+    if not load_record(model): raise ValueError(f"{model} holds no finished model: run finetune first.")
     check_token(token)
     api = HfApi(token=token)
     try:
         api.create_repo(repo_id, private=private, exist_ok=True)
-        info = api.upload_folder(repo_id=repo_id, folder_path=str(model_dir), ignore_patterns=["checkpoints/*", ".*"],
+        info = api.upload_folder(repo_id=repo_id, folder_path=str(model), ignore_patterns=["checkpoints/*", ".*"],
                                  commit_message="Upload a vidcls model")
     except (errors.HTTPError, OSError) as e: error = e
     except RuntimeError as e: # The client's wrapper around whatever ended the upload of one file

@@ -40,7 +40,7 @@ def make_datasets(
     label2id = label_maps(table)[0]
     if missing := [s for s in SPLITS if not (table.split == s).any()]:
         raise ValueError(f"The data has no {missing[0]} videos: add the folder, or give the table a split (split_by_group).")
-    fixed = dict(clips=recipe.eval_clips, cache=cache)
+    fixed = dict(num_clips=recipe.eval_clips, cache=cache)
     kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed, cache=cache), val=fixed, test=fixed)
     return {s: ClipDataset(table[table.split == s], spec, label2id, **kwargs[s]) for s in SPLITS}
 

@@ -53,7 +53,7 @@ def thumbnails(
 
 def look_alikes(
     table,           # From `video_table`
-    least:float=.97, # Correlation of the pictures
+    threshold:float=.97, # Correlation of the pictures
 ) -> "pd.DataFrame": # Pairs across splits or labels: path, other, split, other_split, label, other_label, alike
     "Pairs of clips that show the same pictures, though not the same bytes. Files that cannot be read are left to `check_videos`."
     import numpy as np, pandas as pd
@@ -66,7 +66,7 @@ def look_alikes(
     pairs = []
     for a in range(0, len(x), 1000): # Blocks, so that memory stays small
         alike = x[a:a+1000] @ x.T
-        pairs += [(rows[a + i], rows[j], alike[i, j]) for i,j in zip(*np.nonzero(alike >= least)) if a + i < j]
+        pairs += [(rows[a + i], rows[j], alike[i, j]) for i,j in zip(*np.nonzero(alike >= threshold)) if a + i < j]
     t = pd.DataFrame([dict(path=r.path, other=o.path, split=r.split, other_split=o.split, label=r.label, other_label=o.label, alike=float(c))
                       for i,j,c in pairs for r,o in [(table.iloc[i], table.iloc[j])]],
                      columns=["path", "other", "split", "other_split", "label", "other_label", "alike"])

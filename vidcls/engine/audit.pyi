@@ -23,7 +23,7 @@ def thumbnails(path, n: int=5) -> 'np.ndarray':
     """Small grey pictures of a few frames: a fingerprint of what a clip shows. Raises `VideoError`."""
     ...
 
-def look_alikes(table, least: float=0.97) -> 'pd.DataFrame':
+def look_alikes(table, threshold: float=0.97) -> 'pd.DataFrame':
     """Pairs of clips that show the same pictures, though not the same bytes. Files that cannot be read are left to `check_videos`."""
     ...
 

@@ -12,7 +12,7 @@ import torch
 from fastcore.basics import patch
 from ..clips import video_probabilities
 from .archive import sha256
-from .machine import clip_loader, file_stamp, get_device, process_state, whole
+from .machine import clip_loader, file_stamp, get_device, process_state, atomic_write
 from .record import saved_clips
 from .run import difference
 from .video import VideoError
@@ -91,7 +91,7 @@ def finish(self:Journal,
     if self.state.is_main_process:
         others = self.rows.keys() - set(videos)
         lines = [json.dumps(r) + "\n" for r in [*(r for v,r in self.rows.items() if v in others), *rows]]
-        with whole(self.file) as tmp: tmp.write_text("".join(lines), encoding="utf-8")
+        with atomic_write(self.file) as tmp: tmp.write_text("".join(lines), encoding="utf-8")
         for f in self._parts(): f.unlink()
     self.state.wait_for_everyone()
     return rows
@@ -127,8 +127,8 @@ def predict_files(
     videos:list,              # Files or URLs
     out,                      # A .jsonl file; what is in it already is not done again
     top_k:int=5,              # How many labels
-    clips:int|None=None,      # Clips in time; None: as many as the model was tested with
-    crops:int=1,              # Crops along the longer side
+    num_clips:int|None=None,      # Clips in time; None: as many as the model was tested with
+    num_crops:int=1,              # Crops along the longer side
     device:str|None=None,     # None: the fastest there is
     workers:int=0,            # Processes that read clips, for each process that predicts
     progress:bool=True,       # Show a progress bar?
@@ -138,12 +138,12 @@ def predict_files(
     from tqdm.auto import tqdm
     folder, device = model_folder(model, revision), process_device(device)
     net, spec = load_trained(folder, device=device)
-    if clips is None: clips = saved_clips(folder)
+    if num_clips is None: num_clips = saved_clips(folder)
     videos = list(dict.fromkeys(map(str, videos)))
-    run = dict(model=Path(model).name, weights=fingerprint(folder), views=f"{clips}x{crops}", top_k=top_k)
+    run = dict(model=Path(model).name, weights=fingerprint(folder), views=f"{num_clips}x{num_crops}", top_k=top_k)
     log = Journal(out, run)
     mine = log.mine(videos)
-    loader = clip_loader(_Views(mine, spec, clips, crops), batch_size=None, num_workers=workers)
+    loader = clip_loader(_Views(mine, spec, num_clips, num_crops), batch_size=None, num_workers=workers)
     shown = progress and log.state.is_main_process
     for video,found in zip(mine, tqdm(loader, desc="predicting", unit="video", disable=not shown)):
         log.write(video, **_answer(net, spec, video, found, top_k))

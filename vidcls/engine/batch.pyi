@@ -7,7 +7,7 @@ import torch
 from fastcore.basics import patch
 from ..clips import video_probabilities
 from .archive import sha256
-from .machine import clip_loader, file_stamp, get_device, process_state, whole
+from .machine import clip_loader, file_stamp, get_device, process_state, atomic_write
 from .record import saved_clips
 from .run import difference
 from .video import VideoError
@@ -67,7 +67,7 @@ def process_device(device: str | None=None) -> str:
     """Where this process computes."""
     ...
 
-def predict_files(model, videos: list, out, top_k: int=5, clips: int | None=None, crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
+def predict_files(model, videos: list, out, top_k: int=5, num_clips: int | None=None, num_crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
     """Predict many videos, in one process or in several; goes on where it stopped."""
     ...
 

@@ -133,8 +133,8 @@ def evaluate(
     s = scoring.evaluate_videos(model, data, clips, crops, workers=workers, device=device, out=out, revision=revision)
     if not _main(): return {}, ""
     if predictions:
-        from vidcls.engine.machine import whole
-        with whole(predictions) as tmp: s.predictions.to_csv(tmp, index=False)
+        from vidcls.engine.machine import atomic_write
+        with atomic_write(predictions) as tmp: s.predictions.to_csv(tmp, index=False)
     if report: scoring.report(s, ClipSpec.load(model_folder(model, revision)), report, title=f"{Path(model).name} on {Path(data).name}")
     found = dict(accuracy=s.accuracy, interval=s.interval, top5=s.top5, macro_f1=s.macro_f1, clip_accuracy=s.clip_accuracy,
                  videos=len(s.predictions), repeated_frames=int((s.predictions.repeated_frames > 0).sum()), protocol=s.protocol, per_class=s.per_class.accuracy.to_dict())

@@ -62,19 +62,19 @@ class VidclsPipeline(VideoClassificationPipeline):
 
 # %% ../../nbs/engine/pipeline.ipynb #3ffe5d1d
 @patch
-def _sanitize_parameters(self:VidclsPipeline, top_k=None, clips=None, crops=None):
+def _sanitize_parameters(self:VidclsPipeline, top_k=None, num_clips=None, num_crops=None):
     given = lambda **kw: {k: v for k,v in kw.items() if v is not None}
-    return given(clips=clips, crops=crops), {}, given(top_k=top_k)
+    return given(num_clips=num_clips, num_crops=num_crops), {}, given(top_k=top_k)
 
 # %% ../../nbs/engine/pipeline.ipynb #d2232b47
 @patch
 def preprocess(self:VidclsPipeline,
     video,      # File, URL, or uint8 array of frames [T, H, W, 3]
-    clips=None, # Clips in time; None: as many as the model was tested with
-    crops=1,    # Crops along the longer side
+    num_clips=None, # Clips in time; None: as many as the model was tested with
+    num_crops=1,    # Crops along the longer side
 ) -> dict: # The model's input, float [views, T, C, size, size]; `views` and `repeated_frames`, int64 [1]
     "The evaluation's views, normalised."
-    views, repeated = seen_views(video, self.spec, clips, crops, self.clips)
+    views, repeated = seen_views(video, self.spec, num_clips, num_crops, self.clips)
     return {self.spec.input_key: normalize(views, self.spec).to(self.dtype), "views": torch.tensor([len(views)]),
             "repeated_frames": torch.tensor([repeated])}
 

@@ -34,10 +34,10 @@ class VidclsPipeline(VideoClassificationPipeline):
     def __init__(self, *args, spec: ClipSpec | None=None, **kwargs):
         ...
 
-    def _sanitize_parameters(self, top_k=None, clips=None, crops=None):
+    def _sanitize_parameters(self, top_k=None, num_clips=None, num_crops=None):
         ...
 
-    def preprocess(self, video, clips=None, crops=1) -> dict:
+    def preprocess(self, video, num_clips=None, num_crops=1) -> dict:
         """The evaluation's views, normalised."""
         ...
 

@@ -25,10 +25,10 @@ def checkpoint_path(
 RECORD = "vidcls.json"
 
 def load_record(
-    model_dir, # Model folder
+    folder, # Model folder
 ) -> dict: # Empty if it is not one of ours
     "Recipe, metrics, versions and history of a model, as training stored them."
-    file = Path(model_dir)/RECORD
+    file = Path(folder)/RECORD
     try: record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (ValueError, RecursionError) as e: raise ValueError(f"{file} is no JSON ({str(e)[:80]}): copy the model again.") from e
     if not isinstance(record, dict) or not isinstance(record.get("recipe", {}), dict):
@@ -36,12 +36,12 @@ def load_record(
     return record
 
 def saved_clips(
-    model_dir, # Model folder
+    folder, # Model folder
 ) -> int: # 1 if nothing is stored
     "How many clips a video the model was tested with."
-    n = load_record(model_dir).get("recipe", {}).get("eval_clips", 1)
+    n = load_record(folder).get("recipe", {}).get("eval_clips", 1)
     if type(n) is not int or not 1 <= n <= 1000:
-        raise ValueError(f"{Path(model_dir)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: copy the model again.")
+        raise ValueError(f"{Path(folder)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: copy the model again.")
     return n
 
 @contextmanager

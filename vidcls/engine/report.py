@@ -9,7 +9,7 @@ __all__ = ['gallery', 'report']
 import base64, html, tempfile
 from pathlib import Path
 from ..clips import ClipSpec, eval_views, read_views
-from .machine import whole
+from .machine import atomic_write
 from .video import probe_video
 from ..scoring import confused_pairs, mistakes, pair_examples, Scores
 
@@ -68,5 +68,5 @@ def report(
         f"the stronger the colour, the larger the share of the row.</p><div>{_confusion(scores)}</div>"
         f"<h2>The most confused pairs</h2><div>{confused_pairs(scores).to_html(border=0, index=False, classes='p')}</div>{gallery(pair_examples(scores), spec)}"
         f"<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer.</p>{gallery(mistakes(scores, n), spec)}</html>")
-    with whole(file) as tmp: tmp.write_text(page, encoding="utf-8")
+    with atomic_write(file) as tmp: tmp.write_text(page, encoding="utf-8")
     return file

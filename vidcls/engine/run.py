@@ -14,7 +14,7 @@ from ..clips import ClipSpec
 from ..data import recordings
 from .archive import sha256
 from .audit import short_videos
-from .machine import disk_errors, process_state, versions, whole
+from .machine import disk_errors, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
 from ..share import model_card, push_model
@@ -174,13 +174,13 @@ def _begin(self:Run):
     if self.is_main:
         self._forget()
         self.checkpoints.mkdir(exist_ok=True)
-        with whole(self.checkpoints/"run.json") as tmp: tmp.write_text(json.dumps(self.identity))
+        with atomic_write(self.checkpoints/"run.json") as tmp: tmp.write_text(json.dumps(self.identity))
     return None, None
 
 # %% ../../nbs/engine/run.ipynb #b9dd371f
 @patch
 def save(self:Run,
-    model,         # Trained model
+    net,         # Trained model
     processor,     # Its processor
     spec:ClipSpec, # What it was trained on
     record:dict,   # Identity, metrics, versions, history
@@ -192,7 +192,7 @@ def save(self:Run,
         for cut in self.folder.glob(".saving-*"): shutil.rmtree(cut, ignore_errors=True) # Of a process that was killed
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".saving-") as tmp:
             tmp = Path(tmp)
-            for part in (model, processor): part.save_pretrained(tmp)
+            for part in (net, processor): part.save_pretrained(tmp)
             spec.save(tmp)
             (tmp/"README.md").write_text(card or model_card(record), encoding="utf-8")
             (tmp/RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -9,7 +9,7 @@ from ..clips import ClipSpec
 from ..data import recordings
 from .archive import sha256
 from .audit import short_videos
-from .machine import disk_errors, process_state, versions, whole
+from .machine import disk_errors, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
 from ..share import model_card, push_model
@@ -80,7 +80,7 @@ class Run:
         """Remove what is left of other runs, and say whose the checkpoints will be."""
         ...
 
-    def save(self, model, processor, spec: ClipSpec, record: dict, card: str | None=None):
+    def save(self, net, processor, spec: ClipSpec, record: dict, card: str | None=None):
         """Write the model folder whole or not at all; only the main process writes."""
         ...
 

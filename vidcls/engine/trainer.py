@@ -16,30 +16,30 @@ from .machine import no_bar, reader_context
 
 # %% ../../nbs/engine/trainer.ipynb #8be33e0d
 def layer_groups(
-    model,        # Whose parameters are numbered by layer
+    net,        # Whose parameters are numbered by layer
     groups:list,  # An optimizer's parameter groups
     decay:float,  # Learning rate of a layer as a share of the next one's
 ) -> list: # As many groups more as there are layers
     "Split parameter groups by layer: embeddings lowest, the head highest."
-    number = {p: re.search(r"\blayers?\.(\d+)\.", n) for n,p in model.named_parameters()}
+    number = {p: re.search(r"\blayers?\.(\d+)\.", n) for n,p in net.named_parameters()}
     top = 2 + max([int(m[1]) for m in number.values() if m], default=0)
-    low = {p for n,p in model.named_parameters() if "embeddings" in n}
+    low = {p for n,p in net.named_parameters() if "embeddings" in n}
     depth = lambda p: 0 if p in low else int(number[p][1]) + 1 if number[p] else top
     return [{**g, "params": ps, "lr": g["lr"]*decay**(top - d)} for g in groups for d in range(top + 1)
             if (ps := [p for p in g["params"] if depth(p) == d])]
 
 # %% ../../nbs/engine/trainer.ipynb #edcda6c2
 def clip_flops(
-    model,         # Takes clips of `spec`
+    net,         # Takes clips of `spec`
     spec:ClipSpec, # What a clip is
     **inputs,      # What the model wants besides the clip
 ) -> float: # Floating-point operations
     "What one clip costs in training: a pass forward, and twice as much backward."
     from torch.utils.flop_counter import FlopCounterMode
-    clip = torch.zeros(1, spec.num_frames, 3, spec.size, spec.size, device=model.device, dtype=model.dtype)
-    was = model.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter: model.eval()(**{spec.input_key: clip}, **inputs)
-    model.train(was)
+    clip = torch.zeros(1, spec.num_frames, 3, spec.size, spec.size, device=net.device, dtype=net.dtype)
+    was = net.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter: net.eval()(**{spec.input_key: clip}, **inputs)
+    net.train(was)
     return 3.*counter.get_total_flops()
 
 @lru_cache
@@ -188,7 +188,7 @@ def log(self:ClipTrainer,
         rate = self._clips/took
         used = rate*self._clip_flops()/self.accelerator.num_processes/self._machine()
         logs |= dict(clips_per_second=round(rate, 2), data_wait=round(self._waited/took, 3),
-                     flop_utilisation=round(used, 3))
+                     mfu=round(used, 3))
         self._lap()
     super(ClipTrainer, self).log(logs, *args, **kwargs)
 
@@ -258,17 +258,17 @@ def _load_best_model(self:ClipTrainer): self._reload(self.state.best_model_check
 def _load_from_checkpoint(self:ClipTrainer, resume_from_checkpoint, model=None): self._reload(resume_from_checkpoint)
 
 # %% ../../nbs/engine/trainer.ipynb #7a7acbe6
-def _try_step(model, spec, clips, half):
+def _try_step(net, spec, clips, half):
     "A training step on black clips, beside the room that the optimizer will want."
-    spare = [torch.empty_like(p) for p in model.parameters() for _ in range(2)]
-    x = torch.zeros(clips, spec.num_frames, 3, spec.size, spec.size, device=model.device)
+    spare = [torch.empty_like(p) for p in net.parameters() for _ in range(2)]
+    x = torch.zeros(clips, spec.num_frames, 3, spec.size, spec.size, device=net.device)
     dtype = dict(bf16=torch.bfloat16, fp16=torch.half).get(half, torch.float32)
-    with torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
-        model(**{spec.input_key: x}, labels=torch.zeros(clips, dtype=torch.long, device=model.device)).loss.backward()
+    with torch.autocast(net.device.type, dtype, enabled=dtype != torch.float32):
+        net(**{spec.input_key: x}, labels=torch.zeros(clips, dtype=torch.long, device=net.device)).loss.backward()
     del spare
 
 def fit_batch(
-    model,         # On the device where it will be trained
+    net,         # On the device where it will be trained
     spec:ClipSpec, # What a clip is
     batch:int,     # Clips a step
     half:str|None=None, # As from `half_precision`
@@ -277,12 +277,12 @@ def fit_batch(
     parts = [n for n in range(batch, 0, -1) if batch % n == 0]
     with torch.random.fork_rng():
         for checkpointing in (False, True):
-            (model.gradient_checkpointing_enable if checkpointing else model.gradient_checkpointing_disable)()
+            (net.gradient_checkpointing_enable if checkpointing else net.gradient_checkpointing_disable)()
             for n in parts:
-                try: _try_step(model.train(), spec, n, half); return n, checkpointing
+                try: _try_step(net.train(), spec, n, half); return n, checkpointing
                 except torch.OutOfMemoryError: pass
                 finally:
-                    model.zero_grad(set_to_none=True)
+                    net.zero_grad(set_to_none=True)
                     if torch.cuda.is_available(): torch.cuda.empty_cache()
     raise MemoryError(f"Not even one clip of {spec.num_frames} × {spec.size} × {spec.size} fits into the memory of "
-                      f"{model.device}: use a smaller checkpoint.")
+                      f"{net.device}: use a smaller checkpoint.")

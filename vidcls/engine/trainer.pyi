@@ -9,11 +9,11 @@ from transformers import Trainer
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .machine import no_bar, reader_context
 
-def layer_groups(model, groups: list, decay: float) -> list:
+def layer_groups(net, groups: list, decay: float) -> list:
     """Split parameter groups by layer: embeddings lowest, the head highest."""
     ...
 
-def clip_flops(model, spec: ClipSpec, **inputs) -> float:
+def clip_flops(net, spec: ClipSpec, **inputs) -> float:
     """What one clip costs in training: a pass forward, and twice as much backward."""
     ...
 
@@ -108,10 +108,10 @@ class ClipTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         ...
 
-def _try_step(model, spec, clips, half):
+def _try_step(net, spec, clips, half):
     """A training step on black clips, beside the room that the optimizer will want."""
     ...
 
-def fit_batch(model, spec: ClipSpec, batch: int, half: str | None=None) -> tuple:
+def fit_batch(net, spec: ClipSpec, batch: int, half: str | None=None) -> tuple:
     """The largest part of a batch that fits into the device's memory. Raises `MemoryError` if one clip does not."""
     ...

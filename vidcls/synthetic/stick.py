@@ -19,7 +19,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 from PIL import Image
-from ..engine.machine import whole
+from ..engine.machine import atomic_write
 
 FPS, SIZE = 25, (320, 240) # As the files of UCF101
 
@@ -701,7 +701,7 @@ def write_whole(path:Path, # Where to write an AVI file
                ) -> Path: # The file
     "Write a file that appears under its name only when it is whole."
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as temp: write_video(temp, frames, **kwargs)
+    with atomic_write(path) as temp: write_video(temp, frames, **kwargs)
     return path
 
 def film(root, # Root of the set
@@ -771,7 +771,7 @@ VERSION = 2 # Of the art: sets of two versions are not the same
 def _read(path): return json.loads(path.read_text()) if path.exists() else None
 
 def _write(path, what):
-    with whole(path) as temp: temp.write_text(json.dumps(what, indent=1)+'\n')
+    with atomic_write(path) as temp: temp.write_text(json.dumps(what, indent=1)+'\n')
 
 def check_root(root:Path, # Root of a set, which may not exist yet
                name:str, # Name of the set
