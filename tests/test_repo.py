@@ -215,6 +215,11 @@ def parsed(path):
     return tree, set(names), comments
 
 
+def patched(f):
+    "The class that fastcore's `@patch` gives a function to, if it does."
+    if any(re.match(r"patch\b", ast.unparse(d)) for d in f.decorator_list): return f.args.args[0].annotation.id
+
+
 def functions(node, prefix=""):
     "All functions and methods below `node`, with their dotted names and whether they are methods."
     for n in getattr(node, "body", []):
@@ -222,11 +227,6 @@ def functions(node, prefix=""):
             owner = patched(n)
             yield f"{owner}.{n.name}" if owner else prefix + n.name, n, bool(owner or prefix)
         elif isinstance(n, ast.ClassDef): yield from functions(n, f"{prefix}{n.name}.")
-
-
-def patched(f):
-    "The class that fastcore's `@patch` gives a function to, if it does."
-    if any(re.match(r"patch\b", ast.unparse(d)) for d in f.decorator_list): return f.args.args[0].annotation.id
 
 
 def public(dotted, names):
