@@ -389,6 +389,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'vidcls.engine.video._are_fields': ('engine/video.html#_are_fields', 'vidcls/engine/video.py'),
                                      'vidcls.engine.video._collect': ('engine/video.html#_collect', 'vidcls/engine/video.py'),
                                      'vidcls.engine.video._decode': ('engine/video.html#_decode', 'vidcls/engine/video.py'),
+                                     'vidcls.engine.video._delay': ('engine/video.html#_delay', 'vidcls/engine/video.py'),
                                      'vidcls.engine.video._leave_others': ('engine/video.html#_leave_others', 'vidcls/engine/video.py'),
                                      'vidcls.engine.video._no_lists': ('engine/video.html#_no_lists', 'vidcls/engine/video.py'),
                                      'vidcls.engine.video._packets': ('engine/video.html#_packets', 'vidcls/engine/video.py'),

@@ -123,6 +123,12 @@ def _are_fields(path, ticks):
         shown = [f.pts for f in itertools.islice(_Decoder(container, stream), 4)]
     return bool(shown) and set(shown) <= set(sorted(ticks)[::2])
 
+# %% ../../nbs/engine/video.ipynb #50740218
+def _delay(path, ticks):
+    "How many packets after its own a picture leaves the decoder."
+    with open_video(path) as (container, stream): first = next(iter(_Decoder(container, stream)), None)
+    return ticks.index(first.dts) if first is not None and first.dts in ticks else 1
+
 # %% ../../nbs/engine/video.ipynb #b75d82f2
 @lru_cache(maxsize=100_000)
 def _probe(path, _stat):
@@ -144,8 +150,9 @@ def _probe(path, _stat):
         else:
             if early > 1: zero -= round(early/rate/base)
             duration = float((last - zero)*base + (length or 0)*base) or 1/rate
-    # An AVI with B-frames stamps each picture with the packet after its own
-    if ticks and stamps == "dts" and c.has_b_frames: ticks = [*sorted(ticks)[1:], last + round(duration/n/base)]
+    if ticks and stamps == "dts" and c.has_b_frames: # An AVI stamps each picture with a packet after its own
+        late, step = _delay(path, sorted(ticks)), duration/n/base
+        ticks = [*sorted(ticks)[late:], *(last + round(k*step) for k in range(1, late + 1))]
     if n > 3 and round(n/duration/rate) == 2 and _are_fields(path, ticks): n, ticks = -(-n//2), sorted(ticks)[::2]
     stamps = "" if last is None else stamps
     return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, stamps, (_short(ticks), zero, base))

@@ -69,6 +69,10 @@ def _are_fields(path, ticks):
     """Whether two packets make one picture, as in some interlaced films: then frames have every other packet's stamp."""
     ...
 
+def _delay(path, ticks):
+    """How many packets after its own a picture leaves the decoder."""
+    ...
+
 @lru_cache(maxsize=100000)
 def _probe(path, _stat):
     ...
