@@ -304,7 +304,7 @@ def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     sets = T.make_datasets(table, spec, recipe)
     model = model_module.load_model(recipe.checkpoint, sets["train"].label2id, from_scratch=True)
     sets["train"].__class__ = Filmed
-    args = T.training_arguments(recipe, tmp_path/"run", len(sets["train"]), workers=2, disable_tqdm=True)
+    args = trainer_module.training_arguments(recipe, tmp_path/"run", len(sets["train"]), workers=2, disable_tqdm=True)
     trainer = trainer_module.ClipTrainer(model, args, train_dataset=sets["train"], data_collator=T.collate_fn, spec=spec, callbacks=[Stop], eval_dataset=sets["val"])
     with pytest.raises(Enough): trainer.train()
     assert np.isclose(float(found[0]), float(first["loss"]), rtol=.02)

@@ -1,5 +1,5 @@
 "Fine-tuning on tiny models: what is loaded, kept, stored and refused."
-import errno, gc, json, multiprocessing, shutil, sys, time
+import errno, gc, json, multiprocessing, os, shutil, sys, time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from vidcls.masked import pretrain
 from vidcls.engine.recipes import RECIPES
 from vidcls.engine.record import checkpoint_path, load_record
 from vidcls.engine.audit import prepare_table
-from vidcls.engine.trainer import clip_flops, ClipTrainer, fit_batch
+from vidcls.engine.trainer import clip_flops, ClipTrainer, fit_batch, training_arguments
 from vidcls.model import load_model
-from vidcls.train import collate_fn, compute_metrics, finetune, FinetuneResult, make_datasets, training_arguments
+from vidcls.train import collate_fn, compute_metrics, finetune, FinetuneResult, make_datasets
 from videos import tiny_config, write_checkpoint, write_dataset, write_video
 from vidcls.engine import cache as cache_module
 from vidcls.engine import machine as machine_module
@@ -201,12 +201,12 @@ def test_a_model_folder_killed_while_it_was_replaced_does_not_load(recipe, tmp_p
     model, spec = load_trained(done.model_dir)
     (done.model_dir/".saving-cut").mkdir()
     with torch.no_grad(): [p.zero_() for p in model.parameters()]
-    real, left = T.os.replace, [files]
+    real, left = os.replace, [files]
     class Killed(BaseException): pass
     def replacing(a, b):
         if not left[0]: raise Killed
         left[0] -= 1; real(a, b)
-    monkeypatch.setattr(T.os, "replace", replacing)
+    monkeypatch.setattr(os, "replace", replacing)
     record = load_record(done.model_dir)
     try: run_module.Run(done.model_dir).save(model, model_module.make_processor(spec, recipe.checkpoint), spec, record)
     except Killed:
@@ -459,8 +459,8 @@ def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
 @pytest.mark.parametrize("precision, tf32", [("fp32", False), ("bf16", True), (None, True)])
 def test_full_precision_means_that_tf32_is_off(recipe, tmp_path, monkeypatch, precision, tf32):
     "On a GPU that has bfloat16; TF32 keeps 10 of a float's 23 bits."
-    monkeypatch.setattr(T, "half_precision", lambda: "bf16")
-    monkeypatch.setattr(T, "TrainingArguments", lambda **kwargs: kwargs)
+    monkeypatch.setattr(trainer_module, "half_precision", lambda: "bf16")
+    monkeypatch.setattr(trainer_module, "TrainingArguments", lambda **kwargs: kwargs)
     assert training_arguments(replace(recipe, precision=precision), tmp_path, 6, workers=0)["tf32"] is tf32
 
 
@@ -520,9 +520,9 @@ def test_threads_that_spin_beside_readers_are_named(policy, said, monkeypatch, c
     monkeypatch.setenv("OMP_WAIT_POLICY", policy)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(sys, "platform", "linux")
-    T._say_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=2))
+    trainer_module.warn_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=2))
     assert ("OMP_WAIT_POLICY=PASSIVE" in caplog.text) == said
-    T._say_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=0))
+    trainer_module.warn_spinning(SimpleNamespace(use_cpu=True, dataloader_num_workers=0))
     assert caplog.text.count("OMP_WAIT_POLICY") == int(said)
 
 

@@ -23,9 +23,9 @@ from .engine.machine import atomic_write, home, process_state
 from .engine.recipes import Recipe
 from .engine.record import checkpoint_path, weight_errors
 from .engine.run import recipe_identity, Run, start_hash, table_hash
-from .engine.trainer import clip_flops, ClipTrainer
+from .engine.trainer import clip_flops, ClipTrainer, training_arguments
 from .model import check_biases, check_encoder, make_processor, weights_folder
-from .train import collate_fn, finetune, training_arguments
+from .train import collate_fn, finetune
 from .transforms import train_transform
 
 # %% ../nbs/09_pretrain.ipynb #9ada12a8

@@ -58,33 +58,45 @@ def check_biases(
                 raise ValueError(f"{k} was loaded wrongly by this version of transformers: use transformers >= 5.18.")
 
 # %% ../nbs/05_model.ipynb #78ad982a
+def _load(path, labels, revision):
+    "A classifier with a file's weights, and transformers' report on them."
+    from transformers import AutoModelForVideoClassification as Auto
+    from transformers.utils import logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error() # What it would say is in the report
+    try:
+        with no_bar() if Path(path).is_dir() else nullcontext():
+            return Auto.from_pretrained(path, revision=revision, trust_remote_code=False, use_safetensors=True,
+                                        dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True,
+                                        **labels)
+    finally: logging.set_verbosity(level)
+
+def _untrained(path, labels, revision):
+    "A classifier of a checkpoint's layer sizes with random weights, and a report that says so."
+    from transformers import AutoConfig, AutoModelForVideoClassification as Auto
+    config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False, **labels)
+    net = Auto.from_config(config, dtype=torch.float32)
+    return net, dict(missing_keys=list(net.state_dict()), unexpected_keys=[], mismatched_keys=[])
+
+# %% ../nbs/05_model.ipynb #f4a28478
 def load_model(
     checkpoint:str,          # "videomae-stick", a model folder, or a model on the Hub
     label2id:dict,           # Class to number
-    id2label:dict=None,      # Number to class; None: from `label2id`
+    id2label:dict|None=None, # Number to class; None: from `label2id`
     revision:str|None=None,  # Commit on the Hub
     from_scratch:bool=False, # Take the layer sizes only, with random weights?
 ) -> torch.nn.Module: # A classifier, with the table of its weights in `.load_report`
     "A video classifier for these classes. Raises `ValueError` where encoder weights are missing or wrong."
-    from transformers import AutoConfig, AutoModelForVideoClassification as Auto
-    from transformers.utils import logging
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
     labels = dict(label2id=label2id, id2label=id2label)
-    if from_scratch:
-        net = Auto.from_config(AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False, **labels), dtype=torch.float32)
-        info = dict(missing_keys=list(net.state_dict()), unexpected_keys=[], mismatched_keys=[])
-    else:
-        level = logging.get_verbosity(); logging.set_verbosity_error()
-        try:
-            with weight_errors(checkpoint), no_bar() if Path(path).is_dir() else nullcontext():
-                net, info = Auto.from_pretrained(path, trust_remote_code=False, revision=revision, ignore_mismatched_sizes=True,
-                                                output_loading_info=True, use_safetensors=True, dtype=torch.float32, **labels)
-        finally: logging.set_verbosity(level)
+    with weight_errors(checkpoint): net, info = (_untrained if from_scratch else _load)(path, labels, revision)
+    if not from_scratch:
         check_encoder(net, info, checkpoint)
         check_biases(net, weights_folder(path, revision))
     net.load_report = load_report(net, info)
     return net
 
+# %% ../nbs/05_model.ipynb #70ee980f
 def weights_folder(
     path,              # Model folder, or a model on the Hub
     revision:str|None, # Commit on the Hub
@@ -104,5 +116,6 @@ def make_processor(
     from transformers import AutoVideoProcessor
     side = dict(height=spec.size, width=spec.size)
     size = side if spec.resize == "squash" else dict(shortest_edge=spec.size)
-    return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, trust_remote_code=False, size=size, crop_size=side,
-        do_center_crop=spec.resize == "crop", image_mean=list(spec.mean), image_std=list(spec.std))
+    return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, trust_remote_code=False,
+                                              size=size, crop_size=side, do_center_crop=spec.resize == "crop",
+                                              image_mean=list(spec.mean), image_std=list(spec.std))

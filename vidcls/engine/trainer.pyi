@@ -1,13 +1,23 @@
 """Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
 from typing import Any as _Any
-__all__ = ['layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch']
-import math, re, time
+__all__ = ['logger', 'batch_share', 'training_arguments', 'layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
+import logging, math, os, re, sys, time
 from functools import lru_cache
 import torch
 from fastcore.basics import patch
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 from ..clips import ClipSpec, import_pytorchvideo, normalize
-from .machine import no_bar, reader_context
+from .machine import get_device, half_precision, no_bar, process_state, reader_context
+from .recipes import Recipe
+logger = logging.getLogger(__name__)
+
+def batch_share(batch: int) -> int:
+    """This process' share of a batch. Raises `ValueError` where it does not come out even."""
+    ...
+
+def training_arguments(recipe: Recipe, output_dir, n_train: int, workers: int | None=None, **kwargs) -> TrainingArguments:
+    """The guide's arguments, from a recipe."""
+    ...
 
 def layer_groups(net, groups: list, decay: float) -> list:
     """Split parameter groups by layer: embeddings lowest, the head highest."""
@@ -114,4 +124,12 @@ def _try_step(net, spec, clips, half):
 
 def fit_batch(net, spec: ClipSpec, batch: int, half: str | None=None) -> tuple:
     """The largest part of a batch that fits into the device's memory. Raises `MemoryError` if one clip does not."""
+    ...
+
+def batch_arguments(net, spec: ClipSpec, recipe: Recipe) -> dict:
+    """The arguments that make a recipe's batch fit into a GPU; empty on other devices. Says what it changed."""
+    ...
+
+def warn_spinning(args):
+    """Name what slows down a training on the CPU beside processes that read clips."""
     ...
