@@ -88,7 +88,7 @@ def test_a_changed_video_is_decoded_anew(tmp_path):
 
 
 def test_two_processes_share_a_cache(videos, tmp_path):
-    code = ("import sys, torch; from vidcls.clips import *\nfrom dataclasses import replace\n"
+    code = ("import sys, torch\nfrom vidcls.clips import *\nfrom vidcls.engine.cache import *\nfrom vidcls.engine.video import *\nfrom dataclasses import replace\n"
             "c = FrameCache(sys.argv[1], 10**9); s = ClipSpec(seconds=1., size=32)\n"
             "assert all(torch.equal(read_clip(p, View(.3), s, c), read_clip(p, View(.3), s)) for p in sys.argv[2:])")
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path/"frames"), *map(str, videos)]) for _ in range(2)]
@@ -156,13 +156,13 @@ def test_processes_of_one_machine_share_its_memory(monkeypatch):
 def test_memory_for_frames_is_given_back_when_it_is_closed_and_at_the_latest_with_the_process():
     with frame_cache("ram") as cache: assert cache.folder.parent == Path("/dev/shm") and cache.folder.exists()
     assert not cache.folder.exists()
-    code = "from vidcls.clips import frame_cache; print(frame_cache('ram').folder)"
+    code = "from vidcls.engine.cache import frame_cache; print(frame_cache('ram').folder)"
     folder = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
     assert folder.parent == Path("/dev/shm") and not folder.exists()
     with pytest.raises(ValueError, match="'ram', 'disk' or None"): frame_cache("gpu")
 
 
-HOLDER = "import sys, time; from vidcls.clips import MemoryCache; print(MemoryCache(sys.argv[1], 10**9).folder, flush=True); time.sleep(600)"
+HOLDER = "import sys, time; from vidcls.engine.cache import MemoryCache; print(MemoryCache(sys.argv[1], 10**9).folder, flush=True); time.sleep(600)"
 
 
 def test_only_the_folders_of_the_dead_are_removed(tmp_path):

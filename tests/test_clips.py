@@ -202,6 +202,7 @@ def test_an_hour_is_read_without_loading_it(tmp_path):
     code = f"""
 import resource
 from vidcls.clips import *
+from vidcls.engine.video import *
 from torchvision.transforms.v2 import functional
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 read_clip({str(write_video(tmp_path/'warm.avi', size=(320, 240)))!r}, View(), ClipSpec(seconds=2.))

@@ -17,7 +17,7 @@ CHAPTERS = [n for n in run_chapters.chapters(NBS) if "<!-- badge -->" in (NBS/f"
 NOT_THERE = ("vidcls", "nbdev", "execnb", "pytest", "_pytest", "xdist", "nbclient", "jupyterlab", "build", "pip", "uv", "__editable__", "__pycache__")
 HOSTED = os.environ.get("VIDCLS_HOSTED") or sys.executable
 CHECK = """
-import vidcls, vidcls.recipes
+import vidcls, vidcls.engine.recipes
 from pathlib import Path
 assert vidcls.engine.recipes.on_colab()
 print("from", Path(vidcls.__file__).resolve())

@@ -192,7 +192,7 @@ def test_a_bomb_in_a_name_takes_no_memory(tmp_path):
 def test_a_member_of_negative_size_ends(tmp_path):
     "`tarfile` goes back over it for ever before 3.13.6 and in versions as old (CVE-2025-8194); a process of its own can be stopped."
     for i, name in enumerate((".", "set/a")): (tmp_path/f"back{i}.tar").write_bytes(member(name, b"", size=-512)[0].tobuf(tarfile.GNU_FORMAT) + bytes(2048))
-    code = "import sys\nfrom vidcls.data import extract_archive\nfor a in sys.argv[2:]:\n try: extract_archive(a, sys.argv[1], progress=False)\n except ValueError as e: print(e)"
+    code = "import sys\nfrom vidcls.engine.archive import extract_archive\nfor a in sys.argv[2:]:\n try: extract_archive(a, sys.argv[1], progress=False)\n except ValueError as e: print(e)"
     r = subprocess.run([sys.executable, "-c", code, tmp_path/"dest", *sorted(tmp_path.glob("*.tar"))], capture_output=True, text=True, timeout=60)
     assert r.returncode == 0 and [f"back{i}.tar" in l for i, l in enumerate(r.stdout.splitlines())] == [True, True], r.stdout + r.stderr
     assert not (tmp_path/"dest").exists() or not list((tmp_path/"dest").iterdir())

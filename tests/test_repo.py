@@ -193,7 +193,7 @@ def test_links_lead_somewhere(name):
     assert not [l for l in links if l and not (path.parent/l).exists()]
 
 
-@pytest.mark.parametrize("name, text", [("index", "hero.gif"), ("93_moves", "moves.gif")])
+@pytest.mark.parametrize("name, text", [("index", "hero.gif"), ("synthetic/moves", "moves.gif")])
 def test_stored_gifs_have_the_speed_of_the_film(name, text):
     "Every second frame of sixteen: two fifteenths of the clip apart, up to the GIF's hundredths of a second."
     from base64 import b64decode
@@ -273,7 +273,7 @@ def test_light_import():
     "Importing the package and asking the command for help load nothing heavy."
     p = python("-c", f"import vidcls\n{LOADED}")
     assert p.stdout.strip() == "[]", p.stdout + p.stderr
-    p = python("-c", f"import sys\nfrom vidcls.cli import main\nsys.argv = ['vidcls', '--help']\ntry: main()\nexcept SystemExit as e: assert not e.code\n{LOADED}")
+    p = python("-c", f"import sys\nfrom vidcls.engine.cli import main\nsys.argv = ['vidcls', '--help']\ntry: main()\nexcept SystemExit as e: assert not e.code\n{LOADED}")
     assert p.stdout.strip().splitlines()[-1:] == ["[]"], p.stdout + p.stderr
 
 

@@ -20,7 +20,7 @@ def digests(root): return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes
 def tiny(tmp_path_factory):
     "A set of two clips a class, made by two processes from a script without the guard that multiprocessing asks for."
     tmp = tmp_path_factory.mktemp("stick")
-    (tmp/"s.py").write_text(f"from vidcls.stick import make_stickucf\nprint(make_stickucf('set', per_class={TINY}, workers=2, progress=False))\n")
+    (tmp/"s.py").write_text(f"from vidcls.synthetic.stick import make_stickucf\nprint(make_stickucf('set', per_class={TINY}, workers=2, progress=False))\n")
     done = subprocess.run([sys.executable, "s.py"], cwd=tmp, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "set", "")
     return tmp/"set"
@@ -209,5 +209,5 @@ def test_a_new_action_can_be_filmed_and_leaves_the_set_alone(monkeypatch):
 
 
 def test_import_is_light():
-    code = "import sys, vidcls.stick; print([m for m in ('torch', 'av', 'pandas', 'matplotlib', 'tqdm', 'sklearn') if m in sys.modules])"
+    code = "import sys, vidcls.synthetic.stick; print([m for m in ('torch', 'av', 'pandas', 'matplotlib', 'tqdm', 'sklearn') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

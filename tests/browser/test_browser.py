@@ -147,7 +147,7 @@ def test_readme_shows_its_pictures_and_its_links_lead_somewhere(checkout, page, 
 @pytest.fixture(scope="session")
 def model(checkout, env):
     "The tutorial's model, as the chapters find or make it."
-    rc, out = nbtest.run([sys.executable, "-c", "from vidcls.recipes import get_recipe; from vidcls.train import tutorial_model; tutorial_model(get_recipe(), progress=False)"],
+    rc, out = nbtest.run([sys.executable, "-c", "from vidcls.engine.recipes import get_recipe; from vidcls.train import tutorial_model; tutorial_model(get_recipe(), progress=False)"],
                          env=env, cwd=checkout)
     assert rc == 0, out
     return Path(env["VIDCLS_HOME"])/"tutorial"/"model"

@@ -742,7 +742,7 @@ def film_all(root, # Root of the set
     if workers < 2:
         for c in clips: _import(film)(root, c, seed); yield c
         return
-    run, (r, w) = 'import json, sys; from vidcls.stick import _work; _work(*json.load(sys.stdin))', os.pipe()
+    run, (r, w) = 'import json, sys; from vidcls.synthetic.stick import _work; _work(*json.load(sys.stdin))', os.pipe()
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(os.path.abspath, sys.path))}
     procs = [subprocess.Popen([sys.executable, '-c', run], stdin=subprocess.PIPE, stdout=w, env=env, text=True) for _ in range(workers)]
     os.close(w)
