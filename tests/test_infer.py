@@ -239,7 +239,6 @@ env, filters = dict(os.environ), list(warnings.filters)
 import vidcls, torch
 own = set(map(str, warnings.filters)) - set(map(str, filters))
 import vidcls.clips
-from vidcls.engine import pipeline as pipeline_module
 print(dict(os.environ) == env, [f for f in own if 'IProgress' in f], end=' ')
 pid = os.fork()
 if not pid:

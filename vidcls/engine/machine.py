@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
-import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 from .recipes import on_colab
@@ -94,11 +93,12 @@ def clip_loader(
     dataset,           # Of clips or views
     num_workers:int=0, # Processes that read them
     **kwargs,          # As for `DataLoader`
-) -> torch.utils.data.DataLoader: # Ready to be iterated over
+) -> "torch.utils.data.DataLoader": # Ready to be iterated over
     "A `DataLoader` for data sets that decode videos."
     if num_workers < 0: raise ValueError(f"workers is at least 0, not {num_workers}.")
     context = reader_context() if num_workers else None
-    return torch.utils.data.DataLoader(dataset, num_workers=num_workers, multiprocessing_context=context, **kwargs)
+    from torch.utils.data import DataLoader
+    return DataLoader(dataset, num_workers=num_workers, multiprocessing_context=context, **kwargs)
 
 # %% ../../nbs/engine/machine.ipynb #6246ff49
 @contextmanager
