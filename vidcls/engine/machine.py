@@ -93,7 +93,7 @@ def clip_loader(
     dataset,           # Of clips or views
     num_workers:int=0, # Processes that read them
     **kwargs,          # As for `DataLoader`
-) -> "torch.utils.data.DataLoader": # Ready to be iterated over
+) -> "DataLoader": # PyTorch's, ready to be iterated over
     "A `DataLoader` for data sets that decode videos."
     if num_workers < 0: raise ValueError(f"workers is at least 0, not {num_workers}.")
     context = reader_context() if num_workers else None
