@@ -25,7 +25,7 @@ def test_the_same_clips_give_the_same_logits():
     torch.testing.assert_close(run_inference(net, video_clips(FILM, spec, 2), spec), torch.tensor(SAID["logits"]), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("key, views", [("predict", {}), ("views", dict(clips=3, crops=3))])
+@pytest.mark.parametrize("key, views", [("predict", {}), ("views", dict(num_clips=3, num_crops=3))])
 def test_predict_gives_the_same_scores(key, views):
     "Without a word on clips, as many are taken as the model was tested with, which its record says."
     got, want = predict(MODEL, FILM, device="cpu", **views), SAID[key]
