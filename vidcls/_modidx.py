@@ -2,7 +2,6 @@
 
 d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_url': '', 'lib_path': 'vidcls'},
   'syms': { 'vidcls.bench': { 'vidcls.bench._compared': ('speed.html#_compared', 'vidcls/bench.py'),
-                              'vidcls.bench._encode': ('speed.html#_encode', 'vidcls/bench.py'),
                               'vidcls.bench._floor': ('speed.html#_floor', 'vidcls/bench.py'),
                               'vidcls.bench._guide': ('speed.html#_guide', 'vidcls/bench.py'),
                               'vidcls.bench._loaders': ('speed.html#_loaders', 'vidcls/bench.py'),
