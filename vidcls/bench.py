@@ -17,7 +17,7 @@ from vidcls.clips import (
     pick_frames, random_view, read_views
 )
 from .engine.cache import frame_cache
-from .engine.machine import clip_loader, atomic_write
+from .engine.machine import clip_loader
 from .engine.trainer import clip_flops, matmul_speed
 from .engine.video import frame_times, open_video, probe_video
 from .train import collate_fn

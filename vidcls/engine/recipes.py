@@ -9,22 +9,14 @@ __all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe']
 import html, math, operator, os
 from dataclasses import asdict, dataclass, replace
 from importlib import util
+from fastcore.basics import patch
 
 # %% ../../nbs/engine/recipes.ipynb #179e4568
-def _scales(small, large): return 0 < small <= large <= 1
-
-_RANGES = dict( # What a recipe's settings may be
-    fps=("above 0", lambda v: 0 < v < math.inf), learning_rate=("above 0", lambda v: 0 < v < math.inf),
-    layer_decay=("above 0 and at most 1", lambda v: 0 < v <= 1), warmup_ratio=("from 0 to 1", lambda v: 0 <= v <= 1),
-    weight_decay=("at least 0", lambda v: 0 <= v < math.inf), label_smoothing=("at least 0 and below 1", lambda v: 0 <= v < 1),
-    scale=("two numbers above 0 and at most 1, the smaller one first", lambda v: _scales(*v)),
-    resize=("'crop' or 'squash'", ("crop", "squash").__contains__), precision=("fp32, bf16 or fp16", (None, "fp32", "bf16", "fp16").__contains__))
-
 @dataclass(frozen=True)
 class Recipe:
     "Which data, which checkpoint, which clip and how long: one experiment, ready to run."
     name: str                             # How the experiment is called in results and messages
-    data: str                             # "stick" (generated), a Hub data set with UCF101_subset.tar.gz, or a folder `split/class/video`
+    data: str                             # "stick" (generated), a Hub data set, or a folder `split/class/video`
     checkpoint: str                       # "videomae-stick" (shipped), a model on the Hub, or a model folder
     data_revision: str|None = None        # Commit of the data set on the Hub
     checkpoint_revision: str|None = None  # Commit of the checkpoint on the Hub
@@ -46,30 +38,53 @@ class Recipe:
     eval_clips: int = 3                   # Clips a video when evaluating, spread over its length
     seed: int = 0                         # Of weights, order and augmentation
 
-    def __post_init__(self):
-        for k in ("epochs", "batch_size", "eval_clips", "sampling_rate", "seed"):
-            try: v = operator.index(getattr(self, k)) # also from NumPy's integers, which JSON does not know
-            except TypeError: raise ValueError(f"{k} is a whole number, not {getattr(self, k)!r}.") from None
-            object.__setattr__(self, k, v)
-            if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
-        for k,(what,fits) in _RANGES.items():
-            try: good = fits(getattr(self, k))
-            except (TypeError, ValueError): good = False # Not of this kind at all
-            if not good: raise ValueError(f"{k} is {what}, not {getattr(self, k)!r}.")
+    def __post_init__(self): self._check()
 
-    @property
-    def is_smoke(self) -> bool:
-        "One pass over the data only proves that every cell runs; its numbers mean nothing."
-        return self.epochs == 1
+# %% ../../nbs/engine/recipes.ipynb #88d061fe
+def _scales(small, large): return 0 < small <= large <= 1
 
-    def seconds(self, num_frames:int=16, # Frames in a clip
-               ) -> float: # Span of a clip in seconds
-        "How much time `num_frames` frames cover."
-        return num_frames*self.sampling_rate/self.fps
+_RANGES = dict( # What a recipe's settings may be
+    fps=("above 0", lambda v: 0 < v < math.inf),
+    learning_rate=("above 0", lambda v: 0 < v < math.inf),
+    layer_decay=("above 0 and at most 1", lambda v: 0 < v <= 1),
+    warmup_ratio=("from 0 to 1", lambda v: 0 <= v <= 1),
+    weight_decay=("at least 0", lambda v: 0 <= v < math.inf),
+    label_smoothing=("at least 0 and below 1", lambda v: 0 <= v < 1),
+    scale=("two numbers above 0 and at most 1, the smaller one first", lambda v: _scales(*v)),
+    resize=("'crop' or 'squash'", ("crop", "squash").__contains__),
+    precision=("fp32, bf16 or fp16", (None, "fp32", "bf16", "fp16").__contains__))
 
-    def _repr_markdown_(self):
-        rows = '\n'.join(f'| `{k}` | {html.escape(str(v))} |' for k,v in asdict(self).items())
-        return f'| recipe | `{self.name}` |\n|---|---|\n{rows}'
+# %% ../../nbs/engine/recipes.ipynb #8fd8e2b3
+@patch
+def _check(self:Recipe):
+    "Raise `ValueError` for a setting that makes no sense."
+    for k in ("epochs", "batch_size", "eval_clips", "sampling_rate", "seed"):
+        try: v = operator.index(getattr(self, k))
+        except TypeError: raise ValueError(f"{k} is a whole number, not {getattr(self, k)!r}.") from None
+        object.__setattr__(self, k, v)
+        if v < (k != "seed"): raise ValueError(f"{k} is at least {int(k != 'seed')}, not {v}.")
+    for k,(what,fits) in _RANGES.items():
+        try: good = fits(getattr(self, k))
+        except (TypeError, ValueError): good = False
+        if not good: raise ValueError(f"{k} is {what}, not {getattr(self, k)!r}.")
+
+# %% ../../nbs/engine/recipes.ipynb #67e1d462
+@patch(as_prop=True)
+def is_smoke(self:Recipe) -> bool: # Is it one pass over the data?
+    "One pass over the data only proves that every cell runs; its numbers mean nothing."
+    return self.epochs == 1
+
+@patch
+def seconds(self:Recipe,
+    num_frames:int=16, # Frames in a clip
+) -> float: # Span of a clip in seconds
+    "How much time `num_frames` frames cover."
+    return num_frames*self.sampling_rate/self.fps
+
+@patch
+def _repr_markdown_(self:Recipe):
+    rows = '\n'.join(f'| `{k}` | {html.escape(str(v))} |' for k,v in asdict(self).items())
+    return f'| recipe | `{self.name}` |\n|---|---|\n{rows}'
 
 # %% ../../nbs/engine/recipes.ipynb #f95f07f6
 _stick = Recipe("stick", data="stick", checkpoint="videomae-stick", scale=(.85, 1.), epochs=12, batch_size=16,
