@@ -15,8 +15,14 @@ def pytest_collect_file(file_path, parent):
         return Notebook.from_parent(parent, path=file_path)
 
 
+SLOW = {"13_speed", "solutions/13_speed"} # Races between input pipelines; `make test-slow` runs these
+
+
 class Notebook(pytest.File):
-    def collect(self): yield Run.from_parent(self, name="runs")
+    def collect(self):
+        run = Run.from_parent(self, name="runs")
+        if self.path.relative_to(here).with_suffix("").as_posix() in SLOW: run.add_marker("slow")
+        yield run
 
 
 class Run(pytest.Item):

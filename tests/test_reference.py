@@ -23,7 +23,7 @@ def reference(path):
     "All pictures that ffmpeg shows [T, H, W, 3], as many as 1200, and when; times start at 0."
     shown = json.loads(told("ffprobe", "-v", "quiet", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "json", path))
     times = [f.get("best_effort_timestamp_time") for f in shown["frames"]]
-    size = video_module.read_frames(path)[0].shape[2:]
+    size = video_module.read_frames(path, 0., SPAN)[0].shape[2:]
     raw = told("ffmpeg", "-v", "quiet", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-frames:v", 1200, "-")
     pictures = np.frombuffer(raw, np.uint8)
     return pictures[:len(pictures)//(size[0]*size[1]*3)*size[0]*size[1]*3].reshape(-1, *size, 3), times

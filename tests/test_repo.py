@@ -35,7 +35,7 @@ def test_export_changes_nothing(tmp_path, pytestconfig):
 
 def test_one_place_for_requirements():
     "Only settings.ini names versions of what is required (setuptools also builds, which pyproject.toml must say)."
-    names = {re.match(r"[\w.-]+", r)[0] for k in ("requirements", "dev_requirements") for r in CFG[k].split()} - {"setuptools"}
+    names = {re.match(r"[\w.-]+", r)[0] for k in CFG if k.endswith("requirements") for r in CFG[k].split()} - {"setuptools"}
     spec = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})(?:\[\w+\])?\s*(?:[<>=!~]=|[<>])\s*\d", re.I)
     for f in ("pyproject.toml", "setup.py", "Makefile", ".ci/run", "README.md"): assert not spec.search((ROOT/f).read_text(encoding="utf-8")), f
     others = [p for p in tracked() if re.match(r"(requirements.*\.txt|environment.*\.ya?ml|setup\.cfg|Pipfile)$|.*\.lock$", p.name)]
@@ -301,6 +301,9 @@ def test_wheel(dist):
     meta = wheel.read(info).decode()
     need = re.findall(r"^Requires-Dist: (.*)$", meta, re.M)
     assert len([n for n in need if "extra ==" not in n]) == len(CFG["requirements"].split())
+    extras = {k.removesuffix("_requirements"): len(set(CFG[k].split())) for k in CFG if k.endswith("_requirements")}
+    counts = {k: len([n for n in need if re.search(rf"extra == .{k}.$", n)]) for k in extras}
+    assert counts == extras | dict(dev=len({r for k in extras for r in CFG[f"{k}_requirements"].split()})), "dev has every extra"
     assert f"Requires-Python: >={CFG['min_python']}" in meta and re.search(rf"^License(?:-Expression)?: {CFG['license']}$", meta, re.M)
     entry = wheel.read(info.replace("METADATA", "entry_points.txt")).decode()
-    assert re.search(r"^vidcls *= *vidcls\.cli:main$", entry, re.M)
+    assert re.search(r"^vidcls *= *vidcls\.engine\.cli:main$", entry, re.M)

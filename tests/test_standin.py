@@ -5,7 +5,8 @@ from pathlib import Path
 import nbtest, pytest, standin
 from nbtest import NBS
 
-CHAPTERS = sorted(p.stem for p in NBS.glob("*.ipynb") if p.stem[:2] not in ("90", "91", "93")) # These know no recipe
+pytestmark = pytest.mark.slow # Full-size frames
+CHAPTERS = sorted(p.stem for p in NBS.glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -13,7 +14,6 @@ def test_a_chapter_runs_as_if_its_recipe_were_ucf101(name, once, pytestconfig):
     folder = once("ucf101-standin", standin.write)
     home = folder.parent/"standin-homes"/name
     home.mkdir(parents=True)
-    recipe = "ucf101" if name.startswith("00") else standin.NAME # Chapter 0 defines the recipes itself, and loads nothing
-    env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=recipe, VIDCLS_HOME=str(home))
+    env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=standin.NAME, VIDCLS_HOME=str(home))
     rc, out = nbtest.run([sys.executable, Path(__file__).with_name("standin.py"), folder, NBS/f"{name}.ipynb"], env=env, cwd=NBS)
     assert rc == 0, out
