@@ -1,7 +1,8 @@
 """A model that an earlier version trained gives the scores it gave then.
 
-`files/model_cabf009` was fine-tuned by the version at commit cabf009: the recipe `smoke` on videos of `videos.write_dataset`, from
-`videos.tiny_config` with random weights. `film.mp4` and `predictions.json` beside it hold what that version saw and said."""
+`files/model_cabf009` was fine-tuned by the version at commit cabf009: the recipe `smoke` on videos of
+`videos.write_dataset`, from `videos.tiny_config` with random weights. `film.mp4` and `predictions.json` beside it hold
+what that version saw and said."""
 import json
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def test_the_model_loads_with_its_labels_and_its_spec():
 
 def test_the_same_clips_give_the_same_logits():
     net, spec = load_trained(MODEL, device="cpu")
-    torch.testing.assert_close(run_inference(net, video_clips(FILM, spec, 2), spec), torch.tensor(SAID["logits"]), atol=1e-5, rtol=0)
+    found = run_inference(net, video_clips(FILM, spec, 2), spec)
+    torch.testing.assert_close(found, torch.tensor(SAID["logits"]), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("key, views", [("predict", {}), ("views", dict(num_clips=3, num_crops=3))])

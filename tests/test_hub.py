@@ -36,7 +36,8 @@ def avi(seed, frames=24, size=(64, 48)):
         x, y = (i, 10) if seed % 2 == 0 else (10, i)
         picture[y:y + 12, x:x + 12] = 220
         return picture
-    with tempfile.TemporaryDirectory() as d: return write_video(Path(d)/"a.avi", frames, size=size, draw=draw).read_bytes()
+    with tempfile.TemporaryDirectory() as d:
+        return write_video(Path(d)/"a.avi", frames, size=size, draw=draw).read_bytes()
 
 
 def tar(files):

@@ -1,8 +1,8 @@
 """Who imports whom in the package: no circles, no arrow upwards, no private name of another module.
 
-Three floors: `vidcls/*.py` is the course, `vidcls/engine/*.py` the machinery below it, `vidcls/synthetic/*.py` the generated data.
-Imports inside functions (lazy ones) count as well: they only put off the moment at which a circle hurts. All is read with `ast`;
-nothing is imported. The checks are first tried on small packages that break one rule each."""
+Three floors: `vidcls/*.py` is the course, `vidcls/engine/*.py` the machinery below it, `vidcls/synthetic/*.py` the
+generated data. Imports inside functions (lazy ones) count as well: they only put off the moment at which a circle
+hurts. All is read with `ast`; nothing is imported. The checks are tried on small packages that break one rule each."""
 import ast
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOF = "engine.cli"  # It may import everything; of the package, only `__main__` imports it
-UPWARD = {f"engine.{m}" for m in "audit trainer run report look prepare batch pipeline".split()}  # These may import the course
+# These may import the course
+UPWARD = {f"engine.{m}" for m in "audit trainer run report look prepare batch pipeline".split()}
 PUT_OFF = {}  # Lazy imports that may close a circle: (who, whom), without the package's name -> why
 
 
@@ -62,7 +63,8 @@ class Module:
         for a in n.names:
             full = f"{base}.{a.name}"
             self.aliases[a.asname or a.name] = full
-            if full.partition(".")[2] in self.modules and full.startswith(f"{self.root}."): yield from self._of(full, (), n.lineno, lazy)
+            module = list(self._of(full, (), n.lineno, lazy))
+            if module: yield from module
             else: names.append(a.name)
         if names: yield from self._of(base, tuple(names), n.lineno, lazy)
 
@@ -91,7 +93,8 @@ def for_type_checkers(n): return isinstance(n, ast.If) and ast.unparse(n.test).e
 def named_in_a_call(n):
     "The text in `import_module(\"...\")`, or None."
     if not (isinstance(n, ast.Call) and ast.unparse(n.func).endswith("import_module") and n.args): return None
-    return n.args[0].value if isinstance(n.args[0], ast.Constant) and isinstance(n.args[0].value, str) else None
+    text = getattr(n.args[0], "value", None)
+    return text if isinstance(text, str) else None
 
 
 def package(root):
@@ -107,13 +110,14 @@ def floor(module):
     return first if rest and first in ("engine", "synthetic") else "course"
 
 
-# -- the rules: each yields sentences with file, line and way out -----------------------------------------------------
+# -- the rules: each yields sentences with file, line and way out --
 
 def private_names(modules):
     for m in modules.values():
         used = [(i.line, i.whom, n) for i in m.imports for n in i.names if i.whom != m.name and is_private(n)]
         for line, whom, name in sorted({*used, *m.private_uses()}):
-            yield f"{m.file}:{line}: {name} is private to {whom}: give it a public name there, or move what needs it to {whom}."
+            way = f"give it a public name there, or move what needs it to {whom}"
+            yield f"{m.file}:{line}: {name} is private to {whom}: {way}."
 
 
 def arrows(modules):
@@ -123,13 +127,17 @@ def arrows(modules):
             at, here, there = f"{m.file}:{i.line}: ", floor(i.who), floor(i.whom)
             if i.whom == "":
                 if i.who != "" and any(not n.startswith("__") for n in i.names):
-                    yield f"{at}{', '.join(i.names)} comes from the package itself, which hides the module: import it from its module."
+                    yield (f"{at}{', '.join(i.names)} comes from the package itself, which hides the module: "
+                           "import it from its module.")
             elif i.whom == ROOF and i.who not in ("__main__", ROOF):
-                yield f"{at}nothing but __main__ imports {ROOF}: move what {i.who or 'the package'} needs from it to the module that does the work."
+                yield (f"{at}nothing but __main__ imports {ROOF}: move what {i.who or 'the package'} needs from it "
+                       "to the module that does the work.")
             elif here == "engine" and there == "course" and i.who not in {ROOF, *UPWARD}:
-                yield f"{at}{i.who} is below the course, which {i.whom} belongs to: move what it needs to the engine, or hand it over as an argument."
+                yield (f"{at}{i.who} is below the course, which {i.whom} belongs to: move what it needs to the engine, "
+                       "or hand it over as an argument.")
             elif here == "synthetic" and there == "course":
-                yield f"{at}{i.who} makes data and knows no course module, which {i.whom} is: move what it needs to the engine, or hand it over."
+                yield (f"{at}{i.who} makes data and knows no course module, which {i.whom} is: move what it needs to "
+                       "the engine, or hand it over as an argument.")
 
 
 def circles(modules, lazy=False, put_off=()):
@@ -137,17 +145,19 @@ def circles(modules, lazy=False, put_off=()):
     graph = defaultdict(dict)
     for m in modules.values():
         for i in m.imports:
-            if i.who != i.whom and (lazy or not i.lazy) and (i.who, i.whom) not in put_off: graph[i.who].setdefault(i.whom, i)
+            counts = i.who != i.whom and (lazy or not i.lazy) and (i.who, i.whom) not in put_off
+            if counts: graph[i.who].setdefault(i.whom, i)
     for loop in loops(graph):
         steps = [graph[a][b] for a, b in zip(loop, [*loop[1:], loop[0]])]
-        at = steps[-1]
-        way = " -> ".join(f"{i.whom or 'the package'} ({modules[i.who].file}:{i.line}{', lazy' if i.lazy else ''})" for i in steps)
+        where = [f"{modules[i.who].file}:{i.line}" for i in steps]
+        way = [f"{i.whom or 'the package'} ({w}{', lazy' if i.lazy else ''})" for i, w in zip(steps, where)]
         out = "list a lazy one in PUT_OFF with its reason, or move" if lazy else "move"
-        yield f"{modules[at.who].file}:{at.line}: a circle of imports: {loop[0] or 'the package'} -> {way}: {out} what both need into a module below them."
+        yield (f"{where[-1]}: a circle of imports: {' -> '.join([loop[0] or 'the package', *way])}: "
+               f"{out} what both need into a module below them.")
 
 
 def loops(graph):
-    "One shortest loop for each group of nodes that reach each other, as a list of nodes, the first in the alphabet first."
+    "Shortest loops, each a list of nodes, until every node that lies on a loop is in one of them."
     def reach(start, goal):
         seen, paths = {start}, [[start]]
         while paths:
@@ -166,7 +176,8 @@ def loops(graph):
 def unused_reasons(modules, put_off):
     have = {(i.who, i.whom) for m in modules.values() for i in m.imports if i.lazy}
     for pair in put_off:
-        if pair not in have: yield f"tests/test_imports.py: PUT_OFF lists {pair[0]} -> {pair[1]}, which is no lazy import any more: take it out."
+        if pair in have: continue
+        yield f"tests/test_imports.py: PUT_OFF lists {' -> '.join(pair)}, no lazy import any more: take it out."
 
 
 def complaints(root, put_off=()):
@@ -177,22 +188,26 @@ def complaints(root, put_off=()):
     return [*eager, *rest, *private_names(modules), *arrows(modules), *unused_reasons(modules, put_off)]
 
 
-# -- the house --------------------------------------------------------------------------------------------------------
+# -- the house --
 
 def test_the_house():
     found = complaints(ROOT/"vidcls", PUT_OFF)
     assert not found, "\n" + "\n".join(found)
 
 
-# -- the checks themselves --------------------------------------------------------------------------------------------
+# -- the checks themselves --
 
-SOUND = {"__init__.py": "from importlib import import_module\n__version__ = '1'\ndef __getattr__(name): return import_module(f'house.{name}')\n",
+SOUND = {"__init__.py": "import importlib as i\n"
+                        "__version__ = '1'\ndef __getattr__(n): return i.import_module(f'house.{n}')\n",
          "__main__.py": "from house.engine.cli import main\nmain()\n",
          "data.py": "import os\nfrom .engine.video import read\nfrom .synthetic import stick\n",
          "clips.py": "from house.engine import video as v\nfrom house.data import table\nv.read\n",
-         "engine/__init__.py": "", "engine/video.py": "import av\nfrom house import __version__\ndef read(): av._core\n",
-         "engine/audit.py": "from ..data import table\n", "engine/cli.py": "def main():\n    from ..clips import Clip\n    import house.data as d; d.table\n",
-         "synthetic/__init__.py": "", "synthetic/stick.py": "from ..engine.video import read\ndef film(): self = read; return self._x\n",
+         "engine/__init__.py": "",
+         "engine/video.py": "import av\nfrom house import __version__\ndef read(): av._core\n",
+         "engine/audit.py": "from ..data import table\n",
+         "engine/cli.py": "def main():\n    from ..clips import Clip\n    import house.data as d\n    d.table\n",
+         "synthetic/__init__.py": "",
+         "synthetic/stick.py": "from ..engine.video import read\ndef film(): self = read; return self._x\n",
          "synthetic/moves.py": "from .stick import film\n"}
 
 
@@ -217,20 +232,25 @@ def test_a_sound_house_has_no_complaints(house): assert not house()
 
 
 def test_a_circle_is_found(house):
-    one(house({"engine/video.py": "\nfrom .cache import c\n", "engine/cache.py": "import av\nimport house.engine.probe\n", "engine/probe.py": "from . import video\n"}),
-        "a circle of imports: engine.cache -> engine.probe (house/engine/cache.py:2) -> engine.video (house/engine/probe.py:1) -> engine.cache (house/engine/video.py:2)", "below them")
+    found = house({"engine/video.py": "\nfrom .cache import c\n", "engine/probe.py": "from . import video\n",
+                   "engine/cache.py": "import av\nimport house.engine.probe\n"})
+    one(found, "a circle of imports: engine.cache -> engine.probe (house/engine/cache.py:2) -> engine.video "
+        "(house/engine/probe.py:1) -> engine.cache (house/engine/video.py:2)", "into a module below them")
 
 
-@pytest.mark.parametrize("text", ["def f():\n    from .cache import c\n", "f = lambda: import_module('house.engine.cache')\n",
-                                  "if TYPE_CHECKING:\n    from .cache import c\n", "class A:\n    def f(self):\n        import house.engine.cache\n"])
+@pytest.mark.parametrize("text", [
+    "def f():\n    from .cache import c\n", "f = lambda: import_module('house.engine.cache')\n",
+    "if TYPE_CHECKING:\n    from .cache import c\n", "class A:\n    def f(self):\n        import house.engine.cache\n"])
 def test_a_lazy_circle_is_found_unless_it_has_a_reason(house, text):
     files = {"engine/video.py": text, "engine/cache.py": "from .video import v\n"}
-    one(house(files), "a circle of imports: engine.cache -> engine.video (house/engine/cache.py:1) -> engine.cache (house/engine/video.py:", ", lazy)", "PUT_OFF")
+    one(house(files), "engine.cache -> engine.video (house/engine/cache.py:1) -> engine.cache (house/engine/video.py:",
+        ", lazy)", "list a lazy one in PUT_OFF")
     assert not house(files, put_off={("engine.video", "engine.cache"): "a reason"})
 
 
 def test_a_reason_is_no_excuse_for_an_import_that_runs_at_once(house):
-    files = {"engine/video.py": "if True:\n    from .cache import c\n", "engine/cache.py": "try: from .video import v\nexcept ImportError: v = None\n"}
+    files = {"engine/video.py": "if True:\n    from .cache import c\n",
+             "engine/cache.py": "try: from .video import v\nexcept ImportError: v = None\n"}
     assert any("a circle" in c for c in house(files, put_off={("engine.video", "engine.cache"): "a reason"}))
 
 
@@ -238,8 +258,9 @@ def test_a_reason_that_nothing_needs_is_named(house):
     one(house(put_off={("data", "engine.video"): "an old reason"}), "data -> engine.video", "no lazy import any more")
 
 
-@pytest.mark.parametrize("name, text, line", [("engine/video.py", "import os\n\nfrom ..data import table\n", 3), ("engine/video.py", "from house import data\n", 1),
-    ("engine/cache.py", "def f():\n    import house.clips\n", 2)])
+@pytest.mark.parametrize("name, text, line", [
+    ("engine/video.py", "import os\n\nfrom ..data import table\n", 3),
+    ("engine/video.py", "from house import data\n", 1), ("engine/cache.py", "def f():\n    import house.clips\n", 2)])
 def test_an_arrow_upwards_is_found(house, name, text, line):
     found = [c for c in house({name: text}) if "circle" not in c]
     one(found, f"house/{name}:{line}: ", "is below the course", "hand it over as an argument")
@@ -250,22 +271,29 @@ def test_generated_data_knows_no_course_module(house):
     one(found, "house/synthetic/moves.py:1: ", "synthetic.moves makes data", "clips")
 
 
-@pytest.mark.parametrize("name, text", [("data.py", "from .engine import cli\n"), ("engine/audit.py", "def f():\n    from house.engine.cli import main\n")])
+@pytest.mark.parametrize("name, text", [
+    ("data.py", "from .engine import cli\n"), ("engine/audit.py", "def f():\n    from house.engine.cli import main\n")])
 def test_only_main_imports_the_roof(house, name, text):
     found = [c for c in house({name: text}) if "circle" not in c]
     one(found, f"house/{name}:", "nothing but __main__ imports engine.cli")
 
 
-@pytest.mark.parametrize("text, line", [("from house.engine.video import read, _seek\n", 1), ("from .engine import video as v\n\ndef f(): return v._seek(1)\n", 3),
-    ("import house.engine.video\nx = house.engine.video._seek\n", 2), ("def f():\n    from house.engine.video import _seek as s\n", 2)])
+@pytest.mark.parametrize("text, line", [
+    ("from house.engine.video import read, _seek\n", 1),
+    ("from .engine import video as v\n\ndef f(): return v._seek(1)\n", 3),
+    ("import house.engine.video\nx = house.engine.video._seek\n", 2),
+    ("def f():\n    from house.engine.video import _seek as s\n", 2)])
 def test_a_private_name_of_another_module_is_found(house, text, line):
-    one(house({"data.py": text}), f"house/data.py:{line}: _seek is private to engine.video: give it a public name there")
+    one(house({"data.py": text}), f"house/data.py:{line}: _seek is private to engine.video: give it a public name")
 
 
 def test_a_name_of_the_package_itself_hides_its_module(house):
-    one(house({"data.py": "from house import read\n"}), "house/data.py:1: read comes from the package itself", "import it from its module")
+    found = house({"data.py": "from house import read\n"})
+    one(found, "house/data.py:1: read comes from the package itself", "import it from its module")
 
 
 def test_every_rule_is_told_at_once(house):
-    found = house({"engine/video.py": "from ..data import table\nfrom .cache import _keep\n", "engine/cache.py": "", "data.py": "from .engine.cli import main\n"})
-    for words in ("a circle", "below the course", "is private to", "nothing but __main__"): assert [c for c in found if words in c], (words, found)
+    found = house({"engine/video.py": "from ..data import table\nfrom .cache import _keep\n", "engine/cache.py": "",
+                   "data.py": "from .engine.cli import main\n"})
+    for words in ("a circle", "below the course", "is private to", "nothing but __main__"):
+        assert [c for c in found if words in c], (words, found)

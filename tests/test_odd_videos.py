@@ -14,8 +14,8 @@ from vidcls.engine.audit import check_videos
 from vidcls.engine.video import _short, in_span, probe_video, read_frames, VideoError
 from vidcls.data import video_table
 from vidcls.transforms import train_transform
-from videos import (ODD, needs_odd, picture, remux, spoil, tiny_config, with_matrix, write_checkpoint, write_model, write_packets,
-                    write_sound, write_video)
+from videos import (ODD, needs_odd, picture, remux, spoil, tiny_config, with_matrix, write_checkpoint, write_model,
+                    write_packets, write_sound, write_video)
 
 SPEC = ClipSpec(seconds=1., size=32)
 CASES = int(os.environ.get("VIDCLS_FUZZ") or 100)

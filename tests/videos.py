@@ -75,7 +75,8 @@ def mux_sound(out, s, sound):
 
 def write_sound(path, frames=20):
     "Silence, and no picture."
-    with av.open(str(path), "w") as c: mux_sound(c, c.add_stream("aac", rate=16_000), [np.zeros((1, 1024), np.float32)]*frames)
+    silence = [np.zeros((1, 1024), np.float32)]*frames
+    with av.open(str(path), "w") as c: mux_sound(c, c.add_stream("aac", rate=16_000), silence)
     return path
 
 
