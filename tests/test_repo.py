@@ -178,8 +178,8 @@ def test_chapter_shape(name):
     assert not [c for c in code if re.search(r"nbdev_export\(|showdoc", c)], "breaks for a reader without nbdev"
     text = "\n".join(source(c) for c in nb["cells"] if c["cell_type"] == "markdown")
     if re.search(r"^#+ Exercises", text, re.M):
-        assert (NBS/"solutions"/f"{name}.ipynb").exists(), "exercises without worked answers"
-        assert f"solutions/{name}.ipynb" in text, "the worked answers are not linked"
+        assert (NBS/"solutions"/path.name).exists(), "exercises without worked answers"
+        assert f"solutions/{path.name})" in text, "the worked answers are not linked"
     ids = [c["id"] for c in nb["cells"]]
     assert len(ids) == len(set(ids))
 

@@ -1,4 +1,4 @@
-"""Choose which data, which checkpoint and how long with one object, and know exactly what machine and versions you run on."""
+"""Choose which data, which checkpoint and how long with one object, and see which choice was made and why."""
 from typing import Any as _Any
 __all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe']
 import html, math, operator, os
