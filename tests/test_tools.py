@@ -1,5 +1,5 @@
 "The notebooks' tools, on small notebooks made here."
-import json, os, re, shutil, socket, sys
+import ast, json, os, re, shutil, socket, sys
 from pathlib import Path
 
 import pytest
@@ -254,7 +254,9 @@ def test_notebooks_are_tests(tmp_path, more):
     tool.write_text(re.sub(r"PRELOAD = \(.*?\)", "PRELOAD = ('nbdev.test',)", tool.read_text(), flags=re.S))  # These need no torch
     shutil.copy(ROOT/"pyproject.toml", tmp_path)
     notebook(tmp_path/"nbs"/"_tools"/"no.ipynb", "1/0")
-    notebook(tmp_path/"nbs"/"00_good.ipynb", "#| eval: false\n1/0", "import os; assert os.environ['VIDCLS_RECIPE'] == 'smoke' and os.getcwd().endswith('nbs')")
+    notebook(tmp_path/"nbs"/"00_good.ipynb", "#| eval: false\n1/0",
+             "import os; assert os.environ['VIDCLS_RECIPE'] == 'smoke' and os.getcwd().endswith('nbs')",
+             "import multiprocessing as mp; assert mp.get_start_method() == mp.get_all_start_methods()[0]")
     notebook(tmp_path/"nbs"/"solutions"/"01_bad.ipynb", "# A", "def f(): raise ValueError('odd')", "x = 1\nf()")
     for i in range(more): notebook(tmp_path/"nbs"/"engine"/f"{i}_more.ipynb", f"print({i})")
     notebook(tmp_path/"nbs"/"engine"/".ipynb_checkpoints"/"0_more-checkpoint.ipynb", "1/0")
@@ -265,3 +267,8 @@ def test_notebooks_are_tests(tmp_path, more):
     rc, out = nbtest.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "nbs"], cwd=tmp_path, env=env)
     assert rc == 1 and f"1 failed, {1 + more} passed" in out, out
     assert "ValueError in cell #3 of 01_bad.ipynb" in out and "    x = 1\n    f()" in out and "ValueError: odd" in out and "run_code" not in out
+
+
+def test_the_slow_notebooks_are_there():
+    [names] = re.findall(r"^SLOW = (\{.*?\})", (NBS/"conftest.py").read_text(encoding="utf-8"), re.M)
+    assert all((NBS/f"{n}.ipynb").exists() for n in ast.literal_eval(names)), names

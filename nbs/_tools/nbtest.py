@@ -123,6 +123,8 @@ def _job(nb, env, cwd, out):
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    # The notebook's own processes start as a reader's do, not as this one did
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     os._exit(main(nb))  # Threads of the notebook's shell must not keep it alive
 
 
