@@ -1,5 +1,5 @@
 "What the tests share: the notebooks' tools, a folder for all workers, and what is built from the checkout."
-import shutil, sys
+import logging, shutil, sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,15 @@ from filelock import FileLock
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]/d) for d in ("nbs/_tools", "tools")]
 import nbtest  # noqa: E402
 from videos import write_dataset  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    "A command that ran in this process shows messages from then on, and hides them from `caplog`: undo it."
+    logger = logging.getLogger("vidcls")
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")

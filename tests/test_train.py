@@ -110,22 +110,23 @@ def test_bad_videos_are_named_and_left_out_or_refused(recipe, data, tmp_path):
 
 
 @pytest.mark.parametrize("train", [finetune, pretrain])
-def test_videos_with_few_frames_are_taken_and_named_or_refused(recipe, tmp_path, capsys, train):
+def test_videos_with_few_frames_are_taken_and_named_or_refused(recipe, tmp_path, caplog, train):
     root = write_dataset(tmp_path/"set")
     write_video(root/"train"/"Nod"/"v_Nod_g77_c01.avi", frames=3)
     r = replace(recipe, data=str(root), epochs=1)
     done = train(r, tmp_path/"m", workers=0, progress=False)
-    assert "1 of " in (said := capsys.readouterr().out) and "have fewer frames than a clip, so frames are repeated: v_Nod_g77_c01.avi." in said
+    assert "1 of " in (said := caplog.text) and "have fewer frames than a clip, so frames are repeated: v_Nod_g77_c01.avi." in said
     assert load_record(done.model_dir)["repeated_frames"] == [["v_Nod_g77_c01.avi", 5]] and not done.skipped
     with pytest.raises(VideoError, match="v_Nod_g77_c01.avi has 3 frames"): train(r, tmp_path/"s", strict=True, workers=0, progress=False)
     assert train(r, tmp_path/"n", check="none", workers=0, progress=False).metrics["videos"]
 
 
-def test_data_without_splits_is_split_by_group(tmp_path, capsys):
+def test_data_without_splits_is_split_by_group(tmp_path, caplog):
+    caplog.set_level("INFO", "vidcls")
     for label in ("Nod", "Wave"):
         for g in range(6): write_video(tmp_path/"set"/label/f"v_{label}_g{g:02}_c01.avi", 40)
     good, _ = prepare_table(tmp_path/"set", ClipSpec(8, .8, 32), progress=False)
-    assert "by group" in capsys.readouterr().out and set(good.split) == {"train", "val", "test"}
+    assert "by group" in caplog.text and set(good.split) == {"train", "val", "test"}
 
 
 def test_a_split_that_is_missing_is_named(recipe, tmp_path):

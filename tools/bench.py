@@ -10,7 +10,7 @@ from vidcls.bench import bench_files, loader_race, race, step_race
 from vidcls.clips import ClipSpec
 from vidcls.engine.video import probe_video
 from vidcls.data import data_root
-from vidcls.engine.machine import doctor, home, atomic_write
+from vidcls.engine.machine import doctor, home, atomic_write, show_messages
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import checkpoint_path
 
@@ -75,5 +75,6 @@ if __name__ == "__main__":
                    help="folder for files and results; default: bench below VIDCLS_HOME")
     p.add_argument("--tiny", action="store_true", help="as short as can be, to see that every part works")
     a = p.parse_args()
+    show_messages()
     tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, recipe=RECIPES["smoke"])
     bench(a.out, **(tiny if a.tiny else {}))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidcls.masked import data_hash, MASKED, pretrain, transfer
-from vidcls.engine.machine import home, atomic_write
+from vidcls.engine.machine import home, atomic_write, show_messages
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import load_record, RECORD
 from vidcls.train import finetune
@@ -69,6 +69,7 @@ if __name__ == "__main__":
     a = p.parse_args()
     if a.tiny and a.package.resolve() == PACKAGE:
         p.error("--tiny would replace the checkpoint that ships: name a folder with --package.")
+    show_messages()
     tiny = dict(supervised=replace(SUPERVISED, **TINY), masked=replace(MASKED, **TINY), recipe=RECIPES["smoke"],
                 runs=((1., 0),))
     print(ship(a.package, a.work, workers=a.workers, **(tiny if a.tiny else {})))

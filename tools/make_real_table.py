@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidcls.masked import MASKED, pretrain, transfer
-from vidcls.engine.machine import home
+from vidcls.engine.machine import home, show_messages
 from vidcls.engine.recipes import RECIPES
 
 
@@ -42,4 +42,5 @@ if __name__ == "__main__":
     p.add_argument("--masked-epochs", type=int, default=200, help="of the masked pre-training; default: 200")
     p.add_argument("--workers", type=int, help="processes that read clips; default: as many as cores, at most 8")
     a = p.parse_args()
+    show_messages()
     print(real_table(a.data, a.out, a.work, a.epochs, a.masked_epochs, a.workers))

@@ -43,7 +43,9 @@ def __getattr__(name):
 def __dir__(): return sorted({*globals(), *__all__})
 
 
-if "ipykernel" in _sys.modules:  # In a notebook without widgets tqdm says so when it is first imported; plain bars will do
-    with _warnings.catch_warnings():
+if "ipykernel" in _sys.modules:
+    from .engine.machine import show_messages as _show_messages
+    _show_messages("stdout")
+    with _warnings.catch_warnings():  # In a notebook without widgets tqdm says so when it is first imported; plain bars will do
         _warnings.simplefilter("ignore")
         import tqdm.auto as _tqdm  # noqa: F401

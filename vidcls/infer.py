@@ -19,7 +19,7 @@ from .engine.machine import get_device, no_bar
 from .engine.record import saved_clips, weight_errors
 from .engine.video import probe_video, VideoError, VideoInfo
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("vidcls.infer")
 
 # %% ../nbs/07_infer.ipynb #59827a78
 @lru_cache

@@ -1,7 +1,7 @@
 """Hide most of a video and learn to paint it, learn other actions, and measure what that is worth when labels are few."""
 from typing import Any as _Any
-__all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
-import hashlib, json, math, os
+__all__ = ['logger', 'TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
+import hashlib, json, logging, math, os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
@@ -20,6 +20,7 @@ from .engine.trainer import clip_flops, ClipTrainer, training_arguments
 from .model import check_biases, check_encoder, make_processor, weights_folder
 from .train import collate_fn, finetune
 from .transforms import train_transform
+logger = logging.getLogger('vidcls.masked')
 
 def unlabelled(root) -> 'pd.DataFrame':
     """Every video file below a folder. Raises `FileNotFoundError` if there is none."""

@@ -1,7 +1,7 @@
 """Look for recordings, files and pictures that are in two splits, and try every file once before a training depends on it."""
 from typing import Any as _Any
-__all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_depth', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
-import math, os, re, time, warnings
+__all__ = ['logger', 'CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_depth', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
+import logging, math, os, re, time, warnings
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -12,6 +12,7 @@ from ..data import recordings, split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
 from .video import good_frames, probe_video, promised_times, VideoError
+logger = logging.getLogger('vidcls.engine.audit')
 
 def _shared_groups(table):
     ...

@@ -300,6 +300,8 @@ def _main(): return int(os.environ.get("RANK", 0)) == 0 # Only the main process 
 def _run(name, args):
     "Run a command, print its result, return the exit status."
     import json
+    from vidcls.engine.machine import show_messages
+    if _main(): show_messages()
     kwargs = {k: v for k,v in vars(args).items() if k not in ("pdb", "xtra")}
     with redirect_stdout(sys.stderr):
         out, text, *status = COMMANDS[name](*_positional(name, kwargs), **kwargs)

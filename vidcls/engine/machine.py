@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'home', 'atomic_write', 'file_stamp', 'no_bar', 'get_device', 'half_precision', 'process_state',
-           'reader_context', 'clip_loader', 'disk_errors', 'known_problems', 'Report', 'versions', 'doctor']
+           'show_messages', 'reader_context', 'clip_loader', 'disk_errors', 'known_problems', 'Report', 'versions',
+           'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
-import errno, gc, os, platform, re, shutil
+import errno, gc, logging, os, platform, re, shutil, sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,6 +79,29 @@ def process_state(
     from accelerate import PartialState
     week = timedelta(days=7) # Some videos are long, some disks slow
     return PartialState(cpu=(device or get_device()) == "cpu", timeout=week)
+
+# %% ../../nbs/engine/machine.ipynb #d97036bb
+class _Messages(logging.Handler):
+    "Print messages on the stream that `sys` has under a name at that moment, warnings on standard error."
+    def __init__(self, stream):
+        super().__init__()
+        self.name, self.stream = "vidcls", stream
+
+    def emit(self, record):
+        stream = "stderr" if record.levelno >= logging.WARNING else self.stream
+        try: print(self.format(record), file=getattr(sys, stream), flush=True)
+        except Exception: self.handleError(record)
+
+def show_messages(
+    stream:str="stderr", # Where messages below WARNING go: "stdout" or "stderr"
+):
+    "Show the messages of `vidcls`, one a line, from level INFO on. A second call changes nothing."
+    if stream not in ("stdout", "stderr"): raise ValueError(f"stream is 'stdout' or 'stderr', not {stream!r}.")
+    logger = logging.getLogger("vidcls")
+    if any(h.name == "vidcls" for h in logger.handlers): return
+    logger.addHandler(_Messages(stream))
+    logger.propagate = False
+    if not logger.level: logger.setLevel(logging.INFO) # Otherwise somebody has chosen one
 
 # %% ../../nbs/engine/machine.ipynb #3e6e5832
 def reader_context() -> "multiprocessing.context.BaseContext|None": # None where processes are not forked

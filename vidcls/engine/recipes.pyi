@@ -1,10 +1,11 @@
 """Choose which data, which checkpoint and how long with one object, and see which choice was made and why."""
 from typing import Any as _Any
-__all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe']
-import html, math, operator, os
+__all__ = ['logger', 'RECIPES', 'Recipe', 'on_colab', 'get_recipe']
+import html, logging, math, operator, os
 from dataclasses import asdict, dataclass, replace
 from importlib import util
 from fastcore.basics import patch
+logger = logging.getLogger('vidcls.engine.recipes')
 
 @dataclass(frozen=True)
 class Recipe:

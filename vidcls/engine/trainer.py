@@ -16,7 +16,7 @@ from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
 from .recipes import Recipe
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("vidcls.engine.trainer")
 
 # %% ../../nbs/engine/trainer.ipynb #f3baf8af
 def batch_share(
@@ -338,9 +338,9 @@ def batch_arguments(
     if get_device() != "cuda": return {}
     share = batch_share(recipe.batch_size)
     n, again = fit_batch(net.to(process_state().device), spec, share, recipe.precision or half_precision())
-    if n < share or again:
-        process_state().print(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
-                              f"{', with gradient checkpointing' if again else ''}.")
+    if (n < share or again) and process_state().is_main_process:
+        logger.info(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
+                    f"{', with gradient checkpointing' if again else ''}.")
     return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n,
                 gradient_checkpointing=again)
 

@@ -9,7 +9,7 @@ from transformers import Trainer, TrainingArguments
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
 from .recipes import Recipe
-logger = logging.getLogger(__name__)
+logger = logging.getLogger('vidcls.engine.trainer')
 
 def batch_share(batch: int) -> int:
     """This process' share of a batch. Raises `ValueError` where it does not come out even."""

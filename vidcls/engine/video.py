@@ -18,7 +18,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from .machine import file_stamp
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("vidcls.engine.video")
 
 # %% ../../nbs/engine/video.ipynb #67ae71ed
 class VideoError(ValueError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .machine import file_stamp
-logger = logging.getLogger(__name__)
+logger = logging.getLogger('vidcls.engine.video')
 
 class VideoError(ValueError):
     """A video that cannot be used: names the file, the reason and the way out, in one line that can be printed."""
