@@ -265,10 +265,9 @@ def calibration_error(
     bins:int=10, # Of equal width
 ) -> float: # 0 to 1
     "Expected calibration error: how far confidence and accuracy are apart (Guo et al. 2017)."
-    from scipy.stats import binned_statistic
     confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
-    gap = binned_statistic(confidence, confidence - correct, "sum", bins, (0, 1)).statistic
-    return float(np.abs(gap).sum()/len(correct))
+    which = np.clip((confidence*bins).astype(int), 0, bins - 1)
+    return float(np.abs(np.bincount(which, confidence - correct)).sum()/len(which))
 
 def with_temperature(
     probabilities, # [videos, classes]
