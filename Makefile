@@ -72,9 +72,10 @@ cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, 
 lab: $(STAMP)  ## open JupyterLab on the chapters
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
 
-export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/, README.md and badges, clean the notebooks
+export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and its type stubs, README.md and badges, clean the notebooks
 	@$(PY) nbs/_tools/make_readme.py
 	@$(VENV)/bin/nbdev-export
+	@$(PY) nbs/_tools/stubs.py
 	@$(VENV)/bin/nbdev-clean
 
 outputs: $(STAMP)  ## run every notebook for real and store the outputs in nbs/
