@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-BROWSER := $(VENV)/.browser
+CHROMIUM = $${VIDCLS_CHROMIUM:-} chromium chromium-browser google-chrome google-chrome-stable
 WORKERS ?= 2
 
 # PyTorch's threads wait by spinning unless told otherwise; beside processes that read clips, they spin against these
@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint clean
+.PHONY: help setup tutorial test test-slow lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -41,21 +41,21 @@ setup: $(STAMP)  ## create .venv and install everything
 tutorial: $(STAMP)  ## run the course in order (RECIPE=stick, offline; RECIPE=ucf101 on a GPU; ALL=1: every other notebook after it)
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial $(if $(ALL),--all)
 
-test: $(STAMP)  ## run every test: the chapters' checks and tests/
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal
+test: $(STAMP)  ## run the tests for every day: the chapters' checks and tests/ without what takes long (about ten minutes)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-slow: $(STAMP)  ## run the other tests: chapters on hosted machines and at 224 x 224, killed runs; Chromium if it is there
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m slow
+	@if command -v $(CHROMIUM) >/dev/null; then $(MAKE) --no-print-directory test-browser; \
+	else echo "The tests in tests/browser did not run: there is no Chromium. make test-browser says how to get it."; fi
 
 lint: $(STAMP)  ## look for faults: ruff, mypy, and whether `make export` would change a file
 	@$(PY) -m ruff check
 	@$(PY) -m mypy
 	@$(PY) -m pytest -q tests/test_repo.py -k export_changes_nothing
 
-$(BROWSER): $(STAMP)
-	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) -e '.[browser]'; \
-	else $(PY) -m pip install --quiet --disable-pip-version-check -e '.[browser]'; fi
-	@touch $@
-
-test-browser: $(BROWSER)  ## look at chapters (CHAPTERS=all: every one), README and report in Chromium; screenshots in runs/browser
-	@if ! command -v $${VIDCLS_CHROMIUM:-} chromium chromium-browser google-chrome google-chrome-stable >/dev/null && \
+test-browser: $(STAMP)  ## look at chapters (CHAPTERS=all: every one), README and report in Chromium; screenshots in runs/browser
+	@if ! command -v $(CHROMIUM) >/dev/null && \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing Chromium with apt-get ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null || true; fi
 	@$(PY) -m pytest tests/browser
@@ -66,7 +66,7 @@ fuzz: $(STAMP)  ## read thousands of damaged videos (VIDCLS_FUZZ=5000, minutes)
 matrix:  ## run all tests on Python 3.10 to 3.13, with the oldest and the newest packages, and chapters on a hosted machine's (needs uv; hours)
 	@bash tests/tools/matrix.sh
 
-cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (half an hour)
+cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (an hour)
 	@bash tests/tools/cleanroom.sh
 
 lab: $(STAMP)  ## open JupyterLab on the chapters

@@ -10,6 +10,8 @@ cfg = ConfigParser(delimiters=["="], interpolation=None)
 cfg.read(here/"settings.ini", encoding="utf-8")
 cfg = cfg["DEFAULT"]
 version = re.search(r'__version__ = "(.+?)"', (here/"vidcls/__init__.py").read_text(encoding="utf-8")).group(1)
+extras = {k.removesuffix("_requirements"): cfg[k].split() for k in cfg if k.endswith("_requirements")}
+extras["dev"] = list(dict.fromkeys(r for k in sorted(extras, key="dev".__ne__) for r in extras[k]))  # So that no test is skipped
 url = f"https://github.com/{cfg['user']}/{cfg['repo']}"
 
 setup(
@@ -26,7 +28,7 @@ setup(
     packages=find_packages(include=["vidcls", "vidcls.*"]),
     include_package_data=True,
     install_requires=cfg["requirements"].split(),
-    extras_require={k: cfg[f"{k}_requirements"].split() for k in ("dev", "browser")},
+    extras_require=extras,
     entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": ["vidcls=vidcls._modidx:d"]},
     classifiers=[
         "Intended Audience :: Developers",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 here = Path(__file__).parent
+SLOW = ("13_speed.ipynb",)  # Measures for more than a minute, even with the smoke recipe
 sys.path.insert(0, str(here/"_tools"))
 import nbtest  # noqa: E402
 
@@ -16,7 +17,10 @@ def pytest_collect_file(file_path, parent):
 
 
 class Notebook(pytest.File):
-    def collect(self): yield Run.from_parent(self, name="runs")
+    def collect(self):
+        run = Run.from_parent(self, name="runs")
+        if self.path.relative_to(here).as_posix() in SLOW: run.add_marker("slow")
+        yield run
 
 
 class Run(pytest.Item):

@@ -122,6 +122,7 @@ def test_check_data_finds_leaks_and_junk(data, tmp_path, capsys):
     assert status == 1 and not found["ok"] and len(found["groups_in_two_splits"]) == 1 and len(found["identical_files"]) == 4
 
 
+@pytest.mark.slow
 @needs_real
 def test_real_videos_the_whole_way(tmp_path):
     "The guide's archive of real clips: unpack, fine-tune, predict."

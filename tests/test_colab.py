@@ -85,6 +85,7 @@ def run_there(nb, python, env, tmp_path):
     return Path("".join(o.text for o in nb.cells[-1].outputs).removeprefix("from ").strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapter_alone(name, machine, dist, tmp_path, pytestconfig):
     def _install(python):
@@ -107,6 +108,7 @@ def setup_cell(name):
 def git(*args, cwd): subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *args], cwd=cwd, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_setup_cell_installs_the_package(machine, tmp_path, pytestconfig):
     "Nothing but the notebook is there: its set-up cell installs from the repository, here a local one under that address."
     cfg, python = settings(ROOT), machine("bare")

@@ -357,6 +357,7 @@ def test_a_reading_process_names_the_file(tmp_path):
     with pytest.raises(VideoError, match="text.avi is not a readable video"): list(loader)
 
 
+@pytest.mark.slow
 @needs_odd
 def test_check_data_lists_the_odd_files_that_a_data_set_cannot_read(tmp_path, capsys):
     "All but one that takes long."

@@ -289,6 +289,7 @@ def test_the_first_masked_losses_are_found_again(tmp_path, monkeypatch):
     assert np.allclose([v for _, v in P.step_losses(trainer.state.log_history)], recorded, rtol=.02)
 
 
+@pytest.mark.slow
 def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     "The very beginning of the run that made the checkpoint; only the clips of these steps are filmed."
     recipe, first = M.SUPERVISED, next(h for h in load_record(SHIPPED)["history"] if "loss" in h)

@@ -303,6 +303,8 @@ def test_wheel(dist):
     meta = wheel.read(info).decode()
     need = re.findall(r"^Requires-Dist: (.*)$", meta, re.M)
     assert len([n for n in need if "extra ==" not in n]) == len(CFG["requirements"].split())
+    extras = {e: {n.split(";")[0].strip() for n in need if f'extra == "{e}"' in n} for e in re.findall(r"^Provides-Extra: (.*)$", meta, re.M)}
+    assert all(of <= extras["dev"] for of in extras.values()), "`dev` installs every extra, or tests would be skipped"
     assert f"Requires-Python: >={CFG['min_python']}" in meta and re.search(rf"^License(?:-Expression)?: {CFG['license']}$", meta, re.M)
     entry = wheel.read(info.replace("METADATA", "entry_points.txt")).decode()
     assert re.search(r"^vidcls *= *vidcls\.engine\.cli:main$", entry, re.M)

@@ -2,10 +2,13 @@
 import sys
 from pathlib import Path
 
-import nbtest, pytest, standin
+import nbtest, pytest, run_chapters, standin
 from nbtest import NBS
 
-CHAPTERS = sorted(p.stem for p in NBS.glob("*.ipynb") if p.stem[:2] not in ("90", "91", "93")) # These know no recipe
+CHAPTERS = [n for n in run_chapters.chapters(NBS, floors=["course", "engine"])
+            if "recipe" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")] # The others would run as they always do
+RECIPES = "engine/recipes" # Defines the recipes itself, and loads nothing
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -13,7 +16,7 @@ def test_a_chapter_runs_as_if_its_recipe_were_ucf101(name, once, pytestconfig):
     folder = once("ucf101-standin", standin.write)
     home = folder.parent/"standin-homes"/name
     home.mkdir(parents=True)
-    recipe = "ucf101" if name.startswith("00") else standin.NAME # Chapter 0 defines the recipes itself, and loads nothing
+    recipe = "ucf101" if name == RECIPES else standin.NAME
     env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=recipe, VIDCLS_HOME=str(home))
     rc, out = nbtest.run([sys.executable, Path(__file__).with_name("standin.py"), folder, NBS/f"{name}.ipynb"], env=env, cwd=NBS)
     assert rc == 0, out

@@ -1,7 +1,11 @@
 "The browser tests where there is no browser, or where nobody asked for them."
 import os, subprocess, sys
 
+import pytest
+
 from nbtest import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def pytest_run(*args, **env):

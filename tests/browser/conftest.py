@@ -34,7 +34,7 @@ def browser():
     "Headless Chromium."
     program = chromium()
     try: from playwright.sync_api import sync_playwright
-    except ImportError: pytest.exit("Playwright is not installed: run `make test-browser`.", returncode=1)
+    except ImportError: pytest.exit("Playwright is not installed: run `make setup`.", returncode=1)
     with sync_playwright() as p:
         b = p.chromium.launch(executable_path=program)
         yield b
