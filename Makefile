@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-CHROMIUM = $${VIDCLS_CHROMIUM:-} chromium chromium-browser google-chrome google-chrome-stable
 WORKERS ?= 2
 
 # PyTorch's threads wait by spinning unless told otherwise; beside processes that read clips, they spin against these
@@ -41,13 +40,12 @@ setup: $(STAMP)  ## create .venv and install everything
 tutorial: $(STAMP)  ## run the course in order (RECIPE=stick, offline; RECIPE=ucf101 on a GPU; ALL=1: every other notebook after it)
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial $(if $(ALL),--all)
 
-test: $(STAMP)  ## run the tests for every day: the chapters' checks and tests/ without what takes long (about ten minutes)
+test: $(STAMP)  ## run the tests that need a dozen minutes: the notebooks' checks and tests/
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
-test-slow: $(STAMP)  ## run the other tests: chapters on hosted machines and at 224 x 224, killed runs; Chromium if it is there
+test-slow: $(STAMP)  ## run the other tests: stand-ins, installations, killed processes, and Chromium where there is one
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m slow
-	@if command -v $(CHROMIUM) >/dev/null; then $(MAKE) --no-print-directory test-browser; \
-	else echo "The tests in tests/browser did not run: there is no Chromium. make test-browser says how to get it."; fi
+	@$(PY) -m pytest -m slow tests/browser
 
 lint: $(STAMP)  ## look for faults: ruff, mypy, and whether `make export` would change a file
 	@$(PY) -m ruff check
@@ -55,7 +53,7 @@ lint: $(STAMP)  ## look for faults: ruff, mypy, and whether `make export` would 
 	@$(PY) -m pytest -q tests/test_repo.py -k export_changes_nothing
 
 test-browser: $(STAMP)  ## look at chapters (CHAPTERS=all: every one), README and report in Chromium; screenshots in runs/browser
-	@if ! command -v $(CHROMIUM) >/dev/null && \
+	@if ! command -v $${VIDCLS_CHROMIUM:-} chromium chromium-browser google-chrome google-chrome-stable >/dev/null && \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing Chromium with apt-get ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null || true; fi
 	@$(PY) -m pytest tests/browser

@@ -10,9 +10,11 @@ cfg = ConfigParser(delimiters=["="], interpolation=None)
 cfg.read(here/"settings.ini", encoding="utf-8")
 cfg = cfg["DEFAULT"]
 version = re.search(r'__version__ = "(.+?)"', (here/"vidcls/__init__.py").read_text(encoding="utf-8")).group(1)
-extras = {k.removesuffix("_requirements"): cfg[k].split() for k in cfg if k.endswith("_requirements")}
-extras["dev"] = list(dict.fromkeys(r for k in sorted(extras, key="dev".__ne__) for r in extras[k]))  # So that no test is skipped
 url = f"https://github.com/{cfg['user']}/{cfg['repo']}"
+
+# Who develops needs every extra: no test is skipped for want of one
+extras = {k.removesuffix("_requirements"): cfg[k].split() for k in cfg if k.endswith("_requirements")}
+extras["dev"] = list(dict.fromkeys(r for k in ("dev", *extras) for r in extras[k]))
 
 setup(
     version=version,

@@ -3,7 +3,7 @@
 The Hub is the small one of `hub_server.py`; it has the same repositories, commits and file names as the real one, with
 small content. What the real one holds byte for byte cannot be tested here.
 """
-import gzip, hashlib, io, json, os, re, tarfile
+import gzip, hashlib, io, json, os, re, tarfile, tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from vidcls.data import data_root, SPLITS, video_table
 from vidcls.engine.archive import download_ucf101_subset, UCF101_SUBSET_SHA256
 from vidcls.engine.audit import audit_leakage
 from vidcls.engine.recipes import get_recipe
+from videos import write_video
 
 UCF101 = get_recipe("ucf101", verbose=False)
 ARCHIVE = "UCF101_subset.tar.gz"
@@ -30,18 +31,13 @@ LABELS = ("JumpRope", "PushUps")
 
 def avi(seed, frames=24, size=(64, 48)):
     "A tiny AVI (MPEG-4 part 2, 25 fps) with a square that moves: right for even seeds, down for odd ones."
-    import av
-    file = io.BytesIO()
-    with av.open(file, "w", format="avi") as out:
-        stream = out.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for i in range(frames):
-            picture = np.full((size[1], size[0], 3), 40 + 5*seed, np.uint8)
-            x, y = (i, 10) if seed % 2 == 0 else (10, i)
-            picture[y:y + 12, x:x + 12] = 220
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        out.mux(stream.encode())
-    return file.getvalue()
+    def draw(i, h, w):
+        picture = np.full((h, w, 3), 40 + 5*seed, np.uint8)
+        x, y = (i, 10) if seed % 2 == 0 else (10, i)
+        picture[y:y + 12, x:x + 12] = 220
+        return picture
+    with tempfile.TemporaryDirectory() as d:
+        return write_video(Path(d)/"a.avi", frames, size=size, draw=draw).read_bytes()
 
 
 def tar(files):

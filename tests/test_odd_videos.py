@@ -1,9 +1,8 @@
 """Broken, odd and hostile videos: the right frames, or a `VideoError` with the file's name and the reason; never a hang, a crash or other frames.
 
 `python tests/test_odd_videos.py FOLDER 17 18` runs case 17 of the fuzz test alone, and leaves its file in FOLDER."""
-import faulthandler, json, math, os, re, resource, struct, subprocess, sys, traceback, tracemalloc
+import faulthandler, json, math, os, re, resource, subprocess, sys, traceback, tracemalloc
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import av, numpy as np, pandas as pd, pytest, torch, torchvision
@@ -15,7 +14,8 @@ from vidcls.engine.audit import check_videos
 from vidcls.engine.video import _short, in_span, probe_video, read_frames, VideoError
 from vidcls.data import video_table
 from vidcls.transforms import train_transform
-from videos import ODD, needs_odd, picture, tiny_config, write_checkpoint, write_model, write_video
+from videos import (ODD, needs_odd, picture, remux, spoil, tiny_config, with_matrix, write_checkpoint, write_model,
+                    write_packets, write_sound, write_video)
 
 SPEC = ClipSpec(seconds=1., size=32)
 CASES = int(os.environ.get("VIDCLS_FUZZ") or 100)
@@ -91,15 +91,6 @@ def corner(i, h, w):
     return a
 
 
-def with_matrix(video, path, a, b, c, d):
-    "A copy of an MP4 whose track says: show x, y at ax + cy, bx + dy."
-    data = bytearray(video.read_bytes())
-    at = data.index(b"tkhd") + 44
-    data[at:at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
-    return path
-
-
 TURNS = dict(not_at_all=(1, 0, 0, 1, lambda x: x), right=(0, 1, -1, 0, lambda x: x.rot90(-1, (2, 3))), over=(-1, 0, 0, -1, lambda x: x.rot90(2, (2, 3))),
              left=(0, -1, 1, 0, lambda x: x.rot90(1, (2, 3))), mirrored=(-1, 0, 0, 1, lambda x: x.flip(3)), upside_down=(1, 0, 0, -1, lambda x: x.flip(2)),
              mirrored_and_turned=(0, 1, 1, 0, lambda x: x.transpose(2, 3)))
@@ -122,12 +113,7 @@ def test_a_matrix_of_zeros_turns_nothing(tmp_path):
 
 
 def test_a_title_in_another_encoding_is_no_reason_to_refuse(tmp_path):
-    path = tmp_path/"title.mkv"
-    with av.open(str(write_video(tmp_path/"plain.mp4", codec="libx264"))) as src, av.open(str(path), "w") as out:
-        out.metadata["title"] = "Cafexxxx"
-        s = out.add_stream_from_template(src.streams.video[0])
-        for p in src.demux(video=0):
-            if p.size: p.stream = s; out.mux(p)
+    path = remux(write_video(tmp_path/"plain.mp4", codec="libx264"), tmp_path/"title.mkv", title="Cafexxxx")
     path.write_bytes(path.read_bytes().replace(b"Cafexxxx", b"Caf\xe9xxxx"[:8]))
     assert numbers(read_clip(path, View(), SPEC)) == due([i/25 for i in range(60)], 0)
 
@@ -201,15 +187,6 @@ def test_a_name_that_is_no_text_is_read_or_refused_by_name(model, tmp_path, caps
 
 # --- broken files ---
 
-def remux(src, path, **options):
-    "The same packets in another container."
-    with av.open(str(src)) as c, av.open(str(path), "w", options=options) as out:
-        s = out.add_stream_from_template(c.streams.video[0])
-        for p in c.demux(video=0):
-            if p.size: p.stream = s; out.mux(p)
-    return path
-
-
 def index_first(src, path): return remux(src, path, movflags="faststart")
 
 
@@ -244,14 +221,7 @@ def test_a_header_alone_holds_no_pictures(tmp_path, model):
 
 
 def test_sound_alone_is_refused(tmp_path, model):
-    path = tmp_path/"sound.mp4"
-    with av.open(str(path), "w") as c:
-        s = c.add_stream("aac", rate=16_000)
-        for i in range(20):
-            f = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            f.sample_rate, f.pts = 16_000, i*1024
-            c.mux(s.encode(f))
-        c.mux(s.encode())
+    path = write_sound(tmp_path/"sound.mp4")
     assert "no video stream" in refused(path, lambda: probe_video(path), lambda: ClipDataset(table(path), SPEC)[0], lambda: predict(model, path))
 
 
@@ -295,16 +265,7 @@ def test_a_fine_clock_takes_no_memory():
 
 
 def test_pixels_that_cannot_be_converted_are_named(tmp_path):
-    path = tmp_path/"odd.nut"
-    with av.open(str(path), "w") as c:
-        s = c.add_stream("rawvideo", rate=25)
-        s.width, s.height, s.pix_fmt = 32, 32, "bgr4"
-        for i in range(40):
-            f = av.VideoFrame(32, 32, "bgr4")
-            for p in f.planes: p.update(bytes(p.buffer_size))
-            f.pts, f.time_base = i, Fraction(1, 25)
-            c.mux(s.encode(f))
-        c.mux(s.encode())
+    path = write_packets(tmp_path/"odd.nut", "rawvideo", "bgr4", [bytes(32*32//2)]*40, (32, 32))
     refused(path, lambda: read_clip(path, View(), SPEC), lambda: read_frames(path))
 
 
@@ -322,11 +283,7 @@ def with_gap(path): return write_video(path, 700, codec="libx264", pts=[*range(1
 def with_hole(path):
     "A film of 40 s with one packet of noise, away from where a quick look would fall."
     write_video(path, 1000, codec="libx264", gop=50)
-    with av.open(str(path)) as c: at, n = next((p.pos, p.size) for p in c.demux(video=0) if p.pts is not None and float(p.pts*p.time_base) > 10)
-    data = bytearray(path.read_bytes())
-    data[at:at + n] = np.random.default_rng(0).bytes(n)
-    path.write_bytes(data)
-    return path
+    return spoil(path, lambda i, p: p.pts is not None and float(p.pts*p.time_base) > 10)
 
 
 @pytest.mark.parametrize("make", [with_gap, with_hole], ids=lambda f: f.__name__)

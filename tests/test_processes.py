@@ -172,7 +172,8 @@ def test_a_file_that_holds_no_results_is_kept(together, set10, tmp_path, content
     assert (tmp_path/"notes.txt").read_bytes() == content
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_path, seed):
     "Kill -9 at random moments, resume, until it is done; with workers, blended clips and smaller steps below, too, if `seed`."
     more = ["--mix", "--layer-decay", "0.7"] if seed else []

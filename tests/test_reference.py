@@ -3,15 +3,14 @@
 Films that a careless reader gets wrong without noticing: an index that leads into the middle, holes, stamps out of order, edit
 lists, pictures of two fields. Some are made here, others are in ../shared. Without `ffmpeg` these tests skip and say so."""
 import io, json, shutil, subprocess
-from fractions import Fraction
 
 import av, numpy as np, pytest, torch
 
 from vidcls.clips import ClipSpec, read_clip, View
 from vidcls.engine.audit import check_videos
 from vidcls.engine.video import in_span, probe_video, read_frames, VideoError
-from videos import ODD, needs_odd, write_video
 from vidcls.engine import video as video_module
+from videos import ODD, needs_odd, remux, spoil, with_matrix, write_packets, write_video
 
 needs_ffmpeg = pytest.mark.skipif(not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="the ffmpeg command is not installed (apt-get install ffmpeg)")
 SPAN = 1.
@@ -24,7 +23,7 @@ def reference(path):
     "All pictures that ffmpeg shows [T, H, W, 3], as many as 1200, and when; times start at 0."
     shown = json.loads(told("ffprobe", "-v", "quiet", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "json", path))
     times = [f.get("best_effort_timestamp_time") for f in shown["frames"]]
-    size = video_module.read_frames(path)[0].shape[2:]
+    size = video_module.read_frames(path, 0., SPAN)[0].shape[2:]
     raw = told("ffmpeg", "-v", "quiet", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-frames:v", 1200, "-")
     pictures = np.frombuffer(raw, np.uint8)
     return pictures[:len(pictures)//(size[0]*size[1]*3)*size[0]*size[1]*3].reshape(-1, *size, 3), times
@@ -54,18 +53,6 @@ def compare(path, most=2.):
 
 # ---------------------------------------------------------------------------------------------- made here
 
-def remux(src, path, change=lambda i, p: p, template=None, **options):
-    "The packets of a film, changed, in another file."
-    with av.open(str(src)) as c, av.open(str(path), "w", **options) as out:
-        s = out.add_stream_from_template(c.streams.video[0])
-        for i, p in enumerate(c.demux(video=0)):
-            if not p.size: continue
-            p = change(i, p)
-            p.stream = s
-            out.mux(p)
-    return path
-
-
 def all_called_key_frames(d, suffix):
     "A film whose index calls every packet a key frame."
     def change(i, p):
@@ -76,20 +63,8 @@ def all_called_key_frames(d, suffix):
 
 def with_a_hole_in_the_sound(d):
     "A film whose sound should lie behind the end of the file, as where it was cut off."
-    path = d/"hole.mp4"
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as c:
-        v, a = c.add_stream("libx264", rate=25), c.add_stream("aac", rate=16_000)
-        v.width, v.height, v.pix_fmt = 64, 48, "yuv420p"
-        for i in range(100):
-            f = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 2*i, np.uint8), format="rgb24")
-            f.pts = i
-            c.mux(v.encode(f))
-        c.mux(v.encode())
-        for i in range(60):
-            f = av.AudioFrame.from_ndarray(np.random.default_rng(i).normal(0, .3, (1, 1024)).astype(np.float32), format="fltp", layout="mono")
-            f.sample_rate, f.pts = 16_000, i*1024
-            c.mux(a.encode(f))
-        c.mux(a.encode())
+    noise = [np.random.default_rng(i).normal(0, .3, (1, 1024)).astype(np.float32) for i in range(60)]
+    path = remux(write_video(d/"silent.mp4", 100, codec="libx264"), d/"hole.mp4", sound=noise, movflags="faststart")
     data = bytearray(path.read_bytes())
     at = data.rindex(b"stco") + 8 # The sound's list of places: how many, then four bytes each
     for i in range(int.from_bytes(data[at:at + 4], "big")): data[at + 4 + 4*i:at + 8 + 4*i] = len(data).to_bytes(4, "big")
@@ -114,18 +89,12 @@ def in_decoding_order(d):
 def with_exif(d):
     "JPEG pictures as a camera writes them, with data beside that PyAV has no name for."
     from PIL import Image
-    path = d/"exif.mov"
-    with av.open(str(path), "w") as c:
-        s = c.add_stream("mjpeg", rate=25)
-        s.width, s.height, s.pix_fmt = 64, 48, "yuvj420p"
-        for i in range(60):
-            file, exif = io.BytesIO(), Image.Exif()
-            exif[0x010e] = "a picture"
-            Image.fromarray(np.full((48, 64, 3), 3*i, np.uint8)).save(file, "JPEG", quality=95, exif=exif)
-            p = av.Packet(file.getvalue())
-            p.stream, p.pts, p.dts, p.time_base, p.is_keyframe = s, i, i, Fraction(1, 25), True
-            c.mux(p)
-    return path
+    def jpeg(i):
+        file, exif = io.BytesIO(), Image.Exif()
+        exif[0x010e] = "a picture"
+        Image.fromarray(np.full((48, 64, 3), 3*i, np.uint8)).save(file, "JPEG", quality=95, exif=exif)
+        return file.getvalue()
+    return write_packets(d/"exif.mov", "mjpeg", "yuvj420p", map(jpeg, range(60)), (64, 48))
 
 
 MADE = {"every packet a key frame, mp4": lambda d: all_called_key_frames(d, ".mp4"), "every packet a key frame, mkv": lambda d: all_called_key_frames(d, ".mkv"),
@@ -160,18 +129,10 @@ def test_a_raw_stream_has_the_rate_that_it_says(rate, tmp_path):
 
 def test_what_is_turned_is_turned_also_where_pyav_names_no_side_data(tmp_path, monkeypatch):
     "`frame.rotation` then says how."
-    for angle in (0, 90, 180, -90):
-        path = tmp_path/f"{angle}.mp4"
-        with av.open(str(path), "w") as c:
-            s = c.add_stream("libx264", rate=25)
-            s.width, s.height, s.pix_fmt = 64, 48, "yuv420p"
-            s.set_display_rotation(angle) if hasattr(s, "set_display_rotation") else pytest.skip("PyAV 17 writes no rotation")
-            ramp = np.add.outer(np.arange(48)*2, np.arange(64)*2).astype(np.uint8)[..., None].repeat(3, 2)
-            for i in range(30):
-                f = av.VideoFrame.from_ndarray(ramp, format="rgb24")
-                f.pts = i
-                c.mux(s.encode(f))
-            c.mux(s.encode())
+    ramp = np.add.outer(np.arange(48)*2, np.arange(64)*2).astype(np.uint8)[..., None].repeat(3, 2)
+    plain = write_video(tmp_path/"plain.mp4", 30, codec="libx264", draw=lambda *_: ramp)
+    for angle, matrix in {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}.items():
+        path = with_matrix(plain, tmp_path/f"{angle}.mp4", *matrix)
         want = read_frames(path)[0]
         with monkeypatch.context() as m:
             def unknown(*_): raise ValueError("29 is not a valid Type")
@@ -184,10 +145,7 @@ def test_a_late_bad_picture_costs_the_views_that_show_it(tmp_path, caplog):
     "The others are read; the check names it; a clip that lacks one of its 25 frames says so."
     path = write_video(tmp_path/"late.mp4", 100, codec="libx264", gop=200)
     sound = read_frames(path)[0]
-    with av.open(str(path)) as c: at, n = [(p.pos, p.size) for p in c.demux(video=0) if p.size][98]
-    data = bytearray(path.read_bytes())
-    data[at:at + n] = bytes([255])*n
-    path.write_bytes(data)
+    spoil(path, lambda i, p: i == 98, byte=255)
     spec = ClipSpec(seconds=1., size=32)
     got, _ = read_frames(path, 1., 2.)
     assert torch.equal(got, sound[25:50])

@@ -5,10 +5,10 @@ from pathlib import Path
 import nbtest, pytest, run_chapters, standin
 from nbtest import NBS
 
+pytestmark = pytest.mark.slow # Full-size frames
 CHAPTERS = [n for n in run_chapters.chapters(NBS, floors=["course", "engine"])
             if "recipe" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")] # The others would run as they always do
 RECIPES = "engine/recipes" # Defines the recipes itself, and loads nothing
-pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

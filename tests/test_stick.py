@@ -124,7 +124,7 @@ def test_a_deleted_clip_is_made_again(quick, tmp_path):
 
 def test_a_failed_clip_leaves_nothing(tmp_path, monkeypatch):
     def breaks(*a): raise RuntimeError("no")
-    monkeypatch.setattr(stick, "write_video", lambda path, frames: (Path(path).write_bytes(b"half"), breaks()))
+    monkeypatch.setattr(stick, "write_video", lambda path, frames, **kw: (Path(path).write_bytes(b"half"), breaks()))
     monkeypatch.setattr(stick, "render_clip", lambda *a: None)
     with pytest.raises(RuntimeError): film(tmp_path, plan()[0], 0)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]

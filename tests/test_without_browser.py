@@ -5,7 +5,7 @@ import pytest
 
 from nbtest import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow # Each starts pytest anew
 
 
 def pytest_run(*args, **env):
@@ -17,6 +17,12 @@ def test_without_chromium_they_fail_and_say_what_to_install(tmp_path):
     p = pytest_run("tests/browser", PATH=str(tmp_path))
     assert p.returncode == 1 and "There is no Chromium: install it" in p.stdout, p.stdout
     assert "passed" not in p.stdout and "skipped" not in p.stdout
+
+
+def test_among_the_slow_tests_they_are_skipped_and_say_why(tmp_path):
+    p = pytest_run("tests/browser", "-m", "slow", PATH=str(tmp_path))
+    assert p.returncode == 0 and "There is no Chromium: install it" in p.stdout, p.stdout
+    assert "passed" not in p.stdout and "skipped" in p.stdout
 
 
 def test_they_run_only_where_they_are_named():

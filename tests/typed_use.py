@@ -2,7 +2,8 @@
 from pathlib import Path
 from typing import Any
 
-from vidcls import (audit_leakage, ClipDataset, ClipSpec, doctor, evaluate_videos, finetune, get_recipe, label_maps, load_model, predict,
+from vidcls import (
+    audit_leakage, ClipDataset, ClipSpec, doctor, evaluate_videos, finetune, get_recipe, label_maps, load_model, predict,
     predict_files, pretrain, probe_video, push_model, read_clip, read_views, Recipe, split_by_group, video_table, View)
 from vidcls.engine.video import VideoInfo
 from vidcls.infer import load_trained, Prediction

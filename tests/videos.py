@@ -1,7 +1,11 @@
 "Small videos and models for tests, and where the real ones are."
+import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av, numpy as np, pytest
+
+from vidcls.synthetic import stick
 
 SHARED = Path(__file__).resolve().parents[2]/"shared"/"data"
 REAL, ODD = SHARED/"UCF101_real6.tar.gz", SHARED/"odd"
@@ -19,35 +23,94 @@ def picture(i, h=48, w=64):
 def write_video(path, frames=60, fps=25, codec="mpeg4", size=(64, 48), pts=None, bframes=0, gop=12, first=0, fmt="yuv420p", draw=picture, **options):
     "A video of pictures numbered from `first`; `pts` gives other time stamps in units of 1/fps."
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as c:
-        s = c.add_stream(codec, rate=fps, options=options)
-        s.width, s.height, s.pix_fmt = *size, fmt
-        s.bit_rate = 4_000_000 # so that the grey levels survive
-        s.codec_context.max_b_frames, s.codec_context.gop_size = bframes, gop
-        for i in range(frames):
-            f = av.VideoFrame.from_ndarray(draw(first + i, size[1], size[0]), format="rgb24")
-            f.pts = i if pts is None else pts[i]
-            c.mux(s.encode(f))
-        c.mux(s.encode())
+    pictures = (draw(first + i, size[1], size[0]) for i in range(frames))
+    bit_rate = 4_000_000 # So that the grey levels survive
+    return stick.write_video(path, pictures, fps, bit_rate, codec, pix_fmt=fmt, times=pts, g=gop, bf=bframes, **options)
+
+
+# -- written packet by packet: long, odd and broken files --------------------------------------------------------------
+
+def packets(path):
+    "The packets of a film's pictures, in the order in which they lie in the file."
+    with av.open(str(path)) as c: yield from (p for p in c.demux(video=0) if p.size)
+
+
+def remux(src, path, change=lambda i, p: p, sound=None, title=None, **options):
+    "The packets of a film, changed, in another file, with sound if there is any; the options are the container's."
+    with av.open(str(src)) as c, av.open(str(path), "w", options=options) as out:
+        if title: out.metadata["title"] = title
+        s, a = out.add_stream_from_template(c.streams.video[0]), sound and out.add_stream("aac", rate=16_000)
+        for i, p in enumerate(c.demux(video=0)):
+            if not p.size: continue
+            p = change(i, p)
+            p.stream = s
+            out.mux(p)
+        if sound: mux_sound(out, a, sound)
     return path
 
 
 def write_long(path, seconds, piece=10, fps=25, **kwargs):
     "A long video, quickly: the packets of a short one, again and again, with new time stamps."
     short = write_video(path.with_name("piece.avi"), piece*fps, fps, **kwargs)
-    with av.open(str(short)) as c:
-        s = c.streams.video[0]
-        packets = [bytes(p) for p in c.demux(s) if p.size]
-        with av.open(str(path), "w") as out:
-            o = out.add_stream_from_template(s)
-            for i in range(seconds*fps):
-                p = av.Packet(packets[i % len(packets)])
-                p.stream, p.time_base, p.pts, p.dts = o, s.time_base, i, i
-                p.is_keyframe = i % len(packets) == 0
-                out.mux(p)
+    with av.open(str(short)) as c, av.open(str(path), "w") as out:
+        s = out.add_stream_from_template(c.streams.video[0])
+        data, base = [bytes(p) for p in c.demux(video=0) if p.size], c.streams.video[0].time_base
+        for i in range(seconds*fps):
+            p = av.Packet(data[i % len(data)])
+            p.stream, p.time_base, p.pts, p.dts = s, base, i, i
+            p.is_keyframe = i % len(data) == 0
+            out.mux(p)
     short.unlink()
     return path
 
+
+def mux_sound(out, s, sound):
+    "Encode pieces of sound, [1, 1024] float32 each, into the stream `s` of 16,000 samples a second."
+    for i, samples in enumerate(sound):
+        f = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        f.sample_rate, f.pts = 16_000, i*1024
+        out.mux(s.encode(f))
+    out.mux(s.encode())
+
+
+def write_sound(path, frames=20):
+    "Silence, and no picture."
+    silence = [np.zeros((1, 1024), np.float32)]*frames
+    with av.open(str(path), "w") as c: mux_sound(c, c.add_stream("aac", rate=16_000), silence)
+    return path
+
+
+def write_packets(path, codec, fmt, pictures, size):
+    "A film at 25 pictures a second whose packets are given, each a key frame."
+    with av.open(str(path), "w") as c:
+        s = c.add_stream(codec, rate=25)
+        (s.width, s.height), s.pix_fmt = size, fmt
+        for i, data in enumerate(pictures):
+            p = av.Packet(data)
+            p.stream, p.pts, p.dts, p.time_base, p.is_keyframe = s, i, i, Fraction(1, 25), True
+            c.mux(p)
+    return path
+
+
+def with_matrix(video, path, a, b, c, d):
+    "A copy of an MP4 whose track says: show x, y at ax + cy, bx + dy."
+    data = bytearray(video.read_bytes())
+    at = data.index(b"tkhd") + 44
+    data[at:at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def spoil(path, which, byte=None):
+    "Write noise, or one byte again and again, over the packet of which `which(i, packet)` is true first."
+    at, n = next((p.pos, p.size) for i, p in enumerate(packets(path)) if which(i, p))
+    data = bytearray(path.read_bytes())
+    data[at:at + n] = np.random.default_rng(0).bytes(n) if byte is None else bytes([byte])*n
+    path.write_bytes(data)
+    return path
+
+
+# -- data sets and models ----------------------------------------------------------------------------------------------
 
 def write_dataset(root, classes=("Nod", "Wave"), per_split=None, **kwargs):
     "A data set in UCF101's layout; every video a group of its own."

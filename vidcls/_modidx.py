@@ -2,7 +2,6 @@
 
 d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_url': '', 'lib_path': 'vidcls'},
   'syms': { 'vidcls.bench': { 'vidcls.bench._compared': ('speed.html#_compared', 'vidcls/bench.py'),
-                              'vidcls.bench._encode': ('speed.html#_encode', 'vidcls/bench.py'),
                               'vidcls.bench._floor': ('speed.html#_floor', 'vidcls/bench.py'),
                               'vidcls.bench._guide': ('speed.html#_guide', 'vidcls/bench.py'),
                               'vidcls.bench._loaders': ('speed.html#_loaders', 'vidcls/bench.py'),
@@ -282,6 +281,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'vidcls.engine.recipes': { 'vidcls.engine.recipes.Recipe': ('engine/recipes.html#recipe', 'vidcls/engine/recipes.py'),
                                        'vidcls.engine.recipes.Recipe.__post_init__': ( 'engine/recipes.html#recipe.__post_init__',
                                                                                        'vidcls/engine/recipes.py'),
+                                       'vidcls.engine.recipes.Recipe._check': ( 'engine/recipes.html#recipe._check',
+                                                                                'vidcls/engine/recipes.py'),
                                        'vidcls.engine.recipes.Recipe._repr_markdown_': ( 'engine/recipes.html#recipe._repr_markdown_',
                                                                                          'vidcls/engine/recipes.py'),
                                        'vidcls.engine.recipes.Recipe.is_smoke': ( 'engine/recipes.html#recipe.is_smoke',

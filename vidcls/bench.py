@@ -17,7 +17,7 @@ from vidcls.clips import (
     pick_frames, random_view, read_views
 )
 from .engine.cache import frame_cache
-from .engine.machine import clip_loader, atomic_write
+from .engine.machine import clip_loader
 from .engine.trainer import clip_flops, matmul_speed
 from .engine.video import frame_times, open_video, probe_video
 from .train import collate_fn
@@ -29,34 +29,17 @@ def bench_files(
     seconds:float=8, # Length of each
 ) -> dict: # Name → file
     "Three files of the same scene that are read very differently; reused if they are there."
-    from vidcls.synthetic.stick import FPS, random_scene, render_clip
-    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"AVI, a key frame every 12": ("short.avi", "mpeg4", 12, (320, 240)),
-             "AVI, one key frame": ("long.avi", "mpeg4", 10_000, (320, 240)),
-             "1080p H.264": ("full.mp4", "libx264", 250, (1920, 1080))}
+    from vidcls.synthetic.stick import FPS, random_scene, render_clip, write_whole
+    folder, h264 = Path(folder), dict(codec="libx264", size=(1920, 1080), preset="veryfast", bf=-1)
+    kinds = {"AVI, a key frame every 12": ("short.avi", dict(g=12)), "AVI, one key frame": ("long.avi", dict(g=10_000)),
+             "1080p H.264": ("full.mp4", dict(g=250, **h264))}
     scene = random_scene(np.random.default_rng(0), "JumpRope")
-    for file,codec,gop,size in kinds.values():
-        if (folder/file).exists(): continue
-        n = round(seconds*FPS)
-        frames = render_clip("JumpRope", scene, np.random.default_rng(1), n, FPS, (320, 240))
-        _encode(folder/file, frames, codec, gop, size)
+    for file,how in kinds.values():
+        path = folder/file
+        if path.exists(): continue
+        frames = render_clip("JumpRope", scene, np.random.default_rng(1), round(seconds*FPS), FPS, (320, 240))
+        write_whole(path, frames, fps=25, bit_rate=None, container=path.suffix[1:], **how) # bf=-1: B-frames as the encoder likes
     return {k: folder/v[0] for k,v in kinds.items()}
-
-# %% ../nbs/13_speed.ipynb #6aa17bc6
-def _encode(path, frames, codec, gop, size):
-    import av
-    from av.video.reformatter import VideoReformatter
-    convert = VideoReformatter()
-    with atomic_write(path) as temp, av.open(str(temp), "w", format=path.suffix[1:]) as out:
-        more = dict(bf="0") if codec == "mpeg4" else dict(preset="veryfast")
-        s = out.add_stream(codec, rate=25, options=dict(g=str(gop)) | more)
-        (s.width, s.height), s.pix_fmt = size, "yuv420p"
-        for i,f in enumerate(frames):
-            rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(f), format="rgb24")
-            frame = convert.reformat(rgb, *size, format="yuv420p")
-            frame.pts = i
-            out.mux(s.encode(frame))
-        out.mux(s.encode())
 
 # %% ../nbs/13_speed.ipynb #921456f8
 def _guide(path, views, spec, train):

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
+from scipy.special import softmax
 from .data import label_maps
 from .engine.record import checkpoint_path
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
@@ -375,6 +376,5 @@ def video_probabilities(
     views:int,  # Views a video
 ) -> np.ndarray: # [videos, classes]
     "Softmax for each view, averaged over the views of a video."
-    logits = np.asarray(logits, dtype=np.float64)
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    return (p/p.sum(-1, keepdims=True)).reshape(-1, views, logits.shape[-1]).mean(1)
+    p = softmax(np.asarray(logits, dtype=np.float64), -1)
+    return p.reshape(-1, views, p.shape[-1]).mean(1)

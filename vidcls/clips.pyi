@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
+from scipy.special import softmax
 from .data import label_maps
 from .engine.record import checkpoint_path
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo

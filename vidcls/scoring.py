@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, torch
 from accelerate.utils import broadcast_object_list
+from scipy.special import softmax
 from .clips import ClipSpec, eval_views, read_views, repeated_frames, video_probabilities
 from .data import recordings, video_table
 from .engine.batch import fingerprint, Journal, process_device
@@ -264,20 +265,17 @@ def calibration_error(
     bins:int=10, # Of equal width
 ) -> float: # 0 to 1
     "Expected calibration error: how far confidence and accuracy are apart (Guo et al. 2017)."
+    from scipy.stats import binned_statistic
     confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
-    which = np.clip((confidence*bins).astype(int), 0, bins - 1)
-    n = np.bincount(which, minlength=bins)
-    gap = np.abs(np.bincount(which, confidence, bins) - np.bincount(which, correct, bins))
-    return float(gap.sum()/n.sum())
+    gap = binned_statistic(confidence, confidence - correct, "sum", bins, (0, 1)).statistic
+    return float(np.abs(gap).sum()/len(correct))
 
 def with_temperature(
     probabilities, # [videos, classes]
     t:float,       # Above 1: less sure
 ) -> np.ndarray: # [videos, classes]
     "Flatten or sharpen probabilities; the best class stays the best."
-    p = np.log(np.clip(probabilities, 1e-12, 1))/t
-    p = np.exp(p - p.max(1, keepdims=True))
-    return p/p.sum(1, keepdims=True)
+    return softmax(np.log(np.clip(probabilities, 1e-12, 1))/t, 1)
 
 def fit_temperature(
     scores:Scores, # On validation videos, never on those that are reported

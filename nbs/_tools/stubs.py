@@ -1,4 +1,4 @@
-"""Type stubs (`.pyi`) for what type checkers do not see: methods that fastcore's `@patch` adds, and the package's lazy names.
+"""Type stubs (`.pyi`) for what type checkers do not see: methods from fastcore's `@patch`, and the package's lazy names.
 
 `make export` calls this. It only reads the source, so it is quick, and every Python writes the same."""
 import ast
@@ -46,7 +46,8 @@ def flat(source):
     homes = [(m, n) for m, names in ast.literal_eval(assigned["_EXPORTS"]).items() for n in names.split()]
     lines = [f"from .{module} import {name} as {name}" for module, name in homes]
     listed = "\n".join(f'    "{n}",' for n in ["__version__", *(n for _, n in homes)])
-    return "\n".join([f'"""{ast.get_docstring(ast.parse(source))}\n"""', *lines, "", "__version__: str", f"__all__ = [\n{listed}\n]", ""])
+    doc = f'"""{ast.get_docstring(ast.parse(source))}\n"""'
+    return "\n".join([doc, *lines, "", "__version__: str", f"__all__ = [\n{listed}\n]", ""])
 
 
 if __name__ == "__main__":

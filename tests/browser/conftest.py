@@ -14,25 +14,32 @@ BADGE = "<svg xmlns='http://www.w3.org/2000/svg' width='117' height='20'><rect w
 LAB = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"]
 
 
+def pytest_collection_modifyitems(items):
+    for i in items:
+        if i.path.is_relative_to(HERE): i.add_marker("slow")
+
+
 def pytest_ignore_collect(collection_path, config):
     "They take minutes and a browser, so they run only where this folder is named, as `make test-browser` does."
     asked = (config.invocation_params.dir/a.split("::")[0] for a in config.args)
     return None if any(p.resolve().is_relative_to(HERE) for p in asked) else True
 
 
-def chromium():
-    "The browser's program, or the end of the session with a sentence that says what to do."
+def chromium(must):
+    "The browser's program. Without one, and if there `must` be one, the session ends with a sentence that says what to do."
     named = os.environ.get("VIDCLS_CHROMIUM")
     found = shutil.which(named) if named else next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found: return found
     if named: pytest.exit(f"VIDCLS_CHROMIUM names {named}, which is no program.", returncode=1)
-    pytest.exit("There is no Chromium: install it (Debian: apt-get install chromium) or set VIDCLS_CHROMIUM to its program.", returncode=1)
+    why = "There is no Chromium: install it (Debian: apt-get install chromium) or set VIDCLS_CHROMIUM to its program."
+    if must: pytest.exit(why, returncode=1)
+    pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
-def browser():
-    "Headless Chromium."
-    program = chromium()
+def browser(pytestconfig):
+    "Headless Chromium; where there is none, `make test-browser` fails, and all slow tests go on without these."
+    program = chromium(must=pytestconfig.getoption("markexpr") != "slow")
     try: from playwright.sync_api import sync_playwright
     except ImportError: pytest.exit("Playwright is not installed: run `make setup`.", returncode=1)
     with sync_playwright() as p:

@@ -27,13 +27,15 @@ def _check_members(
     for i,m in enumerate(tar, 1):
         total += m.size
         if m.size < 0 or i > max_members or total > max_bytes:
-            raise ValueError(f"{name} " + ("is damaged" if m.size < 0 else f"has more than {max_members} members" if i > max_members
-                             else f"would unpack to more than {max_bytes} bytes") + ": refused.")
+            why = "is damaged" if m.size < 0 else f"would unpack to more than {max_bytes} bytes"
+            if i > max_members: why = f"has more than {max_members} members"
+            raise ValueError(f"{name} {why}: refused.")
         if parts := Path(m.name).parts: _check_member(m, parts, name, top, seen)
     return i
 
+# %% ../../nbs/engine/archive.ipynb #60759acb
 def _check_member(m, parts, name, top, seen):
-    "Refuse what leads out, is no file, or would be another member's file or folder on a disk that ignores case or accents."
+    "Refuse what leads out, is not a file, or collides with another member on a disk that ignores case or accents."
     def refuse(why): raise ValueError(f"{name} has {m.name[:80]!r} {why}: refused.")
     if parts[0] != top or ".." in parts: refuse(f"outside its folder {top!r}")
     if not m.isfile() and not m.isdir(): refuse("that is a link or a device")
@@ -43,8 +45,10 @@ def _check_member(m, parts, name, top, seen):
     if "\0" in m.name or any(PureWindowsPath(p).drive for p in parts): refuse("which is no file's name")
     for n in range(1, len(parts) + 1):
         is_file = m.isfile() and n == len(parts)
-        was = seen.setdefault(unicodedata.normalize("NFC", "/".join(parts[:n])).casefold(), (parts[:n], is_file, m))
-        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m): refuse(f"beside {was[2].name[:80]!r}, and they collide on some disks")
+        key = unicodedata.normalize("NFC", "/".join(parts[:n])).casefold()
+        was = seen.setdefault(key, (parts[:n], is_file, m))
+        if was[0] != parts[:n] or was[1] != is_file or (is_file and was[2] is not m):
+            refuse(f"beside {was[2].name[:80]!r}, and they collide on some disks")
 
 class _Sips:
     "A file that is never asked for much at once: `tarfile` reads a member's name whole, however long."
@@ -54,6 +58,7 @@ class _Sips:
         return self._file.read(n)
     def __getattr__(self, name): return getattr(self._file, name)
 
+# %% ../../nbs/engine/archive.ipynb #62bce28a
 class _Member(tarfile.TarInfo):
     "No sparse file, whose header alone may fill the memory: films have no holes."
     def _no(self, *_): raise tarfile.ReadError("a sparse file")
@@ -64,7 +69,8 @@ class _Tar(tarfile.TarFile):
 
     def next(self):
         try: return super().next()
-        except (ValueError, OverflowError, RecursionError) as e: raise tarfile.ReadError(f"a header that makes no sense: {str(e)[:80]}") from e
+        except (ValueError, OverflowError, RecursionError) as e:
+            raise tarfile.ReadError(f"a header that makes no sense: {str(e)[:80]}") from e
 
     @classmethod
     def taropen(cls, name, mode="r", fileobj=None, **kwargs):
@@ -95,7 +101,8 @@ def _unpack(tar, folder, n, name, progress, max_bytes):
         with tar.extractfile(m) as src, open(to, "xb") as dst: shutil.copyfileobj(src, dst, 2**20)
     left = max_bytes
     while block := tar.fileobj.read(2**20): # to the very end, where gzip compares its checksum
-        if (left := left - len(block)) < 0: raise ValueError(f"{name} goes on for more than {max_bytes} bytes after its last member: refused.")
+        if (left := left - len(block)) < 0:
+            raise ValueError(f"{name} goes on for more than {max_bytes} bytes after its last member: refused.")
 
 # %% ../../nbs/engine/archive.ipynb #ad7a3f98
 def extract_archive(
@@ -126,7 +133,8 @@ def extract_archive(
                 if root.exists(): shutil.rmtree(root)
                 (Path(tmp)/top).rename(root)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
-        raise ValueError(f"{archive} is not a complete tar archive ({' '.join(str(e).split())}): delete it and download it again.") from e
+        why = " ".join(str(e).split())
+        raise ValueError(f"{archive} is not a complete tar archive ({why}): delete it and download it again.") from e
     return root
 
 # %% ../../nbs/engine/archive.ipynb #12c67514
@@ -156,7 +164,8 @@ def hub_reason(
 ) -> str: # One line
     "What went wrong: the first two lines of the message that say something."
     text = re.sub(r"\(Request ID: [^)]*\)", "", str(error))
-    return " ".join([line.strip() for line in text.splitlines() if line.strip()][:2]).rstrip(".") or type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:2]).rstrip(".") or type(error).__name__
 
 def hub_file(
     repo_id:str,           # "owner/name"
@@ -170,7 +179,8 @@ def hub_file(
     try: return Path(hf_hub_download(repo_id, filename, repo_type=repo_type, revision=revision))
     except errors.LocalEntryNotFoundError as e: error, why = e, "the Hub cannot be reached." + again
     except errors.HfHubHTTPError as e: error, why = e, hub_reason(e) + "."
-    except (errors.HTTPError, OSError) as e: error, why = e, hub_reason(e) + "." + again # httpx's errors are no OSErrors
+    except (errors.HTTPError, OSError) as e: # httpx's errors are not OSErrors
+        error, why = e, hub_reason(e) + "." + again
     raise OSError(f"Could not download {filename} of {repo_id}: {why}") from error
 
 # %% ../../nbs/engine/archive.ipynb #3639d3b4
@@ -190,6 +200,7 @@ def download_ucf101_subset(
     if expected := sha256_expected or (UCF101_SUBSET_SHA256 if pinned else None): _compare(archive, expected, repo_id)
     return extract_archive(archive, root.parent, progress=progress)
 
+# %% ../../nbs/engine/archive.ipynb #1fb5623b
 def _compare(archive, expected, repo_id):
     "Refuse an archive with another checksum, and delete it if the download is damaged."
     found, stored = sha256(archive), Path(os.path.realpath(archive)) # The cache names a large file by its checksum

@@ -17,7 +17,7 @@ from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import recordings, split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
-from .video import good_frames, promised_times, probe_video, VideoError
+from .video import good_frames, probe_video, promised_times, VideoError
 
 # %% ../../nbs/engine/audit.ipynb #934f98f6
 def _shared_groups(table):
@@ -46,16 +46,18 @@ def thumbnails(
     from torchvision.transforms.v2 import functional as F
     info = probe_video(path)
     spec = ClipSpec(1, 1.5/info.fps, 64, "squash", pad=True)
-    frames = read_views(path, [View(s) for s in clip_starts(info.duration, spec.seconds, n + 2)[1:-1]], spec)[:, 0] # [n, C, 64, 64]
+    starts = clip_starts(info.duration, spec.seconds, n + 2)[1:-1]
+    frames = read_views(path, [View(s) for s in starts], spec)[:, 0] # [n, C, 64, 64]
     x = F.resize(F.rgb_to_grayscale(frames), [16, 16], antialias=True).float().numpy().reshape(n, -1)
     x -= x.mean(1, keepdims=True)
     return (x/(np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)).ravel()/np.sqrt(n)
 
+# %% ../../nbs/engine/audit.ipynb #f7744634
 def look_alikes(
     table,           # From `video_table`
     threshold:float=.97, # Correlation of the pictures
 ) -> "pd.DataFrame": # Pairs across splits or labels: path, other, split, other_split, label, other_label, alike
-    "Pairs of clips that show the same pictures, though not the same bytes. Files that cannot be read are left to `check_videos`."
+    "Pairs of clips that show the same pictures, though not the same bytes. Unreadable files are left to `check_videos`."
     import numpy as np, pandas as pd
     from vidcls.engine.video import VideoError
     def seen(p):
@@ -67,9 +69,9 @@ def look_alikes(
     for a in range(0, len(x), 1000): # Blocks, so that memory stays small
         alike = x[a:a+1000] @ x.T
         pairs += [(rows[a + i], rows[j], alike[i, j]) for i,j in zip(*np.nonzero(alike >= threshold)) if a + i < j]
-    t = pd.DataFrame([dict(path=r.path, other=o.path, split=r.split, other_split=o.split, label=r.label, other_label=o.label, alike=float(c))
-                      for i,j,c in pairs for r,o in [(table.iloc[i], table.iloc[j])]],
-                     columns=["path", "other", "split", "other_split", "label", "other_label", "alike"])
+    columns = ["path", "other", "split", "other_split", "label", "other_label", "alike"]
+    t = pd.DataFrame([(r.path, o.path, r.split, o.split, r.label, o.label, float(c))
+                      for i,j,c in pairs for r,o in [(table.iloc[i], table.iloc[j])]], columns=columns)
     return t[(t.split != t.other_split) | (t.label != t.other_label)].reset_index(drop=True)
 
 # %% ../../nbs/engine/audit.ipynb #dae79f5e
@@ -82,21 +84,27 @@ class Leakage:
     ):
         self.groups, self.files = groups, files
         known = files.groupby("path").sha256.first().to_dict()
-        self.alike = alike if alike is None else alike[[known.get(a, a) != known.get(b, b) for a,b in zip(alike.path, alike.other)]].reset_index(drop=True)
+        if alike is not None: # Byte-identical files are named once
+            new = [known.get(a, a) != known.get(b, b) for a,b in zip(alike.path, alike.other)]
+            alike = alike[new].reset_index(drop=True)
+        self.alike = alike
         per_file = files.groupby("sha256")
         self.crossing = per_file.filter(lambda g: g.split.nunique() > 1)
         self.conflicts = per_file.filter(lambda g: g.label.nunique() > 1)
 
-    @property
-    def ok(self):
-        "Is nothing shared between splits?"
-        return not len(self.groups) and not len(self.crossing) and not len(self.conflicts) and (self.alike is None or not len(self.alike))
+# %% ../../nbs/engine/audit.ipynb #737bd0cb
+@patch(as_prop=True)
+def ok(self:Leakage) -> bool: # Is nothing shared between splits?
+    "Whether no group, no file and no look-alike is in two splits."
+    return not any(map(len, (self.groups, self.crossing, self.conflicts, () if self.alike is None else self.alike)))
 
-    def __repr__(self):
-        return (f"Leakage: {len(self.groups)} groups in more than one split, {len(self.files)} byte-identical files "
-                f"({len(self.crossing)} of them across splits, {len(self.conflicts)} with conflicting labels), "
-                + ("look-alikes not looked for." if self.alike is None else f"{len(self.alike)} look-alikes across splits or labels."))
+@patch
+def __repr__(self:Leakage):
+    alike = "look-alikes not looked for" if self.alike is None else f"{len(self.alike)} look-alikes across splits or labels"
+    return (f"Leakage: {len(self.groups)} groups in more than one split, {len(self.files)} byte-identical files "
+            f"({len(self.crossing)} of them across splits, {len(self.conflicts)} with conflicting labels), {alike}.")
 
+# %% ../../nbs/engine/audit.ipynb #5684481e
 def audit_leakage(
     table, # From `video_table`
     alike:bool=False, # Also decode every video and look for look-alikes?
@@ -289,12 +297,14 @@ def prepare_table(
 ) -> tuple: # (table of usable videos, table of the others with a column `reason`)
     "List a data set, try every file, and split it by group if it has no splits."
     good, bad = usable_videos(video_table(root), spec, strict, progress, how, workers)
-    if len(bad): warnings.warn(f"{len(bad)} of {len(good) + len(bad)} videos cannot be used and are left out:\n" + "\n".join(bad.reason))
+    n, reasons = len(good) + len(bad), "\n".join(bad.reason)
+    if len(bad): warnings.warn(f"{len(bad)} of {n} videos cannot be used and are left out:\n{reasons}")
     if len(good) and (good.split == "").all(): # After the check: a bad file must not move the others
         good = split_by_group(good, seed=seed)
         print("The data has no splits: split at random, by group.")
     return good, bad
 
+# %% ../../nbs/engine/audit.ipynb #280af9b3
 def usable_videos(
     table,               # From `video_table`
     spec:ClipSpec,       # What a clip is
@@ -303,22 +313,25 @@ def usable_videos(
     how:str|None=None,   # As for `check_videos`
     workers:int|None=None, # As for `check_videos`
 ) -> tuple: # As from `check_videos`
-    "`check_videos`, each process on its share of the files. Names videos with too few frames. Raises `VideoError` if `strict`, or if none is left."
+    "`check_videos`, each process on its share. Names videos with too few frames. Raises `VideoError` if `strict` or none is left."
     state = process_state()
     how = how or check_depth(table.path, workers, state.is_main_process) # The same for all shares
-    good, bad = check_videos(table.iloc[state.process_index::state.num_processes], replace(spec, pad=spec.pad and not strict), how, workers, progress)
+    share, spec = table.iloc[state.process_index::state.num_processes], replace(spec, pad=spec.pad and not strict)
+    good, bad = check_videos(share, spec, how, workers, progress)
     found = good.to_dict("records") + bad.to_dict("records")
     if state.num_processes > 1: found = gather_object(found)
     found = {r["path"]: r for r in found}
     is_bad = np.array(["reason" in found[p] for p in table.path], bool)
     column = lambda rows, name: rows.assign(**{name: [found[p].get(name) for p in rows.path]}).reset_index(drop=True)
     good, bad = column(table[~is_bad], "repeated_frames"), column(table[is_bad], "reason")
-    if len(bad) and (strict or not len(good)): raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
+    if len(bad) and (strict or not len(good)):
+        raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
     if few := short_videos(good):
         names = ", ".join(n for n,_ in few[:5]) + (", ..." if len(few) > 5 else "")
         state.print(f"{len(few)} of {len(good)} videos have fewer frames than a clip, so frames are repeated: {names}.")
     return good, bad
 
+# %% ../../nbs/engine/audit.ipynb #5f1f0d0d
 def short_videos(
     table, # From `check_videos`
 ) -> list: # [file name, frames that are repeated] for each

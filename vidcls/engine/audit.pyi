@@ -11,7 +11,7 @@ from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import recordings, split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
-from .video import good_frames, promised_times, probe_video, VideoError
+from .video import good_frames, probe_video, promised_times, VideoError
 
 def _shared_groups(table):
     ...
@@ -24,7 +24,7 @@ def thumbnails(path, n: int=5) -> 'np.ndarray':
     ...
 
 def look_alikes(table, threshold: float=0.97) -> 'pd.DataFrame':
-    """Pairs of clips that show the same pictures, though not the same bytes. Files that cannot be read are left to `check_videos`."""
+    """Pairs of clips that show the same pictures, though not the same bytes. Unreadable files are left to `check_videos`."""
     ...
 
 class Leakage:
@@ -39,8 +39,8 @@ class Leakage:
         ...
 
     @property
-    def ok(self):
-        """Is nothing shared between splits?"""
+    def ok(self) -> bool:
+        """Whether no group, no file and no look-alike is in two splits."""
         ...
 
     def __repr__(self):
@@ -133,7 +133,7 @@ def prepare_table(root, spec: ClipSpec, strict: bool=False, seed: int=0, progres
     ...
 
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
-    """`check_videos`, each process on its share of the files. Names videos with too few frames. Raises `VideoError` if `strict`, or if none is left."""
+    """`check_videos`, each process on its share. Names videos with too few frames. Raises `VideoError` if `strict` or none is left."""
     ...
 
 def short_videos(table) -> list:

@@ -22,7 +22,7 @@ from ..infer import load_trained, model_folder, run_inference, seen_views, top_l
 def _stamp(video): return list(file_stamp(video) or []) or None # As it comes back from JSON
 
 class Journal:
-    "Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."
+    "Lines of JSON in a file, one for each item, written as they come by all processes; a second run does what is missing."
     def __init__(self,
         file,     # A .jsonl file
         run:dict, # What all lines have in common; lines of another run are refused
@@ -30,7 +30,8 @@ class Journal:
         self.file, self.run, self.rows = Path(file), json.loads(json.dumps(run)), {}
         self.state = process_state()
         if self.file.is_dir(): raise IsADirectoryError(f"{file} is a folder: name a file in it.")
-        if not self.file.absolute().parent.is_dir(): raise FileNotFoundError(f"There is no folder for {file}: create it first.")
+        if not self.file.absolute().parent.is_dir():
+            raise FileNotFoundError(f"There is no folder for {file}: create it first.")
         for f in [self.file, *self._parts()]: self._read(f)
         self.state.wait_for_everyone() # Nobody writes before all have read
         self.part = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex[:12]}.part")
@@ -50,7 +51,8 @@ def _read(self:Journal, f):
             row = json.loads(line)
             row["video"] + ""
         except (ValueError, TypeError, KeyError) as e:
-            if i == len(lines) and b'{"video": "'.startswith(line[:11]): break # The end, or a process was killed in the middle of a line
+            # The end, or a process was killed in the middle of a line
+            if i == len(lines) and b'{"video": "'.startswith(line[:11]): break
             raise ValueError(f"{f} is no list of results (line {i}): name another file.") from e
         if other := difference(row, self.run):
             raise ValueError(f"{f} is of another run ({other}): name another file.")

@@ -17,7 +17,7 @@ def _stamp(video):
     ...
 
 class Journal:
-    """Lines of JSON in a file, one for each item, written as they come by one or several processes; a second run does what is missing."""
+    """Lines of JSON in a file, one for each item, written as they come by all processes; a second run does what is missing."""
     file: _Any
     part: _Any
     rows: _Any

@@ -33,6 +33,7 @@ def _write_frames(file, path):
 
 def _times(file): return file.with_suffix(".times.npy")
 
+# %% ../../nbs/engine/cache.ipynb #4d810dde
 @contextmanager
 def _temporary(folder, prefix):
     "A file for the frames, and with one more `.tmp` one for their times; both are gone at the end."

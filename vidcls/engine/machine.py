@@ -62,6 +62,7 @@ def get_device() -> str: # "cuda", "mps" or "cpu"
     if torch.cuda.is_available(): return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
+# %% ../../nbs/engine/machine.ipynb #4eb7803c
 def half_precision(
     device:str|None=None, # As from `get_device`; None: ask it
 ) -> str|None: # "bf16", "fp16", or None where half precision does not pay
@@ -73,9 +74,10 @@ def half_precision(
 def process_state(
     device:str|None=None, # To compute on; None: `get_device`
 ) -> "PartialState": # accelerate's: which process this is, of how many, on which device
-    "This process among those that `torchrun` started. They wait for each other up to a week; `torchrun` notices those that end."
+    "This process among those that `torchrun` started. They wait for each other up to a week; `torchrun` notices who ends."
     from accelerate import PartialState
-    return PartialState(cpu=(device or get_device()) == "cpu", timeout=timedelta(days=7)) # Some videos are long, some disks slow
+    week = timedelta(days=7) # Some videos are long, some disks slow
+    return PartialState(cpu=(device or get_device()) == "cpu", timeout=week)
 
 # %% ../../nbs/engine/machine.ipynb #3e6e5832
 def reader_context() -> "multiprocessing.context.BaseContext|None": # None where processes are not forked
@@ -109,12 +111,15 @@ def disk_errors(
     try: yield
     except Exception as e:
         says = str(e)
-        if "Bus error" in says or re.search(r"allocate shared memory|</torch_.*(No space left|File too large|Cannot allocate)", says):
-            raise OSError("The processes that read clips have too little shared memory (/dev/shm): take fewer with --workers (workers=), "
-                          "or none with --workers 0, or give the container more (docker run --shm-size).") from e
+        shared = r"Bus error|allocate shared memory|</torch_.*(No space left|File too large|Cannot allocate)"
+        if re.search(shared, says):
+            raise OSError("The processes that read clips have too little shared memory (/dev/shm): take fewer with --workers "
+                          "(workers=), or none with --workers 0, or give the container more (docker run --shm-size).") from e
         full = getattr(e, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-        if not full and not re.search(r"No space left|File too large|Disk quota|enforce fail at inline_container", says): raise
-        raise OSError(f"The disk is full while writing to {folder}: free space, then run again with --resume (resume=True).") from e
+        full = full or re.search(r"No space left|File too large|Disk quota|enforce fail at inline_container", says)
+        if not full: raise
+        raise OSError(f"The disk is full while writing to {folder}: free space, "
+                      "then run again with --resume (resume=True).") from e
 
 # %% ../../nbs/engine/machine.ipynb #5904b371
 PACKAGES = ("torch torchvision transformers accelerate evaluate huggingface_hub pytorchvideo av imageio "
@@ -138,7 +143,8 @@ def known_problems(
     if av and Version(av).release >= (19,):
         out.append(f"av {av} can hang DataLoader workers: pip install 'av<19'.")
     said = {o.split()[0] for o in out}
-    return out + [f"{r.name} {v} is not a version that vidcls works with: pip install '{r}'." for r,v in _unmet(versions) if r.name not in said]
+    return out + [f"{r.name} {v} is not a version that vidcls works with: pip install '{r}'."
+                  for r,v in _unmet(versions) if r.name not in said]
 
 def _unmet(versions):
     "Requirements of this package that the versions do not meet, each with the version."

@@ -15,10 +15,11 @@ from pathlib import Path
 def checkpoint_path(
     name:str, # "videomae-stick", a model folder, or a model on the Hub ("owner/name")
 ) -> str: # What `from_pretrained` takes
-    "Where a recipe's checkpoint is; a name with one slash that is no folder is a model on the Hub. Else `FileNotFoundError`."
+    "Where a recipe's checkpoint is; owner/name that is not a folder is a model on the Hub. Else `FileNotFoundError`."
     if name == "videomae-stick": return str(resources.files("vidcls")/"checkpoints"/name)
     if not Path(name).is_dir() and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(name)):
-        raise FileNotFoundError(f"There is no checkpoint {name}: name a model folder, or a model on the Hub as owner/name.")
+        raise FileNotFoundError(f"There is no checkpoint {name}: name a model folder, "
+                                "or a model on the Hub as owner/name.")
     return str(name)
 
 # %% ../../nbs/engine/record.ipynb #e34e39f1
@@ -30,7 +31,8 @@ def load_record(
     "Recipe, metrics, versions and history of a model, as training stored them."
     file = Path(folder)/RECORD
     try: record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (ValueError, RecursionError) as e: raise ValueError(f"{file} is no JSON ({str(e)[:80]}): copy the model again.") from e
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{file} is no JSON ({str(e)[:80]}): copy the model again.") from e
     if not isinstance(record, dict) or not isinstance(record.get("recipe", {}), dict):
         raise ValueError(f"{file} is no record of a training: copy the model again.")
     return record
@@ -41,9 +43,11 @@ def saved_clips(
     "How many clips a video the model was tested with."
     n = load_record(folder).get("recipe", {}).get("eval_clips", 1)
     if type(n) is not int or not 1 <= n <= 1000:
-        raise ValueError(f"{Path(folder)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: copy the model again.")
+        raise ValueError(f"{Path(folder)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: "
+                         "copy the model again.")
     return n
 
+# %% ../../nbs/engine/record.ipynb #474d56de
 @contextmanager
 def weight_errors(
     name, # Of the model
@@ -51,4 +55,5 @@ def weight_errors(
     "Turn what safetensors says about damaged weights into one sentence."
     from safetensors import SafetensorError
     try: yield
-    except SafetensorError as e: raise ValueError(f"The weights of {name} are damaged ({e}): copy the model again.") from e
+    except SafetensorError as e:
+        raise ValueError(f"The weights of {name} are damaged ({e}): copy the model again.") from e

@@ -28,7 +28,7 @@ def gallery(
 ) -> str: # HTML with the GIFs in it; names are escaped
     "Videos with what they are, what they were taken for, and how surely."
     say = lambda x: html.escape(str(x))
-    one = lambda r: (f'<figure style="display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top">'
+    one = lambda r: ('<figure style="display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top">'
         f'<img src="{_gif(r.path, spec)}" alt="{say(r.label)}" width="112" style="image-rendering:pixelated">'
         f'<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
         f'<small style="overflow-wrap:anywhere">{say(Path(r.path).name)}</small></figcaption></figure>')
@@ -46,12 +46,15 @@ def _confusion(scores):
     from sklearn.metrics import confusion_matrix
     names = sorted(set(scores.predictions.label) | set(scores.predictions.predicted))
     m = confusion_matrix(scores.predictions.label, scores.predictions.predicted, labels=names)
-    cell = lambda v, top, right: f'<td style="background:rgba({"31,119,180" if right else "230,110,20"},{.6*v/max(1, top):.2f})">{v or ""}</td>'
+    colour = lambda right: "31,119,180" if right else "230,110,20"
+    cell = lambda v, top, right: f'<td style="background:rgba({colour(right)},{.6*v/max(1, top):.2f})">{v or ""}</td>'
     head = "".join(f'<th class="c">{html.escape(n)}</th>' for n in names)
-    line = lambda i, n, row: f"<tr><th>{html.escape(n)}</th>{''.join(cell(v, row.sum(), i == j) for j,v in enumerate(row))}</tr>"
+    cells = lambda i, row: "".join(cell(v, row.sum(), i == j) for j,v in enumerate(row))
+    line = lambda i, n, row: f"<tr><th>{html.escape(n)}</th>{cells(i, row)}</tr>"
     rows = "".join(line(i, n, row) for i,(n,row) in enumerate(zip(names, m)))
     return f'<table class="m"><tr><th></th>{head}</tr>{rows}</table>'
 
+# %% ../../nbs/engine/report.ipynb #113e790a
 def report(
     scores:Scores, # From `evaluate_videos`
     spec:ClipSpec, # How the model saw the videos
@@ -61,12 +64,14 @@ def report(
 ) -> Path: # The file
     "One self-contained HTML page: score and protocol, classes, confusions, mistakes as GIFs. Written whole or not at all."
     file, title = Path(file), html.escape(title)
-    page = (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(str(scores))}</p>"
+    pairs = confused_pairs(scores).to_html(border=0, index=False, classes="p")
+    page = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(str(scores))}</p>"
         f"<h2>Classes</h2><div>{scores.per_class.rename_axis(None).to_html(border=0, float_format='%.3f')}</div>"
         "<h2>What is taken for what</h2><p>Rows are the truth, columns the answer. Blue is right, orange is a mistake; "
         f"the stronger the colour, the larger the share of the row.</p><div>{_confusion(scores)}</div>"
-        f"<h2>The most confused pairs</h2><div>{confused_pairs(scores).to_html(border=0, index=False, classes='p')}</div>{gallery(pair_examples(scores), spec)}"
-        f"<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer.</p>{gallery(mistakes(scores, n), spec)}</html>")
+        f"<h2>The most confused pairs</h2><div>{pairs}</div>{gallery(pair_examples(scores), spec)}"
+        "<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer.</p>"
+        f"{gallery(mistakes(scores, n), spec)}</html>")
     with atomic_write(file) as tmp: tmp.write_text(page, encoding="utf-8")
     return file

@@ -108,7 +108,7 @@ def claim(self:Run,
     resume:bool=False,    # Go on from what there is of this run?
     overwrite:bool=False, # Remove what an interrupted or another run has left?
 ) -> Run: # The run itself
-    "Make sure that the folder can be written to and that nobody's work is lost by it. Raises `OSError` or `ValueError`."
+    "Make sure that the folder can be written to, and that no work is lost by it. Raises `OSError` or `ValueError`."
     self.going_on, self.anew = resume, overwrite
     with process_state().main_process_first():
         self._make_folder()
@@ -133,15 +133,15 @@ def _refuse_others(self:Run):
     if left and not ours or have - {"checkpoints"} and not ours and not self.load():
         raise ValueError(f"{self.folder} is not empty and holds no model of vidcls: choose another output folder.")
     if self.last_checkpoint and not self.going_on and not self.anew:
-        raise ValueError(f"{self.folder} holds the checkpoints of an interrupted run: go on with --resume (resume=True), "
-                         "or begin again with --overwrite (overwrite=True).")
+        raise ValueError(f"{self.folder} holds the checkpoints of an interrupted run: go on with --resume (resume=True)"
+                         ", or begin again with --overwrite (overwrite=True).")
 
 # %% ../../nbs/engine/run.ipynb #462aa4a4
 @patch
 def resume(self:Run,
     table, # The videos that can be used, which belong to the identity
 ) -> tuple: # (record if the run is finished, else None; its last checkpoint, else None)
-    "What the folder has of this run; where that is nothing, prepare its beginning. Raises `ValueError` for another run's."
+    "What the folder has of this run; if nothing, prepare its beginning. Raises `ValueError` for another run's."
     recipe = self.identity["recipe"]
     known = dict(recipe=recipe_identity(recipe), videos_hash=table_hash(table), start_hash=start_hash(recipe))
     self.identity = json.loads(json.dumps(self.identity | known)) # As it comes back from a file
@@ -162,12 +162,13 @@ def _found(self:Run):
     was = json.loads(file.read_text()) if file.is_file() else record
     other = was and difference(was, self.identity)
     if self.going_on and other and not self.anew:
-        raise ValueError(f"{self.folder} is of another run ({other}): choose another output folder, or begin again with "
-                         "--overwrite (overwrite=True).")
+        raise ValueError(f"{self.folder} is of another run ({other}): choose another output folder, or begin again "
+                         "with --overwrite (overwrite=True).")
     if not self.going_on or other: return None
     if last := self.last_checkpoint: return None, last
     return (record, None) if record and not difference(record, self.identity) else None
 
+# %% ../../nbs/engine/run.ipynb #23619039
 @patch
 def _begin(self:Run):
     "Remove what is left of other runs, and say whose the checkpoints will be."
@@ -198,9 +199,10 @@ def save(self:Run,
             (tmp/RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             self._put(tmp)
 
+# %% ../../nbs/engine/run.ipynb #79cc945c
 @patch
 def _put(self:Run, new):
-    "Replace the folder's files by those in `new`. The record and the config come last: they say that the rest is there."
+    "Replace the folder's files by those in `new`; last those that say that the rest is there."
     last = ("config.json", RECORD)
     for name in last: (self.folder/name).unlink(missing_ok=True) # A folder of two models would load and be wrong
     for f in sorted(new.iterdir(), key=lambda f: (f.name in last, f.name == RECORD)):

@@ -57,7 +57,7 @@ class Run:
         ...
 
     def claim(self, resume: bool=False, overwrite: bool=False) -> Run:
-        """Make sure that the folder can be written to and that nobody's work is lost by it. Raises `OSError` or `ValueError`."""
+        """Make sure that the folder can be written to, and that no work is lost by it. Raises `OSError` or `ValueError`."""
         ...
 
     def _make_folder(self):
@@ -69,7 +69,7 @@ class Run:
         ...
 
     def resume(self, table) -> tuple:
-        """What the folder has of this run; where that is nothing, prepare its beginning. Raises `ValueError` for another run's."""
+        """What the folder has of this run; if nothing, prepare its beginning. Raises `ValueError` for another run's."""
         ...
 
     def _found(self):
@@ -85,7 +85,7 @@ class Run:
         ...
 
     def _put(self, new):
-        """Replace the folder's files by those in `new`. The record and the config come last: they say that the rest is there."""
+        """Replace the folder's files by those in `new`; last those that say that the rest is there."""
         ...
 
     def finish(self):

@@ -81,6 +81,7 @@ def clip_flops(
     net.train(was)
     return 3.*counter.get_total_flops()
 
+# %% ../../nbs/engine/trainer.ipynb #9358e8c3
 @lru_cache
 def matmul_speed(
     device:str, # As from `get_device`
@@ -306,6 +307,7 @@ def _try_step(net, spec, clips, half):
         net(**{spec.input_key: x}, labels=torch.zeros(clips, dtype=torch.long, device=net.device)).loss.backward()
     del spare
 
+# %% ../../nbs/engine/trainer.ipynb #a0c6d284
 def fit_batch(
     net,         # On the device where it will be trained
     spec:ClipSpec, # What a clip is

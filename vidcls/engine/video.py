@@ -85,7 +85,8 @@ class VideoInfo:
     fps: float      # Average frames a second
     codec: str      # FFmpeg's name of the codec
     stamps: str     # Which time stamps are right: "pts", "dts" (AVI), or "" where there are none
-    clock: tuple = field(default=(), repr=False, compare=False) # (ticks when frames are shown, tick of time 0, seconds a tick)
+    # (ticks when frames are shown, tick of time 0, seconds a tick)
+    clock: tuple = field(default=(), repr=False, compare=False)
 
 def probe_video(
     path, # Video file
@@ -321,9 +322,11 @@ def read_frames(
 ) -> tuple: # uint8 [T, C, H, W], and the T times in seconds
     "Frames of a video as they are shown, full size. Raises `VideoError`."
     frames, times = frames_between(path, probe_video(path), start, end, lambda times: pick(len(times)))
-    if not frames: raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: ask for an earlier part.")
+    if not frames:
+        raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: ask for an earlier part.")
     return torch.from_numpy(np.stack(to_rgb(frames, path))).permute(0, 3, 1, 2), times
 
+# %% ../../nbs/engine/video.ipynb #9e87b90a
 def to_rgb(
     frames:list, # Decoded frames
     path,        # Their video file, for the message
@@ -340,7 +343,8 @@ def to_rgb(
 def _turned(a, frame):
     "A picture [H, W, C], turned by quarters and mirrored as the frame's matrix says."
     try: matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError: return np.rot90(a, round(frame.rotation/90)) # PyAV does not know all kinds of side data, and then gives none
+    # PyAV does not know all kinds of side data, and then gives none
+    except ValueError: return np.rot90(a, round(frame.rotation/90))
     if matrix is None: return a
     xx, xy, _, yx, yy, *_ = np.frombuffer(bytes(matrix), np.int32).tolist() # shown at (xx*x + yx*y, xy*x + yy*y)
     if abs(xx) + abs(yy) < abs(xy) + abs(yx): a, xx, yy = a.swapaxes(0, 1), yx, xy
@@ -353,6 +357,7 @@ def iter_frames(
     "Every frame of a video as it is shown, full size, one at a time. Raises `VideoError`, also at the first damage."
     size = None
     for t,f in good_frames(path):
-        if size not in (None, (f.width, f.height)): raise VideoError(f"{path} changes the size of its frames: convert it.")
+        if size not in (None, (f.width, f.height)):
+            raise VideoError(f"{path} changes the size of its frames: convert it.")
         size = f.width, f.height
         yield t, to_rgb([f], path)[0]

@@ -14,6 +14,7 @@ import json, math, os, subprocess, sys, time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -629,24 +630,34 @@ def render_clip(name:str, # A key of `ACTIONS`
     return out
 
 # %% ../../nbs/synthetic/stick.ipynb #3ed1e097
-def write_video(path, # Where to write an AVI file
+def write_video(path, # Where to write; its suffix says the file format, unless `container` does
                 frames, # Pictures, [H, W, 3] uint8, all of one even size
                 fps=FPS, # Frames a second; a whole number or a `Fraction`
-                bit_rate:int=450_000 # Bits a second
-               ) -> None:
-    "Write MPEG-4 part 2 in AVI, a key frame every 12 frames, the same bytes for the same pictures."
+                bit_rate:int|None=450_000, # Bits a second; None leaves it to the encoder
+                codec:str='mpeg4', # FFmpeg's name of the encoder
+                size:tuple|None=None, # (width, height) in the file; None: as the pictures
+                pix_fmt:str='yuv420p', # FFmpeg's name of the file's pixel format
+                times=None, # Time stamp of each frame in units of 1/fps; None: 0, 1, 2, ...
+                container:str|None=None, # FFmpeg's name of the file format, such as avi or mp4
+                **options # The encoder's own; `g`, frames between key frames, is 12, and `bf`, B-frames in a row, is 0
+               ) -> Path: # The file
+    "Write a video, MPEG-4 part 2 unless told otherwise; the same pictures give the same bytes."
     import av
     from av.video.reformatter import VideoReformatter
-    to_yuv = VideoReformatter()
-    with av.open(str(path), 'w', format='avi', options=dict(fflags='+bitexact')) as out:
-        s = out.add_stream('mpeg4', rate=fps, options=dict(flags='+bitexact', g='12', bf='0'))
-        s.height, s.width, s.pix_fmt, s.bit_rate = *frames[0].shape[:2], 'yuv420p', bit_rate
-        s.codec_context.thread_count = 1
-        for i,f in enumerate(frames):
-            frame = to_yuv.reformat(av.VideoFrame.from_ndarray(np.ascontiguousarray(f), format='rgb24'), format='yuv420p')
-            frame.pts = i
+    options, convert, frames = dict(flags='+bitexact', g=12, bf=0) | options, VideoReformatter(), iter(frames)
+    first = next(frames)
+    size = size or first.shape[1::-1]
+    with av.open(str(path), 'w', format=container, options=dict(fflags='+bitexact')) as out:
+        s = out.add_stream(codec, rate=fps, options={k: str(v) for k,v in options.items()})
+        (s.width, s.height), s.pix_fmt, s.codec_context.thread_count = size, pix_fmt, 1
+        if bit_rate is not None: s.bit_rate = bit_rate
+        for i,f in enumerate(chain([first], frames)):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(f), format='rgb24')
+            frame = convert.reformat(frame, *size, format=pix_fmt)
+            frame.pts = i if times is None else times[i]
             out.mux(s.encode(frame))
         out.mux(s.encode())
+    return Path(path)
 
 # %% ../../nbs/synthetic/stick.ipynb #d62e952e
 class Clip(NamedTuple):
@@ -695,13 +706,14 @@ def plan(seed:int=0, # Seed of the set
     return out
 
 # %% ../../nbs/synthetic/stick.ipynb #6a19059a
-def write_whole(path:Path, # Where to write an AVI file
+def write_whole(path:Path, # Where to write
                 frames, # Pictures, [H, W, 3] uint8
+                container:str='avi', # FFmpeg's name of the file format
                 **kwargs # For `write_video`
                ) -> Path: # The file
     "Write a file that appears under its name only when it is whole."
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temp: write_video(temp, frames, **kwargs)
+    with atomic_write(path) as temp: write_video(temp, frames, container=container, **kwargs)
     return path
 
 def film(root, # Root of the set

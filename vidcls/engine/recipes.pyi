@@ -1,0 +1,69 @@
+"""Choose which data, which checkpoint and how long with one object, and see which choice was made and why."""
+from typing import Any as _Any
+__all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe']
+import html, math, operator, os
+from dataclasses import asdict, dataclass, replace
+from importlib import util
+from fastcore.basics import patch
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which data, which checkpoint, which clip and how long: one experiment, ready to run."""
+    name: str
+    data: str
+    checkpoint: str
+    data_revision: str | None = None
+    checkpoint_revision: str | None = None
+    from_scratch: bool = False
+    per_class: tuple | None = None
+    sampling_rate: int = 4
+    fps: float = 30.0
+    resize: str = 'crop'
+    scale: tuple = (0.7, 0.875)
+    epochs: int = 4
+    batch_size: int = 8
+    learning_rate: float = 5e-05
+    warmup_ratio: float = 0.1
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.0
+    layer_decay: float = 1.0
+    mix: bool = False
+    precision: str | None = None
+    eval_clips: int = 3
+    seed: int = 0
+
+    def __post_init__(self):
+        ...
+
+    def _check(self):
+        """Raise `ValueError` for a setting that makes no sense."""
+        ...
+
+    @property
+    def is_smoke(self) -> bool:
+        """One pass over the data only proves that every cell runs; its numbers mean nothing."""
+        ...
+
+    def seconds(self, num_frames: int=16) -> float:
+        """How much time `num_frames` frames cover."""
+        ...
+
+    def _repr_markdown_(self):
+        ...
+
+def _scales(small, large):
+    ...
+_RANGES = dict(fps=('above 0', lambda v: 0 < v < math.inf), learning_rate=('above 0', lambda v: 0 < v < math.inf), layer_decay=('above 0 and at most 1', lambda v: 0 < v <= 1), warmup_ratio=('from 0 to 1', lambda v: 0 <= v <= 1), weight_decay=('at least 0', lambda v: 0 <= v < math.inf), label_smoothing=('at least 0 and below 1', lambda v: 0 <= v < 1), scale=('two numbers above 0 and at most 1, the smaller one first', lambda v: _scales(*v)), resize=("'crop' or 'squash'", ('crop', 'squash').__contains__), precision=('fp32, bf16 or fp16', (None, 'fp32', 'bf16', 'fp16').__contains__))
+_stick = Recipe('stick', data='stick', checkpoint='videomae-stick', scale=(0.85, 1.0), epochs=12, batch_size=16, learning_rate=0.0005, label_smoothing=0.1)
+RECIPES = dict(stick=_stick, smoke=replace(_stick, name='smoke', per_class=(2, 1, 1), epochs=1, eval_clips=2), ucf101=Recipe('ucf101', data='sayakpaul/ucf101-subset', checkpoint='MCG-NJU/videomae-base', data_revision='b9984b8d2a95e4a1879e1b071e9433858d0bc24a', checkpoint_revision='dc740ceda42fce44faed2ea03c6d447db72f6af9'))
+
+def on_colab() -> bool:
+    """Whether the `google.colab` package is there."""
+    ...
+
+def _has_gpu():
+    ...
+
+def get_recipe(name: str | None=None, verbose: bool=True) -> Recipe:
+    """The recipe to run. Raises `ValueError` for a name that is none."""
+    ...
