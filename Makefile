@@ -64,15 +64,16 @@ fuzz: $(STAMP)  ## read thousands of damaged videos (VIDCLS_FUZZ=5000, minutes)
 matrix:  ## run all tests on Python 3.10 to 3.13, with the oldest and the newest packages, and chapters on a hosted machine's (needs uv; hours)
 	@bash tests/tools/matrix.sh
 
-cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (half an hour)
+cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (an hour)
 	@bash tests/tools/cleanroom.sh
 
 lab: $(STAMP)  ## open JupyterLab on the chapters
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
 
-export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/, README.md and badges, clean the notebooks
+export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and its type stubs, README.md and badges, clean the notebooks
 	@$(PY) nbs/_tools/make_readme.py
 	@$(VENV)/bin/nbdev-export
+	@$(PY) nbs/_tools/stubs.py
 	@$(VENV)/bin/nbdev-clean
 
 outputs: $(STAMP)  ## run every notebook for real and store the outputs in nbs/

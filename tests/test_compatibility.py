@@ -3,12 +3,14 @@
 `files/model_cabf009` was fine-tuned by the version at commit cabf009: the recipe `smoke` on videos of
 `videos.write_dataset`, from `videos.tiny_config` with random weights. `film.mp4` and `predictions.json` beside it hold
 what that version saw and said."""
-import json
+import json, shutil
 from pathlib import Path
 
 import pytest, torch
 
+from vidcls.data import video_table
 from vidcls.infer import load_trained, predict, run_inference, video_clips
+from vidcls.scoring import evaluate_videos
 
 MODEL = Path(__file__).with_name("files")/"model_cabf009"
 FILM, SAID = MODEL/"film.mp4", json.loads((MODEL/"predictions.json").read_text(encoding="utf-8"))
@@ -33,3 +35,15 @@ def test_predict_gives_the_same_scores(key, views):
     got, want = predict(MODEL, FILM, device="cpu", **views), SAID[key]
     assert [g["label"] for g in got] == [w["label"] for w in want]
     assert [g["score"] for g in got] == close([w["score"] for w in want])
+
+
+@pytest.mark.parametrize("label", ["Nod", "Wave"])
+def test_evaluation_gives_the_same_scores(tmp_path, label):
+    "Right or wrong, with as many clips as the model was tested with."
+    to, best = tmp_path/"set"/"test"/label/FILM.name, SAID["predict"][0]
+    to.parent.mkdir(parents=True)
+    shutil.copy(FILM, to)
+    found = evaluate_videos(MODEL, video_table(tmp_path/"set"), device="cpu", progress=False)
+    row = found.predictions.iloc[0]
+    assert (row.predicted, row.score) == (best["label"], close(best["score"]))
+    assert found.accuracy == (label == best["label"])

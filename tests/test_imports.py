@@ -2,15 +2,19 @@
 
 Three floors: `vidcls/*.py` is the course, `vidcls/engine/*.py` the machinery below it, `vidcls/synthetic/*.py` the
 generated data. Imports inside functions (lazy ones) count as well: they only put off the moment at which a circle
-hurts. All is read with `ast`; nothing is imported. The checks are tried on small packages that break one rule each."""
-import ast
+hurts. All is read with `ast`; nothing is imported. The checks are tried on small packages that break one rule each. The
+last part asks what `import vidcls` gives."""
+import ast, subprocess, sys, zipfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import nbtest, stubs
+
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT/"vidcls"
 ROOF = "engine.cli"  # It may import everything; of the package, only `__main__` imports it
 # These may import the course
 UPWARD = {f"engine.{m}" for m in "audit trainer run report look prepare batch pipeline".split()}
@@ -191,7 +195,7 @@ def complaints(root, put_off=()):
 # -- the house --
 
 def test_the_house():
-    found = complaints(ROOT/"vidcls", PUT_OFF)
+    found = complaints(PACKAGE, PUT_OFF)
     assert not found, "\n" + "\n".join(found)
 
 
@@ -297,3 +301,54 @@ def test_every_rule_is_told_at_once(house):
                    "data.py": "from .engine.cli import main\n"})
     for words in ("a circle", "below the course", "is private to", "nothing but __main__"):
         assert [c for c in found if words in c], (words, found)
+
+
+# -- what `import vidcls` gives --
+
+def python(code):
+    p = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert p.returncode == 0, p.stderr
+    return p.stdout.split()
+
+
+def test_the_package_alone_loads_nothing_heavy_and_tells_its_names():
+    "`dir` lists the names, which are loaded when they are asked for."
+    heavy = "('torch', 'transformers', 'pandas')"
+    out = python(f"import sys, vidcls\nprint(*(m for m in {heavy} if m in sys.modules))\n"
+                 "print(*sorted(set(vidcls.__all__) - set(dir(vidcls))))")
+    assert out == []
+
+
+def test_every_name_is_there():
+    "Each is the one of its module, also after `from vidcls import *`."
+    import vidcls
+    for name in vidcls.__all__:
+        value = getattr(vidcls, name)
+        if name in vidcls._HOME: assert value is getattr(sys.modules[vidcls._HOME[name]], name)
+    assert len(set(vidcls.__all__)) == len(vidcls.__all__)
+    names = {}
+    exec("from vidcls import *", names)
+    assert set(vidcls.__all__) <= set(names)
+    with pytest.raises(AttributeError, match="no attribute 'nobody'"): vidcls.nobody  # noqa: B018
+
+
+def test_no_lazy_name_is_a_module():
+    "Importing the module would put it in the name's place."
+    import vidcls
+    both = set(vidcls.__all__) & {m.split(".")[0] for m in package(PACKAGE)}
+    assert not both, f"vidcls/{both and min(both)}.py would replace the name: call one of them otherwise"
+
+
+def test_type_checkers_know_the_lazy_names():
+    "The stub of the package is the one that `make export` writes, and names each with its module."
+    import vidcls
+    stub = (PACKAGE/"__init__.pyi").read_text(encoding="utf-8")
+    assert stub == stubs.flat((PACKAGE/"__init__.py").read_text(encoding="utf-8")), "run `make export`"
+    for name, home in vidcls._HOME.items():
+        assert f"from .{home.removeprefix('vidcls.')} import {name} as {name}\n" in stub
+
+
+def test_types_are_in_the_wheel(dist):
+    names = set(zipfile.ZipFile(next(dist.glob("*.whl"))).namelist())
+    want = {p.as_posix() for p in nbtest.tracked() if p.parts[0] == "vidcls" and p.suffix == ".pyi"}
+    assert {"vidcls/py.typed", "vidcls/__init__.pyi"} < {"vidcls/py.typed", *want} <= names

@@ -2,11 +2,13 @@
 import sys
 from pathlib import Path
 
-import nbtest, pytest, standin
+import nbtest, pytest, run_chapters, standin
 from nbtest import NBS
 
 pytestmark = pytest.mark.slow # Full-size frames
-CHAPTERS = sorted(p.stem for p in NBS.glob("*.ipynb"))
+CHAPTERS = [n for n in run_chapters.chapters(NBS, floors=["course", "engine"])
+            if "recipe" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")] # The others would run as they always do
+RECIPES = "engine/recipes" # Defines the recipes itself, and loads nothing
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -14,6 +16,7 @@ def test_a_chapter_runs_as_if_its_recipe_were_ucf101(name, once, pytestconfig):
     folder = once("ucf101-standin", standin.write)
     home = folder.parent/"standin-homes"/name
     home.mkdir(parents=True)
-    env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=standin.NAME, VIDCLS_HOME=str(home))
+    recipe = "ucf101" if name == RECIPES else standin.NAME
+    env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=recipe, VIDCLS_HOME=str(home))
     rc, out = nbtest.run([sys.executable, Path(__file__).with_name("standin.py"), folder, NBS/f"{name}.ipynb"], env=env, cwd=NBS)
     assert rc == 0, out

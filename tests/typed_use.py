@@ -2,19 +2,13 @@
 from pathlib import Path
 from typing import Any
 
-from vidcls.clips import ClipDataset, ClipSpec, read_clip, read_views, View
-from vidcls.engine.video import probe_video, VideoInfo
-from vidcls.data import label_maps, split_by_group, video_table
-from vidcls.engine.audit import audit_leakage
-from vidcls.engine.batch import predict_files
-from vidcls.infer import load_trained, predict, Prediction
-from vidcls.masked import pretrain, PretrainResult
-from vidcls.engine.machine import doctor
-from vidcls.engine.recipes import get_recipe, Recipe
-from vidcls.scoring import evaluate_videos
-from vidcls.model import load_model
-from vidcls.share import push_model
-from vidcls.train import finetune, FinetuneResult
+from vidcls import (
+    audit_leakage, ClipDataset, ClipSpec, doctor, evaluate_videos, finetune, get_recipe, label_maps, load_model, predict,
+    predict_files, pretrain, probe_video, push_model, read_clip, read_views, Recipe, split_by_group, video_table, View)
+from vidcls.engine.video import VideoInfo
+from vidcls.infer import load_trained, Prediction
+from vidcls.masked import PretrainResult
+from vidcls.train import FinetuneResult
 
 
 def train(folder: Path) -> Path:

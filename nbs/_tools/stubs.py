@@ -1,4 +1,4 @@
-"""Type stubs (`.pyi`) for modules that use fastcore's `@patch`: type checkers do not see the methods that it adds.
+"""Type stubs (`.pyi`) for what type checkers do not see: methods from fastcore's `@patch`, and the package's lazy names.
 
 `make export` calls this. It only reads the source, so it is quick, and every Python writes the same."""
 import ast
@@ -40,8 +40,19 @@ def stub(source):
     return ast.unparse(tree) + "\n" if calls else None
 
 
+def flat(source):
+    "The stub of the package's `__init__`, from its `_EXPORTS`: each lazy name as what it is in its module."
+    assigned = {ast.unparse(n.targets[0]): n.value for n in ast.parse(source).body if isinstance(n, ast.Assign)}
+    homes = [(m, n) for m, names in ast.literal_eval(assigned["_EXPORTS"]).items() for n in names.split()]
+    lines = [f"from .{module} import {name} as {name}" for module, name in homes]
+    listed = "\n".join(f'    "{n}",' for n in ["__version__", *(n for _, n in homes)])
+    doc = f'"""{ast.get_docstring(ast.parse(source))}\n"""'
+    return "\n".join([doc, *lines, "", "__version__: str", f"__all__ = [\n{listed}\n]", ""])
+
+
 if __name__ == "__main__":
     for p in sorted(PACKAGE.rglob("*.py")):
-        text, to = stub(p.read_text(encoding="utf-8")), p.with_suffix(".pyi")
+        make = flat if p == PACKAGE/"__init__.py" else stub
+        text, to = make(p.read_text(encoding="utf-8")), p.with_suffix(".pyi")
         if text: to.write_text(text, encoding="utf-8")
         else: to.unlink(missing_ok=True)

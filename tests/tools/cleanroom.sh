@@ -12,6 +12,7 @@ say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 say "clone"; git clone --quiet "$repo" "$room/clone"; cd "$room/clone"
 say "make tutorial"; make tutorial
 say "make test"; make test
+say "make test-slow"; make test-slow
 [ -z "$(git status --porcelain)" ] || { echo "The commands changed the checkout:"; git status --short; exit 1; }
 
 say "wheel and sdist"; .venv/bin/python -m build --outdir "$room/dist" . >"$room/build.log" 2>&1 || { tail -20 "$room/build.log"; exit 1; }
