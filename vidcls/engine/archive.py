@@ -172,7 +172,8 @@ def hub_reason(
 ) -> str: # One line
     "What went wrong: the first two lines of the message that say something."
     text = re.sub(r"\(Request ID: [^)]*\)", "", str(error))
-    return " ".join([line.strip() for line in text.splitlines() if line.strip()][:2]).rstrip(".") or type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:2]).rstrip(".") or type(error).__name__
 
 def hub_file(
     repo_id:str,           # "owner/name"
@@ -186,7 +187,8 @@ def hub_file(
     try: return Path(hf_hub_download(repo_id, filename, repo_type=repo_type, revision=revision))
     except errors.LocalEntryNotFoundError as e: error, why = e, "the Hub cannot be reached." + again
     except errors.HfHubHTTPError as e: error, why = e, hub_reason(e) + "."
-    except (errors.HTTPError, OSError) as e: error, why = e, hub_reason(e) + "." + again # httpx's errors are no OSErrors
+    except (errors.HTTPError, OSError) as e: # httpx's errors are not OSErrors
+        error, why = e, hub_reason(e) + "." + again
     raise OSError(f"Could not download {filename} of {repo_id}: {why}") from error
 
 # %% ../../nbs/engine/archive.ipynb #3639d3b4
@@ -206,6 +208,7 @@ def download_ucf101_subset(
     if expected := sha256_expected or (UCF101_SUBSET_SHA256 if pinned else None): _compare(archive, expected, repo_id)
     return extract_archive(archive, root.parent, progress=progress)
 
+# %% ../../nbs/engine/archive.ipynb #58b4b543
 def _compare(archive, expected, repo_id):
     "Refuse an archive with another checksum, and delete it if the download is damaged."
     found, stored = sha256(archive), Path(os.path.realpath(archive)) # The cache names a large file by its checksum

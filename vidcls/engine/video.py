@@ -85,8 +85,7 @@ class VideoInfo:
     fps: float      # Average frames a second
     codec: str      # FFmpeg's name of the codec
     stamps: str     # Which time stamps are right: "pts", "dts" (AVI), or "" where there are none
-    # (ticks when frames are shown, tick of time 0, seconds a tick)
-    clock: tuple = field(default=(), repr=False, compare=False)
+    clock: tuple = field(default=(), repr=False, compare=False) # (ticks of the frames, tick of time 0, seconds per tick)
 
 def probe_video(
     path, # Video file
