@@ -1,6 +1,6 @@
 """Hide most of a video and learn to paint it, learn other actions, and measure what that is worth when labels are few."""
 from typing import Any as _Any
-__all__ = ['logger', 'TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
+__all__ = ['TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'xavier', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
 import hashlib, json, logging, math, os
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Look for recordings, files and pictures that are in two splits, and try every file once before a training depends on it."""
 from typing import Any as _Any
-__all__ = ['logger', 'CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_depth', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
+__all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_depth', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
 import logging, math, os, re, time, warnings
 from dataclasses import replace
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Choose which data, which checkpoint and how long with one object, and see which choice was made and why."""
 from typing import Any as _Any
-__all__ = ['logger', 'RECIPES', 'Recipe', 'on_colab', 'get_recipe']
+__all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe']
 import html, logging, math, operator, os
 from dataclasses import asdict, dataclass, replace
 from importlib import util

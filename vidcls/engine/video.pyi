@@ -1,6 +1,6 @@
 """Open a video, learn what is in it from its packets, and decode the frames of a span by their time stamps, whatever is wrong with the file."""
 from typing import Any as _Any
-__all__ = ['logger', 'VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
+__all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
 import errno, itertools, logging, math, os
 from bisect import bisect_left
 from contextlib import contextmanager
