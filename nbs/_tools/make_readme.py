@@ -57,7 +57,7 @@ def promise(path):
 
 def table(root, cfg, floor):
     "A row for each notebook of a floor; links are relative to nbs/."
-    rows = ["| chapter | you will | Colab |", "|---|---|---|"]
+    rows = [f"| {'chapter' if floor == 'chapters' else 'notebook'} | you will | Colab |", "|---|---|---|"]
     for n in chapters(root/"nbs", floors=["course" if floor == "chapters" else floor]):
         if n == "index": continue
         title, what = (s.replace("|", r"\|") for s in promise(root/"nbs"/f"{n}.ipynb"))
