@@ -38,11 +38,11 @@ def videos(tmp_path_factory):
 
 # ---------------------------------------------------------------------------------------------- transformers' pipeline
 
-@pytest.mark.parametrize("kw", [dict(batch_size=2), dict(batch_size=3, num_workers=2), dict(batch_size=4, crops=3), dict(num_workers=1)])
+@pytest.mark.parametrize("kw", [dict(batch_size=2), dict(batch_size=3, num_workers=2), dict(batch_size=4, num_crops=3), dict(num_workers=1)])
 def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
     from transformers import pipeline
     pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)
-    crops = kw.get("crops", 1)
+    crops = kw.get("num_crops", 1)
     array = read_frames(videos[0])[0].permute(0, 2, 3, 1).numpy()
     items = [*videos, array]
     singly, batched = [pipe(v, top_k=5, num_crops=crops) for v in items], pipe(items, top_k=5, **kw)
