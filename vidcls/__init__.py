@@ -13,7 +13,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.recipes": "Recipe get_recipe",
     "engine.machine": "doctor",
     "engine.archive": "download_ucf101_subset extract_archive",
-    "data": "video_table label_maps split_by_group",
+    "data": "video_table label_maps split_by_group sample_videos",
     "engine.audit": "check_videos audit_leakage",
     "synthetic.stick": "make_stickucf",
     "engine.video": "VideoError probe_video",

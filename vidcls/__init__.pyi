@@ -11,6 +11,7 @@ from .engine.archive import extract_archive as extract_archive
 from .data import video_table as video_table
 from .data import label_maps as label_maps
 from .data import split_by_group as split_by_group
+from .data import sample_videos as sample_videos
 from .engine.audit import check_videos as check_videos
 from .engine.audit import audit_leakage as audit_leakage
 from .synthetic.stick import make_stickucf as make_stickucf
@@ -52,6 +53,7 @@ __all__ = [
     "video_table",
     "label_maps",
     "split_by_group",
+    "sample_videos",
     "check_videos",
     "audit_leakage",
     "make_stickucf",

@@ -68,6 +68,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'vidcls.data.label_maps': ('data.html#label_maps', 'vidcls/data.py'),
                              'vidcls.data.parse_name': ('data.html#parse_name', 'vidcls/data.py'),
                              'vidcls.data.recordings': ('data.html#recordings', 'vidcls/data.py'),
+                             'vidcls.data.sample_videos': ('data.html#sample_videos', 'vidcls/data.py'),
                              'vidcls.data.split_by_group': ('data.html#split_by_group', 'vidcls/data.py'),
                              'vidcls.data.video_files': ('data.html#video_files', 'vidcls/data.py'),
                              'vidcls.data.video_table': ('data.html#video_table', 'vidcls/data.py')},
