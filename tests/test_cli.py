@@ -66,6 +66,13 @@ def test_what_fails_says_so_in_one_sentence(tmp_path, data, capsys):
         assert status == 1 and not out and re.search(what, err.strip().splitlines()[-1]), (args, err)
 
 
+@pytest.mark.parametrize("what", ["finetune", "pretrain"])
+def test_a_run_without_data_leaves_no_folder(tmp_path, capsys, what):
+    data = ["--data", tmp_path/"nowhere"] if what == "finetune" else [tmp_path/"nowhere"]
+    assert here(capsys, what, *data, "--out", tmp_path/"new"/"model")[0] == 1
+    assert not any(tmp_path.iterdir())
+
+
 def test_predict_answers_what_it_can(model, data, tmp_path):
     good = next(data.glob("test/*/*.avi"))
     text, short = tmp_path/"text.avi", write_video(tmp_path/"short.avi", frames=5)

@@ -1,6 +1,6 @@
 """Look for recordings, files and pictures that are in two splits, and try every file once before a training depends on it."""
 from typing import Any as _Any
-__all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_depth', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
+__all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
 import logging, math, os, re, time, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def thumbnails(path, n: int=5) -> 'np.ndarray':
     ...
 
 def look_alikes(table, threshold: float=0.97) -> 'pd.DataFrame':
-    """Pairs of clips that show the same pictures, though not the same bytes. Unreadable files are left to `check_videos`."""
+    """Pairs of clips that show the same pictures, though not the same bytes. Skips unreadable files."""
     ...
 
 class Leakage:
@@ -134,7 +134,7 @@ def prepare_table(root, spec: ClipSpec, strict: bool=False, seed: int=0, progres
     ...
 
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
-    """`check_videos`, each process on its share. Names videos with too few frames. Raises `VideoError` if `strict` or none is left."""
+    """`check_videos` by all processes; names what is short. Raises `VideoError` if `strict`, or if none is left."""
     ...
 
 def short_videos(table) -> list:

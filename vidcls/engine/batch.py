@@ -22,7 +22,7 @@ from ..infer import load_trained, model_folder, run_inference, seen_views, top_l
 def _stamp(video): return list(file_stamp(video) or []) or None # As it comes back from JSON
 
 class Journal:
-    "Lines of JSON in a file, one for each item, written as they come by all processes; a second run does what is missing."
+    "A file with one line of JSON per item, written by all processes as they come; a second run does what is missing."
     def __init__(self,
         file,     # A .jsonl file
         run:dict, # What all lines have in common; lines of another run are refused

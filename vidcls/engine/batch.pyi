@@ -17,7 +17,7 @@ def _stamp(video):
     ...
 
 class Journal:
-    """Lines of JSON in a file, one for each item, written as they come by all processes; a second run does what is missing."""
+    """A file with one line of JSON per item, written by all processes as they come; a second run does what is missing."""
     file: _Any
     part: _Any
     rows: _Any

@@ -1,6 +1,6 @@
 """Use transformers' `pipeline`, one video at a time or in batches, and get the answers of `predict`."""
 from typing import Any as _Any
-__all__ = ['join_videos', 'hub_folder', 'VidclsPipeline']
+__all__ = ['hub_folder', 'VidclsPipeline']
 from pathlib import Path
 import torch
 from fastcore.basics import patch

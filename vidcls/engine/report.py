@@ -28,15 +28,19 @@ def gallery(
 ) -> str: # HTML with the GIFs in it; names are escaped
     "Videos with what they are, what they were taken for, and how surely."
     say = lambda x: html.escape(str(x))
-    one = lambda r: ('<figure style="display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top">'
+    style = "display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top"
+    one = lambda r: (f'<figure style="{style}">'
         f'<img src="{_gif(r.path, spec)}" alt="{say(r.label)}" width="112" style="image-rendering:pixelated">'
         f'<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
         f'<small style="overflow-wrap:anywhere">{say(Path(r.path).name)}</small></figcaption></figure>')
     return "".join(map(one, rows.itertuples())) or "<p>No mistakes.</p>"
 
 # %% ../../nbs/engine/report.ipynb #b0218470
-_STYLE = """:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff;overflow-wrap:anywhere}
-table{overflow-wrap:normal}div{overflow-x:auto;margin-bottom:1rem}table{border-collapse:collapse;font-size:13px}td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}
+_STYLE = """:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff;
+overflow-wrap:anywhere}
+table{overflow-wrap:normal}div{overflow-x:auto;margin-bottom:1rem}table{border-collapse:collapse;font-size:13px}
+td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}
 th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
 .m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}"""
@@ -62,7 +66,7 @@ def report(
     n:int=12,      # Mistakes to show
     title:str="Evaluation", # Of the page
 ) -> Path: # The file
-    "One self-contained HTML page: score and protocol, classes, confusions, mistakes as GIFs. Written whole or not at all."
+    "One self-contained HTML page: score, classes, confusions, mistakes as GIFs. Written whole or not at all."
     file, title = Path(file), html.escape(title)
     pairs = confused_pairs(scores).to_html(border=0, index=False, classes="p")
     page = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'

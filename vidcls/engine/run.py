@@ -7,6 +7,7 @@ __all__ = ['HASHES', 'table_hash', 'start_hash', 'difference', 'Run', 'recipe_id
 
 # %% ../../nbs/engine/run.ipynb #0a4bb3ae
 import hashlib, json, os, shutil, tempfile, time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from fastcore.basics import patch
@@ -111,25 +112,30 @@ def claim(self:Run,
     "Make sure that the folder can be written to, and that no work is lost by it. Raises `OSError` or `ValueError`."
     self.going_on, self.anew = resume, overwrite
     with process_state().main_process_first():
-        self._make_folder()
+        if self.is_main: self._try_folder()
         self._refuse_others()
     return self
 
 # %% ../../nbs/engine/run.ipynb #8ad46021
 @patch
-def _make_folder(self:Run):
-    "Create the folder, and try to write to it."
+def _try_folder(self:Run):
+    "Raise `OSError` where the folder cannot be created or written to. What was not there before is gone afterwards."
+    new = [p for p in (self.folder, *self.folder.parents) if not p.exists()]
     try:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder): pass
     except OSError as e:
         raise OSError(f"Cannot write to {self.folder} ({e.strerror}): choose another output folder.") from e
+    finally:
+        with suppress(OSError): # Another run may have put something there
+            for p in new: p.rmdir()
 
+# %% ../../nbs/engine/run.ipynb #716fbd0f
 @patch
 def _refuse_others(self:Run):
     "Raise `ValueError` where the folder holds something that is not ours, or that would be lost."
-    have, ours = {f.name for f in self.folder.iterdir()}, (self.checkpoints/"run.json").is_file()
-    left = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+    have = {f.name for f in self.folder.iterdir()} if self.folder.exists() else set()
+    left, ours = any(self.checkpoints.glob("*")), (self.checkpoints/"run.json").is_file()
     if left and not ours or have - {"checkpoints"} and not ours and not self.load():
         raise ValueError(f"{self.folder} is not empty and holds no model of vidcls: choose another output folder.")
     if self.last_checkpoint and not self.going_on and not self.anew:
@@ -174,7 +180,7 @@ def _begin(self:Run):
     "Remove what is left of other runs, and say whose the checkpoints will be."
     if self.is_main:
         self._forget()
-        self.checkpoints.mkdir(exist_ok=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.checkpoints/"run.json") as tmp: tmp.write_text(json.dumps(self.identity))
     return None, None
 

@@ -2,6 +2,7 @@
 from typing import Any as _Any
 __all__ = ['HASHES', 'table_hash', 'start_hash', 'difference', 'Run', 'recipe_identity']
 import hashlib, json, os, shutil, tempfile, time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from fastcore.basics import patch
@@ -60,8 +61,8 @@ class Run:
         """Make sure that the folder can be written to, and that no work is lost by it. Raises `OSError` or `ValueError`."""
         ...
 
-    def _make_folder(self):
-        """Create the folder, and try to write to it."""
+    def _try_folder(self):
+        """Raise `OSError` where the folder cannot be created or written to. What was not there before is gone afterwards."""
         ...
 
     def _refuse_others(self):

@@ -1,6 +1,6 @@
 """Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
 from typing import Any as _Any
-__all__ = ['batch_share', 'training_arguments', 'layer_groups', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
+__all__ = ['batch_share', 'training_arguments', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
 import logging, math, os, re, sys, time
 from functools import lru_cache
 import torch

@@ -86,7 +86,7 @@ class VideoInfo:
     fps: float      # Average frames a second
     codec: str      # FFmpeg's name of the codec
     stamps: str     # Which time stamps are right: "pts", "dts" (AVI), or "" where there are none
-    clock: tuple = field(default=(), repr=False, compare=False) # (ticks of the frames, tick of time 0, seconds per tick)
+    clock: tuple = field(default=(), repr=False, compare=False) # (frames' ticks, tick of time 0, seconds per tick)
 
 def probe_video(
     path, # Video file
@@ -323,7 +323,8 @@ def read_frames(
     "Frames of a video as they are shown, full size. Raises `VideoError`."
     frames, times = frames_between(path, probe_video(path), start, end, lambda times: pick(len(times)))
     if not frames:
-        raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: ask for an earlier part.")
+        raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: "
+                         "ask for an earlier part.")
     return torch.from_numpy(np.stack(to_rgb(frames, path))).permute(0, 3, 1, 2), times
 
 # %% ../../nbs/engine/video.ipynb #9e87b90a
