@@ -39,7 +39,7 @@ def load_trained(
     net.clip_spec = spec
     return net.to(device or get_device()), spec
 
-# %% ../nbs/07_infer.ipynb #c1a607c3
+# %% ../nbs/07_infer.ipynb #11a0ebfb
 def run_inference(
     net,                     # A video classifier
     clip:torch.Tensor,       # [T, C, H, W] or [B, T, C, H, W]; uint8, or float that is normalised already
@@ -49,7 +49,8 @@ def run_inference(
     clips = clip if clip.ndim == 5 else clip[None]                 # [B, T, C, H, W]
     check_clip(clips, getattr(net.config, "num_frames", None))
     if not (spec := spec or getattr(net, "clip_spec", None)):
-        raise ValueError("The model does not say which mean and std it expects: pass spec=, such as ClipSpec.load(folder).")
+        raise ValueError("This model does not say which mean and std it expects: "
+                         "pass spec=, such as ClipSpec.load(folder).")
     clips = clips.to(net.device)
     clips = (normalize(clips, spec) if clips.dtype == torch.uint8 else clips).to(net.dtype)
     with torch.inference_mode(): return net(**{spec.input_key: clips}).logits.float().cpu() # [B, classes]

@@ -38,7 +38,7 @@ def model_folder(
         folder = _snapshot(str(model), revision)
     return folder
 
-# %% ../../nbs/engine/loading.ipynb #9b2c6f06
+# %% ../../nbs/engine/loading.ipynb #7182caf2
 def load_weights(
     folder, # Model folder
     model,  # Its name in messages
@@ -46,7 +46,8 @@ def load_weights(
     "A video classifier whose every weight comes from the file. Raises `ValueError`."
     from transformers import AutoModelForVideoClassification as Auto
     with weight_errors(model), no_bar():
-        net, info = Auto.from_pretrained(folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
+        net, info = Auto.from_pretrained(
+            folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"{model} lacks the weights {missing[0]}, ...: it is not a trained classifier.")
     return net.eval()
