@@ -1,12 +1,12 @@
 """Race the input pipelines, the loaders and the training step on this machine: `make bench`.
 
-It prints the tables of chapter 10, with more rounds, and writes `bench.json` and `bench.png`."""
+It prints the tables of chapter 13, with more rounds, and writes `bench.json` and `bench.png`."""
 import argparse, json
 from pathlib import Path
 
-import matplotlib.pyplot as plt, pandas as pd
+import matplotlib.pyplot as plt
 from transformers import VideoMAEConfig
-from vidcls.bench import bench_files, loader_race, race, step_race
+from vidcls.bench import bench_files, loader_race, plot_races, race, step_race
 from vidcls.clips import ClipSpec
 from vidcls.engine.video import probe_video
 from vidcls.data import data_root
@@ -36,11 +36,9 @@ def draw(
     races:dict, # Name → table
     file,       # PNG
 ):
-    "A picture of all races: milliseconds a view."
+    "A picture of all races: milliseconds per view."
     fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
-    pd.concat({k: r["ms a view"] for k,r in races.items()}, axis=1).T.plot.barh(ax=ax, logx=True, width=.8)
-    ax.set(xlabel="ms a view, one core")
-    ax.invert_yaxis()
+    plot_races(races, ax)
     with atomic_write(file) as tmp: fig.savefig(tmp, format="png", dpi=120)
     plt.close(fig)
 
@@ -58,7 +56,7 @@ def bench(
     spec, folder = ClipSpec(), Path(folder)
     races = race_files(folder/"files", spec, rounds, seconds, test)
     loaders = loader_race(data_root(recipe), spec, num_clips=clips)
-    print(f"\nclips a second, by workers\n{loaders.round(1).to_string()}", flush=True)
+    print(f"\nclips per second, by workers\n{loaders.round(1).to_string()}", flush=True)
     step = step_race(VideoMAEConfig.from_pretrained(checkpoint_path("videomae-stick")), 16, steps)
     print(f"\ntraining step\n{step.round(3).to_string()}")
     report = doctor()
