@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from .engine.archive import download_ucf101_subset, LOCK, MARKER
 from .engine.machine import home
-from .engine.recipes import Recipe, RECIPES
+from .engine.recipes import get_recipe, Recipe, RECIPES
 
 # %% ../nbs/01_data.ipynb #2bb37c10
 def data_root(
@@ -147,12 +147,12 @@ def _csv_table(file):
 
 # %% ../nbs/01_data.ipynb #6127169e
 def video_table(
-    root,             # Data set folder, or a CSV file
+    root=None,        # Data set folder, or a CSV file; None: the data of the machine's default recipe
     split_lists=None, # Folder with UCF101's official trainlist01.txt ..., which then give the split
     fold:int=1,       # Which of the three official splits
 ) -> "pd.DataFrame": # Columns path, split, label, group, clip; one row per video, sorted by path
     "All videos of a data set. Says what it skipped, raises on what cannot be right."
-    root = Path(root)
+    root = data_root(get_recipe()) if root is None else Path(root)
     df = _csv_table(root) if root.is_file() else _folder_table(root)
     return apply_split_lists(df, split_lists, fold) if split_lists else df
 
