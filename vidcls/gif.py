@@ -6,8 +6,10 @@
 __all__ = ['unnormalize_img', 'clip_frames', 'frame_gap', 'create_gif', 'display_gif', 'film_strip', 'clip_grid']
 
 # %% ../nbs/04_gif.ipynb #59b209bf
+import tempfile
 from pathlib import Path
 import numpy as np, torch
+from PIL import Image, ImageDraw, ImageFont
 from .clips import ClipSpec
 from .engine.machine import atomic_write
 
@@ -48,25 +50,29 @@ def create_gif(
     duration:float=None,  # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
     every:int=1,          # Show every n-th frame of the clip, in the same time
+    colors:int=256,       # Of each frame, at most; fewer make a smaller file
 ) -> str: # The file's name
     "Write a clip as a GIF that loops."
-    import imageio.v3 as iio
     delay = 1000*every*frame_gap(len(clip), spec) if duration is None else duration
-    frames = clip_frames(clip[::every], spec.mean, spec.std)
-    with atomic_write(filename) as tmp: iio.imwrite(tmp, frames, extension=".gif", duration=max(20, round(delay, -1)), loop=0)
+    frames = [Image.fromarray(f).quantize(colors) for f in clip_frames(clip[::every], spec.mean, spec.std)]
+    with atomic_write(filename) as tmp:
+        frames[0].save(tmp, "GIF", save_all=True, append_images=frames[1:], duration=max(20, round(delay, -1)), loop=0)
     return str(filename)
 
 # %% ../nbs/04_gif.ipynb #dfe6a13d
 def display_gif(
     clip,                   # [T, C, H, W], uint8 or normalised float
-    gif_name="sample.gif",  # Where to write it
+    gif_name=None,          # Also keep it as this file
     duration:float=None,    # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
     every:int=1,            # Show every n-th frame of the clip, in the same time
+    colors:int=256,         # Of each frame, at most; fewer make a smaller picture
 ): # Shows itself as the last line of a cell
-    "Write a clip as a GIF and show it in the notebook."
-    from IPython.display import Image
-    return Image(data=Path(create_gif(clip, gif_name, duration, spec, every)).read_bytes(), format="gif")
+    "Show a clip in the notebook as a GIF."
+    from IPython.display import Image as Shown
+    with tempfile.TemporaryDirectory() as d:
+        file = create_gif(clip, gif_name or f"{d}/clip.gif", duration, spec, every, colors)
+        return Shown(data=Path(file).read_bytes(), format="gif")
 
 # %% ../nbs/04_gif.ipynb #d72727da
 def film_strip(
@@ -87,14 +93,26 @@ def film_strip(
     if title: np.ravel(axs)[0].figure.suptitle(title, fontsize=9)
     return axs
 
+# %% ../nbs/04_gif.ipynb #d50140b0
+def _title_bars(titles, clips, size=11):
+    "White bars [N, T, C, h, W] with a text in each, for clips [N, T, C, H, W]."
+    titles, font = [str(t) for t in titles], ImageFont.load_default(size)
+    height = (size + 5)*max(t.count("\n") + 1 for t in titles) + 2
+    bars = [Image.new("RGB", (clips.shape[-1], height), "white") for _ in titles]
+    for bar,t in zip(bars, titles): ImageDraw.Draw(bar).multiline_text((2, 1), t, "black", font)
+    bars = torch.from_numpy(np.stack(bars)).permute(0, 3, 1, 2) # [N, C, h, W]
+    return bars[:, None].expand(-1, clips.shape[1], -1, -1, -1)
+
 # %% ../nbs/04_gif.ipynb #d8898355
 def clip_grid(
     clips,          # List of uint8 [T, C, H, W], all of one shape
-    cols:int=5,     # Clips a row
+    cols:int=5,     # Clips per row
     gap:int=2,      # White pixels between clips
+    titles=None,    # A text over each clip, in one or several lines
 ) -> torch.Tensor: # uint8 [T, C, H', W']
     "Tile clips into one clip, row by row."
     clips = torch.stack(list(clips)) # [N, T, C, H, W]
+    if titles is not None: clips = torch.cat([_title_bars(titles, clips), clips], dim=3)
     n, t, c, h, w = clips.shape
     rows = -(-n//cols)
     out = clips.new_full((t, c, rows*(h + gap) - gap, cols*(w + gap) - gap), 255)

@@ -19,7 +19,7 @@ from .data import data_root, label_maps, SPLITS
 from .engine.audit import known_check, prepare_table
 from .engine.cache import frame_cache
 from .engine.machine import home, process_state
-from .engine.recipes import Recipe
+from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.run import Run
 from .engine.trainer import batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
@@ -94,7 +94,7 @@ def test_scores(
 
 # %% ../nbs/06_train.ipynb #eeb947fb
 def finetune(
-    recipe:Recipe,            # What to train, on what, for how long
+    what=None,                # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
     resume:bool=False,        # Go on from what `output_dir` holds of this run, else begin?
     strict:bool=False,        # Stop at a bad video or one with too few frames?
@@ -108,6 +108,7 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
     known_check(check)
+    recipe = as_recipe(what)
     if push_to_hub: check_token()
     batch_share(recipe.batch_size) # Or it could not be shared
     with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end

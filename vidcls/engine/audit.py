@@ -14,9 +14,10 @@ import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
 from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
-from ..data import recordings, split_by_group, video_table
+from ..data import split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
+from .tables import recordings
 from .video import good_frames, probe_video, promised_times, VideoError
 
 # %% ../../nbs/engine/audit.ipynb #28478984

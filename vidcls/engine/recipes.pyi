@@ -1,9 +1,10 @@
 """Choose which data, which checkpoint and how long with one object, and see which choice was made and why."""
 from typing import Any as _Any
-__all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe']
+__all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe', 'as_recipe']
 import html, logging, math, operator, os
 from dataclasses import asdict, dataclass, replace
 from importlib import util
+from pathlib import Path
 from fastcore.basics import patch
 logger = logging.getLogger('vidcls.engine.recipes')
 
@@ -67,4 +68,8 @@ def _has_gpu():
 
 def get_recipe(name: str | None=None, verbose: bool=True) -> Recipe:
     """The recipe to run. Raises `ValueError` for a name that is none."""
+    ...
+
+def as_recipe(what=None) -> Recipe:
+    """The recipe that `what` means. Raises `ValueError` if it is neither a recipe nor data."""
     ...

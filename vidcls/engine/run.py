@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from fastcore.basics import patch
 from ..clips import ClipSpec
-from ..data import recordings
 from .archive import sha256
 from .audit import short_videos
 from .machine import disk_errors, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
+from .tables import recordings
 from ..share import model_card, push_model
 
 # %% ../../nbs/engine/run.ipynb #aaa54210
