@@ -99,6 +99,7 @@ def _opencv_frames(path, start, end):
     cap.release()
     return frames
 
+# %% ../nbs/13_speed.ipynb #4459590c
 def _opencv(path, views, spec, train):
     "OpenCV, every frame of the span converted, as its readers do."
     out = []
@@ -198,6 +199,7 @@ def _endless(dataset, workers, batch, collate):
     shuffle = None if isinstance(dataset, torch.utils.data.IterableDataset) else True
     while True: yield from clip_loader(dataset, workers, batch_size=batch, shuffle=shuffle, collate_fn=collate)
 
+# %% ../nbs/13_speed.ipynb #85b9f900
 def loader_speed(
     dataset,            # `ClipDataset`, or the guide's
     workers:int,        # Processes that read clips
@@ -219,7 +221,8 @@ def _loaders(root, spec, num_clips):
     "Name → (data set, collate function)."
     from vidcls.data import video_table
     table = video_table(root).query("split == 'train'")
-    table = table.sample(min(len(table), num_clips + 48), random_state=0) # Enough not to come to an end while it is timed
+    # Enough videos not to come to an end while it is timed
+    table = table.sample(min(len(table), num_clips + 48), random_state=0)
     cache = frame_cache("ram")
     make = partial(ClipDataset, table, spec, transform=train_transform(spec))
     for p in table.path: cache.frames(p, 0., 1., lambda times: []) # The first epoch
@@ -277,6 +280,7 @@ def _rate(config, batch, steps, device, dtype, attention, fused, compiled=False)
 _STEPS = {"float32, eager attention, plain AdamW": (torch.float32, "eager", False),
           "float32": (torch.float32, "sdpa", True), "bfloat16": (torch.bfloat16, "sdpa", True)}
 
+# %% ../nbs/13_speed.ipynb #0c971eab
 def step_race(
     config,             # A `VideoMAEConfig`
     batch:int,          # Clips per step
