@@ -89,7 +89,7 @@ def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_checked(tab
     monkeypatch.setattr(audit, "_check_video", look)
     good, bad = check(table, workers=workers)
     assert set(bad.path) == killers and len(good) == 12 - len(which)
-    assert all(r.startswith(f"{p} ends the process that decodes it (") for p, r in zip(bad.path, bad.reason))
+    assert all(r.startswith(f"{p} crashes the process that decodes it (") for p, r in zip(bad.path, bad.reason))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -116,7 +116,7 @@ def test_a_large_set_is_looked_at_quickly_and_that_is_said(tmp_path, table, monk
     Path(table.path[1]).write_text("no film")
     assert names(check(table, how="quick")[1]) == [Path(table.path[1]).name]
     assert len(check(table, how="none")[0]) == 12
-    with pytest.raises(ValueError, match="A check is one of full, quick, none, not 'some'"): check(table, how="some")
+    with pytest.raises(ValueError, match="check must be one of full, quick, none, not 'some'"): check(table, how="some")
 
 
 def test_a_memory_that_cannot_be_used_is_named_and_does_not_stop_the_check(table, home):

@@ -56,7 +56,7 @@ def test_what_fails_says_so_in_one_sentence(tmp_path, data, capsys):
     (tmp_path/"file").touch()
     cases = [(["finetune", "--recipe", "ucf"], "'ucf'.*choose one of"),
              (["finetune", "--data", "nowhere"], "no folder 'nowhere'"),
-             (["finetune", "--data", tmp_path/"empty"], "Nod holds no video"),
+             (["finetune", "--data", tmp_path/"empty"], "Nod does not contain a video"),
              (["finetune", "--data", data, "--out", tmp_path/"file"/"model"], "Cannot write to"),
              (["finetune", "--data", data, "--checkpoint", tmp_path/"none"], "no checkpoint .*none"),
              (["predict", "nowhere", "a.avi"], "no model folder nowhere"),

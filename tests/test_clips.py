@@ -182,7 +182,7 @@ def test_a_model_saved_with_another_rule_for_few_frames_does_not_refuse(tmp_path
 def test_views_and_workers_that_cannot_be_are_named(videos):
     for start in (-5., math.nan, math.inf):
         with pytest.raises(ValueError, match="starts at 0 s or later"): read_clip(videos[0], View(start), SPEC)
-    with pytest.raises(ValueError, match="workers is at least 0, not -1"): machine.clip_loader([1], -1)
+    with pytest.raises(ValueError, match="workers must be at least 0, not -1"): machine.clip_loader([1], -1)
 
 
 def test_no_view_is_an_error_that_says_so(videos):

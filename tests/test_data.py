@@ -29,7 +29,7 @@ def test_videos_beside_the_class_folders_are_refused(root):
 
 def test_a_link_that_leads_in_circles_is_named(root):
     for d in (root/"train").iterdir(): (d/"up").symlink_to(root)
-    with pytest.raises(ValueError, match="up is a link to a folder that it lies in"): video_table(root)
+    with pytest.raises(ValueError, match="up is a link to a folder that contains it"): video_table(root)
 
 
 def test_a_folder_called_like_a_video_is_none(root):
@@ -71,7 +71,7 @@ def test_an_empty_class_is_an_error_and_junk_is_listed(root):
     with pytest.warns(UserWarning, match="^1 file is not a video and was skipped: 1 hidden .*._v_Nod"):
         assert len(video_table(root)) == 12
     (root/"train"/"Empty").mkdir()
-    with pytest.raises(ValueError, match="Empty holds no video"): video_table(root)
+    with pytest.raises(ValueError, match="Empty does not contain a video"): video_table(root)
 
 
 @pytest.mark.parametrize("text, what", [("path,label,split\na.avi,x,train\nb.avi,x,\n", "fill in all or none"), ("label\nx\n", "no column 'path'"),

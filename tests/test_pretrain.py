@@ -118,11 +118,11 @@ def test_a_finished_pretraining_is_not_done_again_and_another_one_is_refused(rec
     before = (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns
     again = P.pretrain(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
     assert (again.losses, again.metrics) == (done.losses, done.metrics) and (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="another run .mask_ratio was 0.75, is 0.5"):
+    with pytest.raises(ValueError, match="another run .mask_ratio was 0.75, is now 0.5"):
         P.pretrain(recipe, tmp_path/"m", mask_ratio=.5, resume=True, workers=0, progress=False)
     other = replace(recipe, data=str(write_dataset(tmp_path/"B"/"set", first=9))) # of the same name
     with pytest.raises(ValueError, match="another run .its videos"): P.pretrain(other, tmp_path/"m", resume=True, workers=0, progress=False)
-    with pytest.raises(ValueError, match="another run .task was 'pretrain', is 'finetune'"):
+    with pytest.raises(ValueError, match="another run .task was 'pretrain', is now 'finetune'"):
         T.finetune(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
     assert (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
 

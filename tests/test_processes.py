@@ -112,7 +112,7 @@ def test_lines_of_another_run_are_refused(together, set10, tmp_path):
     model, videos = together[3], [str(next((set10/"test").rglob("*.avi")))]
     predict_files(model, videos, tmp_path/"a.jsonl", progress=False)
     before = (tmp_path/"a.jsonl").read_bytes()
-    with pytest.raises(ValueError, match="of another run .top_k was 5, is 1"): predict_files(model, videos, tmp_path/"a.jsonl", top_k=1, progress=False)
+    with pytest.raises(ValueError, match="to another run .top_k was 5, is now 1"): predict_files(model, videos, tmp_path/"a.jsonl", top_k=1, progress=False)
     with pytest.raises(FileNotFoundError, match="no folder"): predict_files(model, videos, tmp_path/"none"/"a.jsonl", progress=False)
     assert (tmp_path/"a.jsonl").read_bytes() == before
 
@@ -136,8 +136,8 @@ def test_results_of_another_model_kind_or_view_are_refused(together, set10, tmp_
     weights = load_file(model/"model.safetensors")
     save_file({k: v + .01 for k, v in weights.items()}, tmp_path/"other"/model.name/"model.safetensors", metadata=dict(format="pt"))
     before = out.read_bytes()
-    with pytest.raises(ValueError, match="of another run .weights was"): predict_files(tmp_path/"other"/model.name, videos, out, progress=False)
-    with pytest.raises(ValueError, match="of another run"): evaluate_videos(model, set10, out=out, progress=False)
+    with pytest.raises(ValueError, match="to another run .weights was"): predict_files(tmp_path/"other"/model.name, videos, out, progress=False)
+    with pytest.raises(ValueError, match="to another run"): evaluate_videos(model, set10, out=out, progress=False)
     with pytest.raises(ValueError, match="changed clips are not kept"): evaluate_videos(model, set10, out=tmp_path/"b.jsonl", change=lambda v: v, progress=False)
     assert out.read_bytes() == before and not (tmp_path/"b.jsonl").exists()
 
@@ -167,7 +167,7 @@ def test_parts_of_a_file_with_a_like_name_are_left_alone(together, set10, tmp_pa
 @pytest.mark.parametrize("content", [b"milk", b"milk\neggs\n", b"17\n{}\n", b'{"video": ["a"]}\n{}\n', b"\xff\xfe\n\0\n"])
 def test_a_file_that_holds_no_results_is_kept(together, set10, tmp_path, content):
     (tmp_path/"notes.txt").write_bytes(content)
-    with pytest.raises(ValueError, match="notes.txt is no list of results .line 1"): predict_files(together[3], ["a.avi"], tmp_path/"notes.txt", progress=False)
+    with pytest.raises(ValueError, match="notes.txt is not a list of results .line 1"): predict_files(together[3], ["a.avi"], tmp_path/"notes.txt", progress=False)
     with pytest.raises(IsADirectoryError, match="name a file"): predict_files(together[3], ["a.avi"], tmp_path, progress=False)
     assert (tmp_path/"notes.txt").read_bytes() == content
 

@@ -115,7 +115,7 @@ def test_videos_with_few_frames_are_taken_and_named_or_refused(recipe, tmp_path,
     write_video(root/"train"/"Nod"/"v_Nod_g77_c01.avi", frames=3)
     r = replace(recipe, data=str(root), epochs=1)
     done = train(r, tmp_path/"m", workers=0, progress=False)
-    assert "1 of " in (said := caplog.text) and "have fewer frames than a clip, so frames are repeated: v_Nod_g77_c01.avi." in said
+    assert "1 of " in (said := caplog.text) and "have fewer frames than a clip, so some frames are repeated: v_Nod_g77_c01.avi." in said
     assert load_record(done.model_dir)["repeated_frames"] == [["v_Nod_g77_c01.avi", 5]] and not done.skipped
     with pytest.raises(VideoError, match="v_Nod_g77_c01.avi has 3 frames"): train(r, tmp_path/"s", strict=True, workers=0, progress=False)
     assert train(r, tmp_path/"n", check="none", workers=0, progress=False).metrics["videos"]
@@ -170,8 +170,8 @@ def test_labels_are_numbered_over_all_splits(tmp_path):
 def test_a_folder_with_checkpoints_of_others_is_left_alone(recipe, tmp_path):
     theirs = tmp_path/"proj"/"checkpoints"/"my_gpt.pt"
     theirs.parent.mkdir(parents=True); theirs.write_text("weights")
-    with pytest.raises(ValueError, match="holds no model of vidcls"): finetune(recipe, tmp_path/"proj", workers=0, progress=False)
-    with pytest.raises(ValueError, match="holds no model of vidcls"): pretrain(recipe, tmp_path/"proj", workers=0, progress=False)
+    with pytest.raises(ValueError, match="does not contain a model of vidcls"): finetune(recipe, tmp_path/"proj", workers=0, progress=False)
+    with pytest.raises(ValueError, match="does not contain a model of vidcls"): pretrain(recipe, tmp_path/"proj", workers=0, progress=False)
     assert theirs.read_text() == "weights"
     (tmp_path/"new"/"checkpoints").mkdir(parents=True) # of a run that stopped before its first step
     assert run_module.Run(tmp_path/"new").claim()
@@ -182,7 +182,7 @@ def test_a_finished_run_has_nothing_to_resume_and_one_of_nobody_is_refused(recip
     before = (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns
     again = finetune(recipe, tmp_path/"m", resume=True, workers=0, progress=False)
     assert again.metrics == done.metrics and again.history == done.history and (tmp_path/"m"/"model.safetensors").stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="another run .seed was 0, is 7"): finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, workers=0, progress=False)
+    with pytest.raises(ValueError, match="another run .seed was 0, is now 7"): finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, workers=0, progress=False)
     other = finetune(replace(recipe, seed=7), tmp_path/"m", resume=True, overwrite=True, workers=0, progress=False)
     assert load_record(other.model_dir)["recipe"]["seed"] == 7
 
@@ -233,7 +233,7 @@ def interrupt(recipe, folder, monkeypatch, train=finetune, at="vidcls.train.test
 
 def test_resume_refuses_another_run(recipe, tmp_path, monkeypatch):
     interrupt(recipe, tmp_path/"model", monkeypatch)
-    with pytest.raises(ValueError, match="another run .seed was 0, is 7"):
+    with pytest.raises(ValueError, match="another run .seed was 0, is now 7"):
         finetune(replace(recipe, seed=7), tmp_path/"model", resume=True, workers=0, progress=False)
     done = finetune(recipe, tmp_path/"model", resume=True, workers=0, progress=False)
     assert [h["epoch"] for h in done.history if "eval_accuracy" in h] == [1.0, 2.0]
@@ -263,7 +263,7 @@ def test_a_run_is_known_by_its_videos_and_by_the_weights_it_starts_from(recipe, 
     save_file({k: v + .01 for k, v in weights.items()}, f"{other.checkpoint}/model.safetensors", metadata=dict(format="pt"))
     folder = tmp_path/"m"
     done = finetune(a, folder, workers=0, progress=False) if finished else interrupt(a, folder, monkeypatch)
-    for r, why in ((b, "its videos, or their labels, splits or groups, are others"), (other, "it starts from other weights")):
+    for r, why in ((b, "its videos, or their labels, splits or groups, are different"), (other, "it starts from other weights")):
         with pytest.raises(ValueError, match=f"another run .{why}"): finetune(r, folder, resume=True, workers=0, progress=False)
     again = finetune(same, folder, resume=True, workers=0, progress=False)
     if finished: assert again.history == done.history
@@ -309,7 +309,7 @@ def test_a_changed_spec_is_not_taken_from_memory(recipe, tmp_path):
 
 @pytest.mark.parametrize("field, value", [("epochs", 0), ("batch_size", 0), ("eval_clips", 0), ("seed", -1)])
 def test_counts_that_cannot_be_are_refused_at_once(recipe, field, value):
-    with pytest.raises(ValueError, match=f"{field} is at least"): replace(recipe, **{field: value})
+    with pytest.raises(ValueError, match=f"{field} must be at least"): replace(recipe, **{field: value})
 
 
 # --- speed, options ---
@@ -411,7 +411,7 @@ def test_a_frame_cache_changes_nothing_but_the_time(recipe, tmp_path, monkeypatc
 
 
 def test_a_cache_of_no_kind_is_refused_before_anything_is_done(recipe, tmp_path):
-    with pytest.raises(ValueError, match="cache is 'ram', 'disk' or None, not 'gpu'"): finetune(recipe, tmp_path/"model", cache="gpu")
+    with pytest.raises(ValueError, match="cache must be 'ram', 'disk' or None, not 'gpu'"): finetune(recipe, tmp_path/"model", cache="gpu")
     assert not (tmp_path/"model").exists()
 
 

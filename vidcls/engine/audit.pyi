@@ -1,4 +1,4 @@
-"""Look for recordings, files and pictures that are in two splits, and try every file once before a training depends on it."""
+"""Look for recordings, files and pictures that are in two splits, and try to read every file once before you start training."""
 from typing import Any as _Any
 __all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
 import logging, math, os, re, time, warnings
@@ -26,11 +26,11 @@ def thumbnails(path, n: int=5) -> 'np.ndarray':
     ...
 
 def look_alikes(table, threshold: float=0.97) -> 'pd.DataFrame':
-    """Pairs of clips that show the same pictures, though not the same bytes. Skips unreadable files."""
+    """Pairs of clips that show the same pictures, even if their bytes differ. Skips files that cannot be read."""
     ...
 
 class Leakage:
-    """What is shared between splits. `ok` if no group, no file and no look-alike is in two of them."""
+    """What the splits share. `ok` is true if no group, file or look-alike is in two of them."""
     alike: _Any
     conflicts: _Any
     crossing: _Any
@@ -42,7 +42,7 @@ class Leakage:
 
     @property
     def ok(self) -> bool:
-        """Whether no group, no file and no look-alike is in two splits."""
+        """Whether the splits share no group, no file and no look-alike."""
         ...
 
     def __repr__(self):
@@ -53,15 +53,15 @@ def audit_leakage(table, alike: bool=False) -> Leakage:
     ...
 
 def _most_repeated(info, times, spec):
-    """How many frames repeat others in the worst span that a random view may fall on."""
+    """How many frames are repeats in the worst span that a random view may cover."""
     ...
 
 def _check_video(path, spec, how):
-    """Look at one file; returns `_most_repeated`. Raises `VideoError`."""
+    """Check one file and return `_most_repeated`. Raises `VideoError`."""
     ...
 
 class _Checks(torch.utils.data.Dataset):
-    """For each file how many frames are repeated, or why it cannot be used."""
+    """For each file, the number of repeated frames, or the reason why the file cannot be used."""
     how: _Any
     paths: _Any
     spec: _Any
@@ -76,11 +76,11 @@ class _Checks(torch.utils.data.Dataset):
         ...
 
 def _check_each(paths, spec, how, workers):
-    """Yield what `_Checks` finds, in order. Where a process dies, the file that killed it is named."""
+    """Yield the results of `_Checks` in order. If a process crashes, report the file that caused it."""
     ...
 
 class _GoodFiles:
-    """Remembers in a data base which files are good, by path, size, time and clip, for several processes at once."""
+    """A database of the files that are good, by path, size, time and clip; several processes can use it at once."""
     db: _Any
     error: _Any
     file: _Any
@@ -99,15 +99,15 @@ class _GoodFiles:
         ...
 
     def get(self, path, stamp, how):
-        """How many frames are repeated; None if the file is not known in this state."""
+        """How many frames are repeated; None if this state of the file has not been checked."""
         ...
 
     def add(self, path, stamp, how, repeated):
-        """Remember a good file; written every few seconds, so that a check that is killed goes on."""
+        """Remember a good file. Writes every few seconds, so that a check that was killed can continue."""
         ...
 
     def save(self):
-        """Write what is new, and drop the oldest of too many."""
+        """Write the new entries, and delete the oldest ones if there are too many."""
         ...
 
     def close(self):
@@ -115,7 +115,7 @@ class _GoodFiles:
 CHECKS = ('full', 'quick', 'none')
 
 def known_check(how: str | None):
-    """Raise `ValueError` if there is no such check."""
+    """Raise `ValueError` if there is no check of that name."""
     ...
 
 def _processes(workers):
@@ -123,21 +123,21 @@ def _processes(workers):
 _MINUTE = 200 * 2 ** 20
 
 def check_depth(paths, workers: int | None=None, verbose: bool=True) -> str:
-    """How thoroughly files are checked unless you say it: in full if that takes about a minute at most."""
+    """The default check: 'full' if that takes about a minute at most, else 'quick'."""
     ...
 
 def check_videos(table, spec: ClipSpec, how: str | None=None, workers: int | None=None, progress: bool=True) -> tuple:
-    """Look at every video once, so that nothing breaks later or is left out in silence. Good files are remembered."""
+    """Read every video once, so that a bad one is reported now and not during training. Remembers good files."""
     ...
 
 def prepare_table(root, spec: ClipSpec, strict: bool=False, seed: int=0, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
-    """List a data set, try every file, and split it by group if it has no splits."""
+    """List a data set, check every file, and split it by group if it has no splits."""
     ...
 
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
-    """`check_videos` by all processes; names what is short. Raises `VideoError` if `strict`, or if none is left."""
+    """Share `check_videos` among all processes. Raises `VideoError` if no video is usable, or with `strict` at one."""
     ...
 
 def short_videos(table) -> list:
-    """The videos that have fewer frames than a clip, as far as they were looked at."""
+    """The videos that have fewer frames than a clip, among those that were checked."""
     ...

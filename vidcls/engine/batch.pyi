@@ -1,4 +1,4 @@
-"""Predict thousands of videos in several processes, write each result down at once, and go on where it stopped."""
+"""Predict thousands of videos in several processes, save each result at once, and continue after an interruption."""
 from typing import Any as _Any
 __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
 import hashlib, json, re, uuid
@@ -17,7 +17,7 @@ def _stamp(video):
     ...
 
 class Journal:
-    """A file with one line of JSON per item, written by all processes as they come; a second run does what is missing."""
+    """A file with one line of JSON per item. All processes write to it, and a second run does only what is missing."""
     file: _Any
     part: _Any
     rows: _Any
@@ -34,19 +34,19 @@ class Journal:
         ...
 
     def mine(self, videos) -> list:
-        """This process' share of what is missing, what failed, and what has changed since."""
+        """This process' share of the items that are missing, failed, or have changed since."""
         ...
 
     def write(self, video: str, **what):
-        """Write down an item's results at once."""
+        """Write an item's results to the part file at once."""
         ...
 
     def finish(self, videos) -> list:
-        """Put the parts together into one file, when all processes are done. Rows of other items stay."""
+        """Merge the parts into one file when all processes are done. Rows of other items are kept."""
         ...
 
 class _Views(torch.utils.data.Dataset):
-    """The views of each video and how many frames repeat others, or why there are none."""
+    """For each video its views and the number of repeated frames, or the reason why it cannot be read."""
     args: _Any
     videos: _Any
 
@@ -60,17 +60,17 @@ class _Views(torch.utils.data.Dataset):
         ...
 
 def fingerprint(folder) -> str:
-    """What tells a model from another in a folder of the same name: a hash of its weights, configuration and clip spec."""
+    """A hash of a model's weights, configuration and clip spec, which changes when the model is trained again."""
     ...
 
 def process_device(device: str | None=None) -> str:
-    """Where this process computes."""
+    """The device that this process computes on."""
     ...
 
 def predict_files(model, videos: list, out, top_k: int=5, num_clips: int | None=None, num_crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
-    """Predict many videos, in one process or in several; goes on where it stopped."""
+    """Predict many videos, in one process or several. A second call continues where the first one stopped."""
     ...
 
 def _answer(net, spec, video, found, top_k):
-    """What is written down for a video."""
+    """The part of a video's row that is the model's answer, or an error."""
     ...

@@ -1,4 +1,4 @@
-"""Keep decoded frames on disk or in memory, shared by all workers, within a limit, and give the room back."""
+"""Keep decoded frames on disk or in memory, share them among all workers, stay within a limit, and free the space at the end."""
 from typing import Any as _Any
 __all__ = ['FrameCache', 'MemoryCache', 'frame_cache']
 import atexit, hashlib, os, re, shutil, tempfile, time, warnings
@@ -10,11 +10,11 @@ from .machine import home
 from .video import in_span, iter_frames, probe_video, VideoError
 
 def _npy_header(f, shape):
-    """The head of a NumPy file of bytes; as long for any number of frames, so that it can be written again."""
+    """Write the header of a NumPy file of bytes. Its length is fixed, so it can be rewritten later."""
     ...
 
 def _write_frames(file, path):
-    """Decode a whole video into a NumPy file [T, H, W, C], a frame at a time; returns the frames' times."""
+    """Decode a whole video into a NumPy file [T, H, W, C], frame by frame, and return the frames' times."""
     ...
 
 def _times(file):
@@ -22,7 +22,7 @@ def _times(file):
 
 @contextmanager
 def _temporary(folder, prefix):
-    """A file for the frames, and with one more `.tmp` one for their times; both are gone at the end."""
+    """A temporary file for the frames, and a name with `.tmp` added for their times; removes both at the end."""
     ...
 
 class FrameCache:
@@ -39,38 +39,38 @@ class FrameCache:
         ...
 
     def _clean(self):
-        """Remove what processes left that were killed, and files of an older layout."""
+        """Remove what killed processes left behind, and files of an older layout."""
         ...
 
     def _booked(self, new=None):
-        """Bytes in use and booked, as a small file says; it changes under the lock alone."""
+        """Bytes in use and reserved, read from a small file, which may be changed only under the lock."""
         ...
 
     def _book(self, n):
-        """Take room for `n` bytes if there is that much, or give back what is negative."""
+        """Reserve `n` bytes if they are free; a negative `n` gives bytes back. Returns whether there was enough space."""
         ...
 
     def size(self) -> int:
-        """What the frames take up, with those that are just being decoded."""
+        """The space that the frames take up, including those that are being decoded."""
         ...
 
     def _file(self, path):
         ...
 
     def _keep(self, tmp, path, file, booked):
-        """Write the frames to `tmp`; give them their name if they fit and nobody else did so before."""
+        """Write the frames to `tmp`, and rename it to `file` if it fits and no other process was faster."""
         ...
 
     def _fill(self, path, file):
-        """Keep a video's frames if there is room."""
+        """Keep a video's frames if there is space; returns whether they are in the cache."""
         ...
 
     def frames(self, path, start: float, end: float, pick) -> list | None:
-        """The frames in [start, end) that `pick(their times)` asks for, as from decoding."""
+        """The frames in [start, end) that `pick(their times)` asks for, the same as decoding would give."""
         ...
 
     def close(self):
-        """Nothing is to be done for a folder that stays."""
+        """Do nothing, because a cache on disk stays for the next run."""
         ...
 
     def __enter__(self):
@@ -80,7 +80,7 @@ class FrameCache:
         ...
 
 def _remove_orphan(folder):
-    """Remove a `MemoryCache`'s folder if its owner is gone."""
+    """Remove a `MemoryCache`'s folder if the process that owned it has ended."""
     ...
 
 class MemoryCache(FrameCache):
@@ -95,9 +95,9 @@ class MemoryCache(FrameCache):
         ...
 
     def close(self):
-        """Give the memory back."""
+        """Free the memory, if this process owns the cache."""
         ...
 
 def frame_cache(kind: str | None, max_bytes: int | None=None) -> FrameCache | None:
-    """A cache on disk below `home()`, which stays, or in memory, which goes when it is closed or the process ends."""
+    """A cache on disk below `home()`, which stays, or one in memory, which is removed when it is closed or at exit."""
     ...

@@ -1,4 +1,4 @@
-"""Use transformers' `pipeline`, one video at a time or in batches, and get the answers of `predict`."""
+"""Use transformers' `pipeline`, one video at a time or in batches, and get the same answers as from `predict`."""
 from typing import Any as _Any
 __all__ = ['hub_folder', 'VidclsPipeline']
 from pathlib import Path
@@ -19,11 +19,11 @@ def join_videos(items: list) -> dict:
     ...
 
 def _has_weights(net, folder):
-    """Whether the weights in a folder are those of a model, as far as they have the same names."""
+    """Whether the weights in a folder equal those of a model; compares the names that both have."""
     ...
 
 def hub_folder(net) -> Path:
-    """The folder of the commit that a model's weights are of. Raises `ValueError` where that cannot be told."""
+    """The folder of the commit that a model's weights come from. Raises `ValueError` if that is ambiguous."""
     ...
 
 class VidclsPipeline(VideoClassificationPipeline):
@@ -38,7 +38,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         ...
 
     def preprocess(self, video, num_clips=None, num_crops=1) -> dict:
-        """The evaluation's views, normalised."""
+        """The same views as in evaluation, normalised."""
         ...
 
     def _forward(self, model_inputs):
@@ -46,9 +46,9 @@ class VidclsPipeline(VideoClassificationPipeline):
         ...
 
     def postprocess(self, model_outputs, top_k=5) -> list:
-        """The likeliest labels."""
+        """The most likely labels."""
         ...
 
     def get_iterator(self, inputs, num_workers: int, batch_size: int, preprocess_params, forward_params, postprocess_params):
-        """As `Pipeline`'s, but views are joined and parted by video."""
+        """Like `Pipeline.get_iterator`, but views are joined and split by video."""
         ...

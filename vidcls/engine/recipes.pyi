@@ -1,4 +1,4 @@
-"""Choose which data, which checkpoint and how long with one object, and see which choice was made and why."""
+"""Choose the data, the checkpoint and the length of the training with one object, and see which choice was made and why."""
 from typing import Any as _Any
 __all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe', 'as_recipe']
 import html, logging, math, operator, os
@@ -10,7 +10,7 @@ logger = logging.getLogger('vidcls.engine.recipes')
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which data, which checkpoint, which clip and how long: one experiment, ready to run."""
+    """One experiment: the data, the checkpoint, the clip and the length of the training."""
     name: str
     data: str
     checkpoint: str
@@ -38,16 +38,16 @@ class Recipe:
         ...
 
     def _check(self):
-        """Raise `ValueError` for a setting that makes no sense."""
+        """Raise `ValueError` for a setting that does not make sense."""
         ...
 
     @property
     def is_smoke(self) -> bool:
-        """One pass over the data only proves that every cell runs; its numbers mean nothing."""
+        """Whether this is a smoke test: one pass shows only that every cell runs, and its numbers mean nothing."""
         ...
 
     def seconds(self, num_frames: int=16) -> float:
-        """How much time `num_frames` frames cover."""
+        """The time that `num_frames` frames cover."""
         ...
 
     def _repr_markdown_(self):
@@ -60,16 +60,16 @@ _stick = Recipe('stick', data='stick', checkpoint='videomae-stick', scale=(0.85,
 RECIPES = dict(stick=_stick, smoke=replace(_stick, name='smoke', per_class=(2, 1, 1), epochs=1, eval_clips=2), ucf101=Recipe('ucf101', data='sayakpaul/ucf101-subset', checkpoint='MCG-NJU/videomae-base', data_revision='b9984b8d2a95e4a1879e1b071e9433858d0bc24a', checkpoint_revision='dc740ceda42fce44faed2ea03c6d447db72f6af9'))
 
 def on_colab() -> bool:
-    """Whether the `google.colab` package is there."""
+    """Whether the package `google.colab` is installed."""
     ...
 
 def _has_gpu():
     ...
 
 def get_recipe(name: str | None=None, verbose: bool=True) -> Recipe:
-    """The recipe to run. Raises `ValueError` for a name that is none."""
+    """The recipe to run. Raises `ValueError` if there is no recipe of that name."""
     ...
 
 def as_recipe(what=None) -> Recipe:
-    """The recipe that `what` means. Raises `ValueError` if it is neither a recipe nor data."""
+    """Turn `what` into a recipe. Raises `ValueError` if it is neither a recipe nor data."""
     ...

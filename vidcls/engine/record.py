@@ -15,7 +15,7 @@ from pathlib import Path
 def checkpoint_path(
     name:str, # "videomae-stick", a model folder, or a model on the Hub ("owner/name")
 ) -> str: # What `from_pretrained` takes
-    "Where a recipe's checkpoint is; owner/name that is not a folder is a model on the Hub. Else `FileNotFoundError`."
+    "The folder or Hub name of a recipe's checkpoint. Raises `FileNotFoundError` for a name that is neither."
     if name == "videomae-stick": return str(resources.files("vidcls")/"checkpoints"/name)
     if not Path(name).is_dir() and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(name)):
         raise FileNotFoundError(f"There is no checkpoint {name}: name a model folder, "
@@ -27,32 +27,32 @@ RECORD = "vidcls.json"
 
 def load_record(
     folder, # Model folder
-) -> dict: # Empty if it is not one of ours
-    "Recipe, metrics, versions and history of a model, as training stored them."
+) -> dict: # Empty if the model was not trained by vidcls
+    "The recipe, metrics, versions and history that training stored with a model."
     file = Path(folder)/RECORD
     try: record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (ValueError, RecursionError) as e:
-        raise ValueError(f"{file} is no JSON ({str(e)[:80]}): copy the model again.") from e
+        raise ValueError(f"{file} is not valid JSON ({str(e)[:80]}): copy the model again.") from e
     if not isinstance(record, dict) or not isinstance(record.get("recipe", {}), dict):
-        raise ValueError(f"{file} is no record of a training: copy the model again.")
+        raise ValueError(f"{file} is not a training record: copy the model again.")
     return record
 
 def saved_clips(
     folder, # Model folder
 ) -> int: # 1 if nothing is stored
-    "How many clips a video the model was tested with."
+    "How many clips per video the model was tested with."
     n = load_record(folder).get("recipe", {}).get("eval_clips", 1)
     if type(n) is not int or not 1 <= n <= 1000:
-        raise ValueError(f"{Path(folder)/RECORD} says eval_clips {str(n)[:40]}, which is no number of clips: "
-                         "copy the model again.")
+        raise ValueError(f"{Path(folder)/RECORD} says eval_clips {str(n)[:40]}, which is not a number of "
+                         "clips from 1 to 1000: copy the model again.")
     return n
 
 # %% ../../nbs/engine/record.ipynb #474d56de
 @contextmanager
 def weight_errors(
-    name, # Of the model
+    name, # Name of the model
 ):
-    "Turn what safetensors says about damaged weights into one sentence."
+    "Turn safetensors' error about damaged weights into a `ValueError` of one sentence."
     from safetensors import SafetensorError
     try: yield
     except SafetensorError as e:

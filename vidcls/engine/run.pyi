@@ -1,4 +1,4 @@
-"""Know which run a folder belongs to, go on where it stopped, and write a model whole or not at all."""
+"""Find out which run a folder belongs to, continue an interrupted run, and write a model completely or not at all."""
 from typing import Any as _Any
 __all__ = ['HASHES', 'table_hash', 'start_hash', 'difference', 'Run', 'recipe_identity']
 import hashlib, json, os, shutil, tempfile, time
@@ -16,24 +16,24 @@ from .tables import recordings
 from ..share import model_card, push_model
 
 def table_hash(table) -> str:
-    """A hash of which videos there are, in any order: places below their common folder, sizes, labels, splits, groups."""
+    """A hash of the videos in any order: their places below a common folder, sizes, labels, splits and groups."""
     ...
 
 def _weight_files(file):
-    """Names of the files that hold a checkpoint's weights; `file` finds one by its name."""
+    """The names of the files with a checkpoint's weights; `file` is a function that finds a file by name."""
     ...
 
 def start_hash(recipe: Recipe) -> str:
-    """A hash of what a training starts from: configuration and weights, or with `from_scratch` the configuration alone."""
+    """A hash of the initial configuration and weights, or with `from_scratch` of the configuration alone."""
     ...
-HASHES = dict(videos_hash='its videos, or their labels, splits or groups, are others', start_hash='it starts from other weights')
+HASHES = dict(videos_hash='its videos, or their labels, splits or groups, are different', start_hash='it starts from other weights')
 
 def difference(was: dict, identity: dict) -> str:
-    """In what a stored run differs from this one, in a few words."""
+    """The first difference between a stored run and this one, in a few words."""
     ...
 
 class Run:
-    """A run and its folder: whose the folder is, where the run stopped, and what came out of it."""
+    """A run and its folder: who owns the folder, where the run stopped, and what its result is."""
     anew: bool
     checkpoints: _Any
     folder: _Any
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the main process of those that work on the run."""
+        """Whether this is the main process of the run."""
         ...
 
     def load(self) -> dict:
@@ -54,39 +54,39 @@ class Run:
 
     @property
     def last_checkpoint(self) -> str | None:
-        """The newest checkpoint that is whole."""
+        """The newest complete checkpoint."""
         ...
 
     def claim(self, resume: bool=False, overwrite: bool=False) -> Run:
-        """Make sure that the folder can be written to, and that no work is lost by it. Raises `OSError` or `ValueError`."""
+        """Make sure that the folder is writable and that no work will be lost. Raises `OSError` or `ValueError`."""
         ...
 
     def _try_folder(self):
-        """Raise `OSError` where the folder cannot be created or written to. What was not there before is gone afterwards."""
+        """Raise `OSError` if the folder cannot be created or written to. Leaves no new files or folders behind."""
         ...
 
     def _refuse_others(self):
-        """Raise `ValueError` where the folder holds something that is not ours, or that would be lost."""
+        """Raise `ValueError` if the folder contains files of somebody else, or checkpoints that would be lost."""
         ...
 
     def resume(self, table) -> tuple:
-        """What the folder has of this run; if nothing, prepare its beginning. Raises `ValueError` for another run's."""
+        """Look for results of this run, and prepare the folder if there are none. Raises `ValueError` for another run's."""
         ...
 
     def _found(self):
-        """(record, None) of a finished run, (None, checkpoint) of an interrupted one; None if there is nothing of this run."""
+        """(record, None) for a finished run, (None, checkpoint) for an interrupted one, or None if there is neither."""
         ...
 
     def _begin(self):
-        """Remove what is left of other runs, and say whose the checkpoints will be."""
+        """Remove what other runs have left behind, and store this run's identity."""
         ...
 
     def save(self, net, processor, spec: ClipSpec, record: dict, card: str | None=None):
-        """Write the model folder whole or not at all; only the main process writes."""
+        """Write the model folder, completely or not at all. Does nothing except in the main process."""
         ...
 
     def _put(self, new):
-        """Replace the folder's files by those in `new`; last those that say that the rest is there."""
+        """Replace the folder's files by those in `new`, and put those that mark a complete model in place last."""
         ...
 
     def finish(self):
@@ -101,9 +101,9 @@ class Run:
         ...
 
     def train(self, trainer, table, bad, results, card=model_card) -> dict:
-        """Train, go on with a training or find it done; the main process stores what came out."""
+        """Train, continue a training or find it finished; the main process saves the model."""
         ...
 
 def recipe_identity(recipe: Recipe) -> dict:
-    """A recipe as a dict; of local folders only the name, since what is in them is hashed."""
+    """A recipe as a dict, with only the names of local folders, because their contents are hashed."""
     ...

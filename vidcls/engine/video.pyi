@@ -1,4 +1,4 @@
-"""Open a video, learn what is in it from its packets, and decode the frames of a span by their time stamps, whatever is wrong with the file."""
+"""Open a video, find out from its packets what it contains, and decode the frames of a span by their time stamps, even if something is wrong with the file."""
 from typing import Any as _Any
 __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
 import errno, itertools, logging, math, os
@@ -14,7 +14,7 @@ from .machine import file_stamp
 logger = logging.getLogger('vidcls.engine.video')
 
 class VideoError(ValueError):
-    """A video that cannot be used: names the file, the reason and the way out, in one line that can be printed."""
+    """A video that cannot be used. The message is one printable line with the file, the reason and what to do."""
 
     def __init__(self, text):
         ...
@@ -24,21 +24,21 @@ def _reason(e):
 
 @lru_cache
 def _no_lists():
-    """FFmpeg's formats but for those that make it open other files. It goes by content, whatever the suffix."""
+    """FFmpeg's formats, without those that make it open other files."""
     ...
 
 def _leave_others(container, stream):
-    """Pass over the streams that nobody reads: a hole in one of them would end the reading of all."""
+    """Discard the other streams, because a gap in one of them would end the reading of all streams."""
     ...
 
 @contextmanager
 def open_video(path):
-    """The file's container and its video stream, decoding in one thread. Raises `VideoError`."""
+    """Open a file; yields its container and its video stream, decoded in one thread. Raises `VideoError`."""
     ...
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds, read from its packets."""
+    """What a video file contains, according to its packets."""
     path: str
     width: int
     height: int
@@ -50,27 +50,27 @@ class VideoInfo:
     clock: tuple = field(default=(), repr=False, compare=False)
 
 def probe_video(path) -> VideoInfo:
-    """Look at a video without decoding it. Remembers the answer while the file is unchanged. Raises `VideoError`."""
+    """Describe a video without decoding it. Remembers the answer until the file changes. Raises `VideoError`."""
     ...
 
 def _packets(container, stream):
-    """The packets with something in them, up to the end or to where the file is cut off."""
+    """The packets that are not empty, up to the end or to where the file is cut off."""
     ...
 
 def _rate(stream, stamped):
-    """Frames per second by the header; a stream without stamps has a made-up average rate."""
+    """Frames per second according to the header. Without time stamps, the guessed rate is better than the average one."""
     ...
 
 def _short(ticks):
-    """Sorted; as a range if they are evenly spaced, since thousands of these are remembered."""
+    """The sorted ticks, as a range if they are evenly spaced, which takes less memory."""
     ...
 
 def _are_fields(path, ticks):
-    """Whether two packets make one picture, as in some interlaced films: then frames have every other packet's stamp."""
+    """Whether two packets form one picture, as in some interlaced videos, so that frames have every other stamp."""
     ...
 
 def _delay(path, ticks):
-    """How many packets after its own a picture leaves the decoder."""
+    """How many further packets the decoder reads before it returns a picture."""
     ...
 
 @lru_cache(maxsize=100000)
@@ -78,19 +78,19 @@ def _probe(path, _stat):
     ...
 
 def frame_times(frames, stream, info):
-    """When each frame is shown, by the kind of stamp that the file can be trusted with (FFmpeg's `guess_correct_pts`)."""
+    """When each frame is shown, by the time stamps that are reliable in this file (FFmpeg's `guess_correct_pts`)."""
     ...
 
 def in_span(t: float, start: float, end: float) -> bool:
-    """Whether a frame belongs to the span, to within a nanosecond."""
+    """Whether a frame belongs to the span, with a tolerance of a nanosecond."""
     ...
 
 def promised_times(info: VideoInfo, start: float, end: float) -> list:
-    """The times in [start, end) at which the packets say that frames are shown."""
+    """The times in [start, end) at which frames are shown, according to the packets."""
     ...
 
 class _Decoder:
-    """The frames of a stream, without those that cannot be decoded; `good` says whether the one just given is whole."""
+    """Iterates over the frames that can be decoded; `good` says whether the latest one is undamaged."""
     container: _Any
     error: _Any
     good: _Any
@@ -107,14 +107,14 @@ class _Decoder:
         ...
 
 class _BadSeek(Exception):
-    """What came after a seek cannot be trusted."""
+    """The frames after a seek cannot be trusted."""
 
 def _decode(container, stream, info, start, end):
     """Yield (seconds, frame, whether it is good) from the key frame before `start` until frames reach `end`."""
     ...
 
 def _collect(path, info, seek_to, start, end, wanted):
-    """Times of the good frames in [start, end), the wanted ones by number, and the times of the damaged ones."""
+    """The times of the good frames in [start, end), the wanted frames by index, and the times of the damaged frames."""
     ...
 
 @lru_cache
@@ -122,11 +122,11 @@ def _warn_once(text):
     ...
 
 def _say_damage(path, times, bad):
-    """Raise if more than a tenth of a span is damaged, else say what is left out."""
+    """Raise `VideoError` if more than a tenth of a span is damaged; otherwise warn about what is left out."""
     ...
 
 def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tuple:
-    """The frames shown in [start, end) that `pick(their times)` asks for by number. Raises `VideoError`."""
+    """The frames shown in [start, end) that `pick(their times)` asks for by index. Raises `VideoError`."""
     ...
 
 def good_frames(path):
@@ -134,17 +134,17 @@ def good_frames(path):
     ...
 
 def read_frames(path, start: float=0.0, end: float=math.inf, pick=range) -> tuple:
-    """Frames of a video as they are shown, full size. Raises `VideoError`."""
+    """The frames of a video at full size, as a player shows them. Raises `VideoError`."""
     ...
 
 def to_rgb(frames: list, path) -> list:
-    """Decoded frames in RGB, turned as the file asks. Raises `VideoError`."""
+    """Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."""
     ...
 
 def _turned(a, frame):
-    """A picture [H, W, C], turned by quarters and mirrored as the frame's matrix says."""
+    """A picture [H, W, C], rotated by quarter turns and mirrored as the frame's display matrix says."""
     ...
 
 def iter_frames(path):
-    """Every frame of a video as it is shown, full size, one at a time. Raises `VideoError`, also at the first damage."""
+    """Yield every frame of a video at full size, as a player shows it. Raises `VideoError` at the first damage."""
     ...
