@@ -88,7 +88,7 @@ def _():
 
 
 for event in "on_train_begin on_step_end on_prediction_step on_epoch_end on_evaluate on_predict on_train_end".split():
-    function(f"transformers:TrainerCallback.{event}", "TrainingProgress shows what happens", "self", "args", "state", "control", "kwargs")
+    function(f"transformers:TrainerCallback.{event}", "TrainingProgress shows what happens")
 
 
 @behaviour("transformers.trainer:DEFAULT_PROGRESS_CALLBACK", "ClipTrainer takes it and PrinterCallback away and shows its own progress")
