@@ -819,6 +819,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'vidcls/train.py'),
                               'vidcls.train._accuracy': ('train.html#_accuracy', 'vidcls/train.py'),
                               'vidcls.train._tested': ('train.html#_tested', 'vidcls/train.py'),
+                              'vidcls.train._trained': ('train.html#_trained', 'vidcls/train.py'),
                               'vidcls.train._trainer': ('train.html#_trainer', 'vidcls/train.py'),
                               'vidcls.train.collate_fn': ('train.html#collate_fn', 'vidcls/train.py'),
                               'vidcls.train.compute_metrics': ('train.html#compute_metrics', 'vidcls/train.py'),
