@@ -87,6 +87,16 @@ def _():
     if '"rng_state.pth"' not in inspect.getsource(t): return "have no rng_state.pth now"
 
 
+for event in "on_train_begin on_step_end on_prediction_step on_epoch_end on_evaluate on_predict on_train_end".split():
+    function(f"transformers:TrainerCallback.{event}", "TrainingProgress shows what happens")
+
+
+@behaviour("transformers.trainer:DEFAULT_PROGRESS_CALLBACK", "ClipTrainer takes it and PrinterCallback away and shows its own progress")
+def _():
+    if "self.add_callback(PrinterCallback if self.args.disable_tqdm else DEFAULT_PROGRESS_CALLBACK)" not in inspect.getsource(import_module(T)):
+        return "is not what Trainer adds now"
+
+
 # -- transformers: pipelines ------------------------------------------------------------------------------------------
 
 P = "transformers.pipelines.base"

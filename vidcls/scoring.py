@@ -21,6 +21,7 @@ from .data import recordings, video_table
 from .engine.batch import fingerprint, Journal, process_device
 from .engine.loading import model_folder
 from .engine.machine import clip_loader, process_state
+from .engine.progress import progress_bar
 from .engine.record import saved_clips
 from .engine.video import probe_video
 from .infer import load_trained, run_inference
@@ -202,11 +203,10 @@ def _by_video(batches, asked):
 # %% ../nbs/08_evaluate.ipynb #2badc220
 def _logits(net, spec, videos, which, batch_size, workers, progress):
     "Yield (number, logits [views, classes]) of the videos `which`."
-    from tqdm.auto import tqdm
     loader = clip_loader(torch.utils.data.Subset(videos, which), workers, batch_size=None)
     asked = []
     def read():
-        for i, views in zip(which, tqdm(loader, desc="scoring", unit="video", disable=not progress)):
+        for i, views in zip(which, progress_bar(loader, "scoring", progress=progress)):
             asked.append((i, len(views)))
             yield views
     batches = (run_inference(net, b, spec) for b in _in_batches(read(), batch_size))

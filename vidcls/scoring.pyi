@@ -14,6 +14,7 @@ from .data import recordings, video_table
 from .engine.batch import fingerprint, Journal, process_device
 from .engine.loading import model_folder
 from .engine.machine import clip_loader, process_state
+from .engine.progress import progress_bar
 from .engine.record import saved_clips
 from .engine.video import probe_video
 from .infer import load_trained, run_inference

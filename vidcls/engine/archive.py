@@ -11,6 +11,7 @@ import bz2, gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicod
 from pathlib import Path, PureWindowsPath
 from filelock import FileLock
 from .machine import home
+from .progress import progress_bar
 from .recipes import RECIPES
 from .video import VideoError
 
@@ -115,10 +116,9 @@ def _top_folder(archive):
 # %% ../../nbs/engine/archive.ipynb #e6b510db
 def _unpack(archive, folder, n, progress, max_bytes):
     "Write the files and folders of a checked archive."
-    from tqdm.auto import tqdm
     filtered = getattr(tarfile, "data_filter", lambda m, folder: m)
     with _opened(archive) as f, tarfile.open(fileobj=f, mode="r:") as tar:
-        for m in tqdm(tar, total=n, desc=f"unpacking {archive.name}", unit="file", disable=not progress):
+        for m in progress_bar(tar, f"unpacking {archive.name}", "file", n, progress):
             to = Path(folder, filtered(m, folder).name)
             (to if m.isdir() else to.parent).mkdir(parents=True, exist_ok=True)
             if m.isdir(): continue

@@ -17,6 +17,7 @@ from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
+from .progress import progress_bar
 from .tables import recordings
 from .video import good_frames, probe_video, promised_times, VideoError
 
@@ -272,7 +273,6 @@ def check_videos(
     progress:bool=True,   # Show a progress bar?
 ) -> tuple: # (usable rows with a column `repeated_frames`, the other rows with a column `reason`)
     "Read every video once, so that a bad one is reported now and not during training. Remembers good files."
-    from tqdm.auto import tqdm
     known_check(how)
     paths = list(dict.fromkeys(table.path))
     how = how or check_depth(paths, workers)
@@ -282,7 +282,7 @@ def check_videos(
     todo = [p for p in paths if found[p] is None or found[p] and not spec.pad]
     results = _check_each(todo, spec, how, min(_processes(workers), -(-len(todo)//4)))
     try:
-        bar = tqdm(results, desc="checking videos", unit="file", total=len(todo), disable=not progress)
+        bar = progress_bar(results, "checking videos", "file", len(todo), progress)
         for p,what in zip(todo, bar):
             found[p] = what
             if not isinstance(what, str): good.add(p, stamps[p], how, what)

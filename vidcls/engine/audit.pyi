@@ -11,6 +11,7 @@ from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
+from .progress import progress_bar
 from .tables import recordings
 from .video import good_frames, probe_video, promised_times, VideoError
 logger = logging.getLogger('vidcls.engine.audit')

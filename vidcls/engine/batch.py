@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from ..clips import video_probabilities
 from .archive import sha256
 from .machine import clip_loader, file_stamp, get_device, process_state, atomic_write
+from .progress import progress_bar
 from .record import saved_clips
 from .run import difference
 from .video import VideoError
@@ -137,7 +138,6 @@ def predict_files(
     revision:str|None=None,   # Commit, tag or branch on the Hub
 ) -> list: # In order, {"video", "model", "weights", "views", "predictions" or "error"[, "repeated_frames"]}
     "Predict many videos, in one process or several. A second call continues where the first one stopped."
-    from tqdm.auto import tqdm
     folder, device = model_folder(model, revision), process_device(device)
     net, spec = load_trained(folder, device=device)
     if num_clips is None: num_clips = saved_clips(folder)
@@ -147,7 +147,7 @@ def predict_files(
     mine = log.mine(videos)
     loader = clip_loader(_Views(mine, spec, num_clips, num_crops), batch_size=None, num_workers=workers)
     shown = progress and log.state.is_main_process
-    for video,found in zip(mine, tqdm(loader, desc="predicting", unit="video", disable=not shown)):
+    for video,found in zip(mine, progress_bar(loader, "predicting", progress=shown)):
         log.write(video, **_answer(net, spec, video, found, top_k))
     return log.finish(videos)
 

@@ -8,6 +8,7 @@ from fastcore.basics import patch
 from ..clips import video_probabilities
 from .archive import sha256
 from .machine import clip_loader, file_stamp, get_device, process_state, atomic_write
+from .progress import progress_bar
 from .record import saved_clips
 from .run import difference
 from .video import VideoError

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from ..clips import ClipSpec
 from .archive import sha256
 from .audit import short_videos
-from .machine import disk_errors, process_state, versions, atomic_write
+from .machine import disk_errors, no_bar, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
 from .tables import recordings
@@ -196,7 +196,7 @@ def save(self:Run,
 ):
     "Write the model folder, completely or not at all. Does nothing except in the main process."
     if not self.is_main: return
-    with disk_errors(self.folder):
+    with disk_errors(self.folder), no_bar():
         for cut in self.folder.glob(".saving-*"): shutil.rmtree(cut, ignore_errors=True) # Left by a killed process
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".saving-") as tmp:
             tmp = Path(tmp)

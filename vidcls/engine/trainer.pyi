@@ -1,13 +1,16 @@
 """Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
 from typing import Any as _Any
-__all__ = ['batch_share', 'training_arguments', 'clip_flops', 'matmul_speed', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
+__all__ = ['batch_share', 'training_arguments', 'clip_flops', 'matmul_speed', 'TrainingProgress', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
 import logging, math, os, re, sys, time
 from functools import lru_cache
 import torch
 from fastcore.basics import patch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
+from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
+from .progress import make_screen, Work
 from .recipes import Recipe
 logger = logging.getLogger('vidcls.engine.trainer')
 
@@ -31,6 +34,47 @@ def clip_flops(net, spec: ClipSpec, **inputs) -> float:
 def matmul_speed(device: str, dtype: torch.dtype) -> float:
     """What a large matrix product reaches here: the yardstick for a model."""
     ...
+
+class TrainingProgress(TrainerCallback):
+    """One bar and a line per epoch, a table and curves, or a few lines in a log: whatever fits."""
+    screen: _Any
+    work: _Any
+    screen = work = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Start the bar of a training; one that goes on starts in the middle."""
+        ...
+
+    def _begin(self, work):
+        ...
+
+    def close(self):
+        """Show the last state, also of work that was stopped."""
+        ...
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Move the bar."""
+        ...
+
+    def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
+        """Count the batches of an evaluation or a prediction."""
+        ...
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """The line of an epoch without validation."""
+        ...
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        """The line of an epoch with one, or the end of an evaluation by itself."""
+        ...
+
+    def on_predict(self, args, state, control, **kwargs):
+        """The end of a prediction, unless it is part of a training."""
+        ...
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """The end, in one sentence."""
+        ...
 
 class ClipTrainer(Trainer):
     """A `Trainer` that takes clips as bytes, really reloads its checkpoints, and says what it waits for."""

@@ -20,6 +20,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 from PIL import Image
 from ..engine.machine import atomic_write
+from ..engine.progress import progress_bar
 
 FPS, SIZE = 25, (320, 240) # As in the files of UCF101
 
@@ -806,7 +807,6 @@ def make_set(root, # Folder for the set; created if it does not exist
              progress:bool=True # Show a progress bar on stderr?
             ) -> Path: # Root of the set
     "Generate a set, finish an incomplete one, or reuse a complete one."
-    from tqdm import tqdm
     root, end, part = Path(root), Path(root)/f'{name.lower()}.json', Path(root)/f'{name.lower()}.part.json'
     processes(workers, 9)
     try:
@@ -820,7 +820,7 @@ def make_set(root, # Folder for the set; created if it does not exist
     for t in root.glob('*/*/.*.tmp'): # Left by a process that was killed
         if time.time()-t.stat().st_mtime > 3600: t.unlink(missing_ok=True)
     films = film_all(root, missing, recipe['seed'], processes(workers, len(missing)), film)
-    for _ in tqdm(films, name, len(missing), unit='clip', disable=not progress): pass
+    for _ in progress_bar(films, f'generating {name}', 'clip', len(missing), progress): pass
     if not all((root/c.path).exists() for c in clips):
         raise OSError(f"Not every clip of {root} was made, because a process stopped: call again with workers=1 to see why.")
     _write(end, {**recipe, 'counts': Counter(c.split for c in clips)})

@@ -1,0 +1,179 @@
+"""Show how far a piece of work is, on a terminal, in a notebook or in a log, without filling any of them."""
+from typing import Any as _Any
+__all__ = ['EVERY', 'COLUMNS', 'BAR', 'in_notebook', 'on_terminal', 'say', 'duration', 'progress_bar', 'epoch_rows', 'Work', 'LogScreen', 'TerminalScreen', 'Page', 'draw_history', 'history_png', 'NotebookScreen', 'make_screen']
+import html, io, math, sys, time
+from dataclasses import dataclass, field
+from fastcore.basics import patch
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel."""
+    ...
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal, on which a bar can be redrawn."""
+    ...
+EVERY = 10
+
+def say(text: str):
+    """Write a line to standard error, where progress belongs: standard output is for results."""
+    ...
+
+def _lines(items, what, unit, total):
+    ...
+
+def duration(seconds: float) -> str:
+    """A time as one says it."""
+    ...
+
+def progress_bar(items, what: str, unit: str='video', total: int | None=None, progress: bool=True):
+    """Iterate, and show how far it is: with a bar where a bar can be redrawn, with a few lines in a log."""
+    ...
+COLUMNS = {'loss': ('training loss', '{:.3f}', 'loss {:.3f}'), 'eval_loss': ('validation loss', '{:.3f}', ''), 'eval_accuracy': ('validation accuracy', '{:.3f}', 'validation accuracy {:.3f}'), 'clips_per_second': ('clips per second', '{:.1f}', '{:.1f} clips/s'), 'data_wait': ('waiting for data', '{:.0%}', 'waiting {:.0%}')}
+
+def epoch_rows(history: list) -> dict:
+    """What was written down in each epoch."""
+    ...
+
+@dataclass
+class Work:
+    """A piece of work that takes a while, and how far it is."""
+    what: str
+    total: int
+    epochs: int = 0
+    done: int = 0
+    inner: str = ''
+    history: list = field(default_factory=list)
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self):
+        ...
+
+    def line(self, epoch: int) -> str:
+        """What is known of an epoch."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way, or whose model is being validated."""
+        ...
+
+    def where(self) -> str:
+        """How far it is."""
+        ...
+
+    def latest(self) -> str:
+        """The last value of everything, from whichever epoch it is."""
+        ...
+
+    def summary(self) -> str:
+        """What came out."""
+        ...
+
+class LogScreen:
+    """Plain lines, at most one every ten seconds apart from the last."""
+    held: _Any
+    last: _Any
+
+    def start(self, work):
+        """Begin; the first epoch's line may come at once."""
+        ...
+
+    def show(self, work):
+        """Write what was held back, or where a long epoch is."""
+        ...
+
+    def keep(self, work, line):
+        """Write an epoch's line, now or when its time has come."""
+        ...
+
+    def _write(self, line):
+        ...
+
+    def end(self, work):
+        """Write the last line of a training."""
+        ...
+BAR = '{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}{postfix}'
+
+class TerminalScreen:
+    """One bar at the bottom, and above it the lines that stay."""
+    bar: _Any
+    shown: _Any
+
+    def start(self, work):
+        """Draw the bar."""
+        ...
+
+    def show(self, work):
+        """Move the bar."""
+        ...
+
+    def keep(self, work, line):
+        """Write a line above the bar."""
+        ...
+
+    def end(self, work):
+        """Remove the bar."""
+        ...
+
+class Page:
+    """A table of epochs, with a bar while they last."""
+    over: _Any
+    work: _Any
+
+    def __init__(self, work, over=False):
+        ...
+
+    def __repr__(self):
+        ...
+
+    def _says(self):
+        ...
+
+    def _table(self):
+        """The rows as HTML."""
+        ...
+
+    def _repr_html_(self):
+        ...
+
+def draw_history(history: list, axs, epochs: int | None=None):
+    """Training loss and validation accuracy by epoch."""
+    ...
+
+def history_png(work: Work) -> bytes:
+    """The curves as a picture, drawn without pyplot so that nobody's open figure is touched."""
+    ...
+
+class NotebookScreen:
+    """A table and curves that grow."""
+    drawn: _Any
+    page: _Any
+    shown: _Any
+
+    def start(self, work):
+        """Nothing is shown yet."""
+        ...
+
+    def show(self, work):
+        """Update the table, and now and then the curves."""
+        ...
+
+    def keep(self, work, line):
+        """Update both."""
+        ...
+
+    def end(self, work):
+        """The last state, which is what a notebook stores."""
+        ...
+
+    def _put(self, name, what):
+        """Show something, or put it where it was shown before."""
+        ...
+
+    def _draw(self, work):
+        ...
+
+def make_screen():
+    """The screen that fits this place."""
+    ...
