@@ -9,7 +9,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 
-# PyTorch's threads wait by spinning unless told otherwise; beside processes that read clips, they spin against these
+# By default PyTorch's idle threads keep a core busy, which slows down the worker processes that read clips
 export OMP_WAIT_POLICY ?= PASSIVE
 
 # Generated data, downloads and results stay inside the checkout.
@@ -37,57 +37,57 @@ $(STAMP): settings.ini setup.py pyproject.toml
 
 setup: $(STAMP)  ## create .venv and install everything
 
-tutorial: $(STAMP)  ## run the course in order (RECIPE=stick, offline; RECIPE=ucf101 on a GPU; ALL=1: every other notebook after it)
+tutorial: $(STAMP)  ## run the course in order (RECIPE=stick: offline; RECIPE=ucf101: on a GPU; ALL=1: all other notebooks as well)
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial $(if $(ALL),--all)
 
-test: $(STAMP)  ## run the tests that need a dozen minutes: the notebooks' checks and tests/
+test: $(STAMP)  ## run the notebooks' checks and the fast part of tests/ (about twelve minutes)
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
-test-slow: $(STAMP)  ## run the other tests: stand-ins, installations, killed processes, and Chromium where there is one
+test-slow: $(STAMP)  ## run the slow tests: stand-ins, installations, killed processes, and Chromium if it is installed
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m slow
 	@$(PY) -m pytest -m slow tests/browser
 
-lint: $(STAMP)  ## look for faults: ruff, mypy, and whether `make export` would change a file
+lint: $(STAMP)  ## run ruff and mypy, and check that `make export` would not change any file
 	@$(PY) -m ruff check
 	@$(PY) -m mypy
 	@$(PY) -m pytest -q tests/test_repo.py -k export_changes_nothing
 
-test-browser: $(STAMP)  ## look at chapters (CHAPTERS=all: every one), README and report in Chromium; screenshots in runs/browser
+test-browser: $(STAMP)  ## test chapters (CHAPTERS=all: all of them), README and report in Chromium; screenshots in runs/browser
 	@if ! command -v $${VIDCLS_CHROMIUM:-} chromium chromium-browser google-chrome google-chrome-stable >/dev/null && \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing Chromium with apt-get ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null || true; fi
 	@$(PY) -m pytest tests/browser
 
-fuzz: $(STAMP)  ## read thousands of damaged videos (VIDCLS_FUZZ=5000, minutes)
+fuzz: $(STAMP)  ## read thousands of damaged videos (VIDCLS_FUZZ=5000; takes minutes)
 	@VIDCLS_FUZZ=$${VIDCLS_FUZZ:-5000} OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_odd_videos.py -k fuzzed -q
 
-matrix:  ## run all tests on Python 3.10 to 3.13, with the oldest and the newest packages, and chapters on a hosted machine's (needs uv; hours)
+matrix:  ## run all tests on Python 3.10 to 3.13, with the oldest and newest packages and those of a hosted notebook (needs uv; hours)
 	@bash tests/tools/matrix.sh
 
-cleanroom:  ## do what a newcomer does, in an empty home: clone, both commands, wheel and sdist (an hour)
+cleanroom:  ## try what a newcomer does in an empty home: clone, make tutorial, make test, wheel and sdist (an hour)
 	@bash tests/tools/cleanroom.sh
 
-lab: $(STAMP)  ## open JupyterLab on the chapters
+lab: $(STAMP)  ## open the chapters in JupyterLab
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
 
-export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ and its type stubs, README.md and badges, clean the notebooks
+export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ with its type stubs, README.md and badges, and clean the notebooks
 	@$(PY) nbs/_tools/make_readme.py
 	@$(VENV)/bin/nbdev-export
 	@$(PY) nbs/_tools/stubs.py
 	@$(VENV)/bin/nbdev-clean
 
-outputs: $(STAMP)  ## run every notebook for real and store the outputs in nbs/
+outputs: $(STAMP)  ## run every notebook and store the outputs in nbs/
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial --store --all
 	@$(MAKE) --no-print-directory export
 
-stats: $(STAMP)  ## print how long the notebooks' cells are, floor by floor
+stats: $(STAMP)  ## print the cell lengths and other figures of the notebooks
 	@$(PY) nbs/_tools/stats.py
 
-bench: $(STAMP)  ## race the input pipelines and the training step against the guide's; writes runs/bench/
+bench: $(STAMP)  ## compare the speed of the input pipelines and the training step with the guide's; writes runs/bench/
 	@$(PY) tools/bench.py --out $(VIDCLS_HOME)/bench
 
-checkpoint: $(STAMP)  ## make both shipped checkpoints again, and the table beside them (three hours on two cores)
+checkpoint: $(STAMP)  ## train both shipped checkpoints again and make their table (three hours on two cores)
 	@$(PY) tools/make_checkpoint.py
 
-clean:  ## remove what was generated (keeps .venv)
+clean:  ## remove all generated files (keeps .venv)
 	rm -rf runs build dist *.egg-info .pytest_cache

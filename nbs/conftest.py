@@ -1,4 +1,4 @@
-"Every notebook is a test: run from top to bottom in a process of its own, with the smoke recipe and no network."
+"Every notebook is a test: it runs from top to bottom in a separate process, with the smoke recipe and no network."
 import json, re, sys
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def pytest_collect_file(file_path, parent):
         return Notebook.from_parent(parent, path=file_path)
 
 
-SLOW = {"13_speed", "solutions/13_speed"} # Races between input pipelines; `make test-slow` runs these
+SLOW = {"13_speed", "solutions/13_speed"} # They measure speed for a long time; `make test-slow` runs them
 
 
 class Notebook(pytest.File):
@@ -39,11 +39,11 @@ class Run(pytest.Item):
     def reportinfo(self): return self.path, None, f"{self.path.name} runs"
 
 
-class NotebookFailed(Exception): "A cell raised; the message is the cell and its traceback."
+class NotebookFailed(Exception): "A cell raised an error; the message contains the cell and its traceback."
 
 
 def explain(path, out):
-    "The failing cell's source before its traceback, without the frames of the machinery that ran it."
+    "The source of the failing cell and its traceback, without the frames of the code that ran the notebook."
     out = out.replace(f"{here.parent}/", "")
     cell = re.search(r"(\w+) in \S+:\n=+\n+While Executing Cell #(\d+):\n", out)
     if not cell: return out

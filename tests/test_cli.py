@@ -38,7 +38,7 @@ def test_help_and_version():
 @pytest.mark.parametrize("args, what", [
     (["fly"], "no command 'fly'"), ([], ""), (["predict"], "required"), (["finetune", "--epochs", "many"], "invalid int"),
     (["finetune", "--speed", "9"], "unrecognized"), (["stick", "x", "--per-class", "a,b"], "--per-class"),
-    (["finetune", "--check", "nonsense"], "--check is one of"), (["check-data", "x", "--check", "nonsense"], "--check is one of")])
+    (["finetune", "--check", "nonsense"], "--check must be one of"), (["check-data", "x", "--check", "nonsense"], "--check must be one of")])
 def test_called_wrongly(args, what):
     r = vidcls(*args)
     assert r.returncode == 2 and what in r.stderr

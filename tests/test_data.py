@@ -154,7 +154,7 @@ def test_a_small_class_that_shares_its_recordings_still_gets_every_split():
 
 def test_a_class_that_cannot_be_in_every_split_is_named():
     classes = dict(a="wxyz", b="wxy", c="wxz", d="wyz", e="xyz")
-    said = r"^The class '[a-e]' cannot be in every split, because its groups occur in other classes too: add recordings of it\.$"
+    said = r"^The class '[a-e]' cannot be in every split, because its groups also occur in other classes: add recordings of it\.$"
     with pytest.raises(ValueError, match=said): split_by_group(rows(*((k, g) for k, groups in classes.items() for g in groups)))
     with pytest.raises(ValueError, match=r"The class 'a' has too few groups for these splits \(2\)"):
         split_by_group(rows(("a", "x"), ("a", "y")))

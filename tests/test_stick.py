@@ -133,14 +133,14 @@ def test_a_failed_clip_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("other", [dict(seed=1), dict(per_class=(2, 0, 1)), dict(per_class=None)])
 def test_another_set_in_the_same_folder_is_refused(tiny, other):
     before = digests(tiny)
-    with pytest.raises(ValueError, match="holds a StickUCF made with .* give another folder"):
+    with pytest.raises(ValueError, match="contains a StickUCF made with .* give another folder"):
         make_stickucf(tiny, **{**dict(per_class=TINY, progress=False), **other})
     assert digests(tiny) == before
 
 
 def test_foreign_videos_are_left_alone(tmp_path):
     (tmp_path/"train"/"Archery").mkdir(parents=True)
-    with pytest.raises(ValueError, match="not a StickUCF's"): make_stickucf(tmp_path, per_class=TINY, progress=False)
+    with pytest.raises(ValueError, match="do not belong to a StickUCF"): make_stickucf(tmp_path, per_class=TINY, progress=False)
 
 
 # --- errors ---

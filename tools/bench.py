@@ -1,6 +1,6 @@
-"""Race the input pipelines, the loaders and the training step on this machine: `make bench`.
+"""Measure the speed of the input pipelines, the loaders and the training step on this machine: `make bench`.
 
-It prints the tables of chapter 13, with more rounds, and writes `bench.json` and `bench.png`."""
+It prints the tables of chapter 13, measured with more rounds, and writes `bench.json` and `bench.png`."""
 import argparse, json
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from vidcls.engine.record import checkpoint_path
 
 
 def race_files(
-    folder,         # For the files
+    folder,         # Folder for the files
     spec:ClipSpec,  # What a clip is
-    rounds:int,     # For each race
+    rounds:int,     # Rounds of each race
     seconds:float=8, # Length of the files
-    test=(5, 3),    # A test's views: clips in time, crops
-) -> dict: # Name → table
-    "Race the readers on each of the files, for a training view and for a test's views."
+    test=(5, 3),    # Views of a test: clips in time, crops
+) -> dict: # Name -> table
+    "Compare the readers on each of the files, for a training view and for the views of a test."
     races = {}
     for name,path in bench_files(folder, seconds).items():
-        few = 10 if probe_video(path).height > 720 else 1 # The guide takes seconds for one view of these
+        few = 10 if probe_video(path).height > 720 else 1 # The guide needs seconds for one view of these files
         for what,n,r in (("training view", (), rounds), (f"{test[0]} × {test[1]} views", test, rounds//4)):
             races[f"{name}: {what}"] = race(path, spec, *n, rounds=max(1, r//few))
             print(f"\n{name}: {what}\n{races[f'{name}: {what}'].round(2).to_string()}", flush=True)
@@ -33,10 +33,10 @@ def race_files(
 
 
 def draw(
-    races:dict, # Name → table
-    file,       # PNG
+    races:dict, # Name -> table
+    file,       # PNG file to write
 ):
-    "A picture of all races: milliseconds per view."
+    "Draw all races, in milliseconds per view."
     fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
     plot_races(races, ax)
     with atomic_write(file) as tmp: fig.savefig(tmp, format="png", dpi=120)
@@ -44,15 +44,15 @@ def draw(
 
 
 def bench(
-    folder,                         # For the files and the results
-    rounds:int=20,                  # For each race of readers
-    seconds:float=8,                # Length of their files
-    test=(5, 3),                    # A test's views: clips in time, crops
-    clips:int=64,                   # That each loader delivers
-    steps:int=6,                    # Of training, timed
-    recipe:Recipe=RECIPES["stick"], # Its videos are what the loaders read
-) -> dict: # Machine, and every table as a dict
-    "All races on this machine; writes `bench.json` and `bench.png`."
+    folder,                         # Folder for the files and the results
+    rounds:int=20,                  # Rounds of each comparison of readers
+    seconds:float=8,                # Length of the files
+    test=(5, 3),                    # Views of a test: clips in time, crops
+    clips:int=64,                   # Clips that each loader reads
+    steps:int=6,                    # Training steps to time
+    recipe:Recipe=RECIPES["stick"], # Recipe whose videos the loaders read
+) -> dict: # The machine, and every table as a dict
+    "Run all comparisons on this machine, and write `bench.json` and `bench.png`."
     spec, folder = ClipSpec(), Path(folder)
     races = race_files(folder/"files", spec, rounds, seconds, test)
     loaders = loader_race(data_root(recipe), spec, num_clips=clips)
@@ -70,8 +70,8 @@ def bench(
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--out", type=Path, default=home()/"bench",
-                   help="folder for files and results; default: bench below VIDCLS_HOME")
-    p.add_argument("--tiny", action="store_true", help="as short as can be, to see that every part works")
+                   help="folder for files and results; default: bench in VIDCLS_HOME")
+    p.add_argument("--tiny", action="store_true", help="as short as possible, only to see that every part works")
     a = p.parse_args()
     show_messages()
     tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, recipe=RECIPES["smoke"])

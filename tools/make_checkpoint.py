@@ -1,8 +1,8 @@
-"""Make the checkpoint that ships with the package again, and measure what it is worth: `make checkpoint`.
+"""Train the checkpoint that ships with the package again, and measure how much it helps: `make checkpoint`.
 
-It trains twice (masked, and with the labels of the moves), copies weights and records into the checkout's package,
-fine-tunes from three starts, and copies that table beside the weights. It goes on where it stopped. `--tiny` does all
-of this in a minute, with numbers that mean nothing, and into a folder of your choice only."""
+It trains twice (masked, and with the labels of the moves), copies weights and records into the package of this
+checkout, fine-tunes from three starts, and copies the resulting table next to the weights. It continues where it
+stopped. `--tiny` does all of this in a minute into a folder of your choice, with numbers that mean nothing."""
 import argparse, json, shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +23,12 @@ TINY = dict(per_class=(2, 1, 1), epochs=1)
 
 def make_checkpoint(
     folder,                   # Model folder for the result
-    recipe:Recipe=SUPERVISED, # Which moves, how long
-    workers:int|None=None,    # Processes that read clips
+    recipe:Recipe=SUPERVISED, # Moves to learn, and for how long
+    workers:int|None=None,    # Worker processes that read clips
     progress:bool=True,       # Show progress bars?
-    overwrite:bool=False,     # Begin again where `folder` holds another run?
+    overwrite:bool=False,     # Start again if `folder` contains another run?
 ) -> Path: # The folder
-    "Learn other actions, with labels, from random weights; the record says from which data. Goes on where it stopped."
+    "Learn other actions with labels from random weights, and record the data. Continues where it stopped."
     done = finetune(recipe, folder, resume=True, overwrite=overwrite, workers=workers, progress=progress)
     record = load_record(folder) | dict(data=data_hash(recipe))
     with atomic_write(Path(folder)/RECORD) as tmp: tmp.write_text(json.dumps(record), encoding="utf-8")
@@ -37,17 +37,17 @@ def make_checkpoint(
 
 def ship(
     package=PACKAGE,                 # Folder for weights, records and table
-    work=None,                       # For what is made on the way; None: `home()/"checkpoint"`
+    work=None,                       # Folder for intermediate results; None: `home()/"checkpoint"`
     supervised:Recipe=SUPERVISED,    # The training with labels
-    masked:Recipe=MASKED,            # The one without, for comparison
+    masked:Recipe=MASKED,            # The training without labels, for comparison
     recipe:Recipe=RECIPES["stick"],  # The fine-tunings of the table
     runs=RUNS,                       # (share of the labels, seed) of the table
-    workers:int|None=None,           # Processes that read clips
+    workers:int|None=None,           # Worker processes that read clips
 ) -> Path: # `package`
-    "Train the checkpoint, measure what it is worth, put both into `package`. Goes on where it stopped."
+    "Train the checkpoint, measure how much it helps, and put both into `package`. Continues where it stopped."
     package, work = Path(package), Path(work or home()/"checkpoint")
     package.mkdir(parents=True, exist_ok=True)
-    # What an older recipe made is made again
+    # `overwrite` replaces results of an older recipe
     pretrain(masked, work/"masked", resume=True, workers=workers, overwrite=True)
     made = make_checkpoint(work/"moves", supervised, workers, overwrite=True)
     for f in ("config.json", "model.safetensors", RECORD): shutil.copy(made/f, package/f)
@@ -62,10 +62,10 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--package", type=Path, default=PACKAGE,
                    help="folder for weights, records and table; default: the checkout's own")
-    p.add_argument("--work", type=Path, help="folder for what is made on the way; default: checkpoint in VIDCLS_HOME")
-    p.add_argument("--workers", type=int, help="processes that read clips; default: as many as cores, at most 8")
+    p.add_argument("--work", type=Path, help="folder for intermediate results; default: checkpoint in VIDCLS_HOME")
+    p.add_argument("--workers", type=int, help="worker processes that read clips; default: one per core, at most 8")
     p.add_argument("--tiny", action="store_true",
-                   help="do it in miniature, to see that every part works; needs --package")
+                   help="make it as short as possible, only to see that every part works; needs --package")
     a = p.parse_args()
     if a.tiny and a.package.resolve() == PACKAGE:
         p.error("--tiny would replace the checkpoint that ships: name a folder with --package.")

@@ -1,8 +1,8 @@
-"""Make `real.csv`, the table beside `videomae-stick` that says what three starts are worth on real videos.
+"""Make `real.csv`, the table next to `videomae-stick` that compares three starts of fine-tuning on real videos.
 
-The videos do not ship: name a folder `split/class/video.avi`. The table that ships is of six classes of UCF101
-(Archery, BasketballDunk, Diving, PlayingPiano, PlayingViolin, Surfing; 60 training and 30 test clips). It goes on
-where it stopped."""
+The videos are not part of the package, so name a folder `split/class/video.avi`. The table that ships was made with six
+classes of UCF101 (Archery, BasketballDunk, Diving, PlayingPiano, PlayingViolin, Surfing; 60 training and 30 test
+clips). The script continues where it stopped."""
 import argparse, shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +15,16 @@ from vidcls.engine.recipes import RECIPES
 def real_table(
     data,                  # Folder `split/class/video`
     out,                   # File for the table
-    work=None,             # For what is made on the way; None: `home()/"real"`
-    epochs:int=40,         # Of each fine-tuning
-    masked_epochs:int=200, # Of the masked pre-training on the same clips
-    workers:int|None=None, # Processes that read clips
+    work=None,             # Folder for intermediate results; None: `home()/"real"`
+    epochs:int=40,         # Epochs of each fine-tuning
+    masked_epochs:int=200, # Epochs of the masked pre-training on the same clips
+    workers:int|None=None, # Worker processes that read clips
 ) -> Path: # `out`
-    "Fine-tune from random weights, from masked pre-training on the very training clips, and from `videomae-stick`."
+    "Fine-tune from random weights, from masked pre-training on the same training clips, and from `videomae-stick`."
     out, work = Path(out), Path(work or home()/"real")
     real = replace(RECIPES["stick"], name="real six", data=str(data), epochs=epochs)
-    painted = replace(MASKED, data=real.data, per_class=None, epochs=masked_epochs)
-    own = pretrain(painted, work/"own", resume=True, workers=workers, overwrite=True)
+    masked = replace(MASKED, data=real.data, per_class=None, epochs=masked_epochs)
+    own = pretrain(masked, work/"own", resume=True, workers=workers, overwrite=True)
     starts = {"random weights": None, f"masked on these {own.metrics['videos']} clips": own.model_dir,
               "videomae-stick": "videomae-stick"}
     transfer(starts, real, work/"table", [(1., 0)], workers)
@@ -36,11 +36,11 @@ def real_table(
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("data", type=Path, help="folder split/class/video")
-    p.add_argument("--out", type=Path, default=Path("real.csv"), help="file for the table; default: real.csv here")
-    p.add_argument("--work", type=Path, help="folder for what is made on the way; default: real below VIDCLS_HOME")
-    p.add_argument("--epochs", type=int, default=40, help="of each fine-tuning; default: 40")
-    p.add_argument("--masked-epochs", type=int, default=200, help="of the masked pre-training; default: 200")
-    p.add_argument("--workers", type=int, help="processes that read clips; default: as many as cores, at most 8")
+    p.add_argument("--out", type=Path, default=Path("real.csv"), help="file for the table; default: real.csv")
+    p.add_argument("--work", type=Path, help="folder for intermediate results; default: real in VIDCLS_HOME")
+    p.add_argument("--epochs", type=int, default=40, help="epochs of each fine-tuning; default: 40")
+    p.add_argument("--masked-epochs", type=int, default=200, help="epochs of the masked pre-training; default: 200")
+    p.add_argument("--workers", type=int, help="worker processes that read clips; default: one per core, at most 8")
     a = p.parse_args()
     show_messages()
     print(real_table(a.data, a.out, a.work, a.epochs, a.masked_epochs, a.workers))

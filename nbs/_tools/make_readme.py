@@ -1,6 +1,6 @@
-"""README.md from nbs/index.ipynb; badges, install lines and addresses everywhere from settings.ini.
+"""Make README.md from nbs/index.ipynb, and update badges, install lines and addresses from settings.ini.
 
-`make export` calls this. `--check` changes nothing and exits with status 1 when something is out of step."""
+`make export` calls this. `--check` does not change anything, and exits with status 1 if something is out of date."""
 import argparse, html, os, re, sys
 from base64 import b64decode
 from configparser import ConfigParser
@@ -27,20 +27,20 @@ TEMPLATE = r"""{% extends 'base/display_priority.j2' %}
 
 
 def settings(root):
-    "What settings.ini says, read as setup.py reads it."
+    "The settings in settings.ini, read in the same way as in setup.py."
     cfg = ConfigParser(delimiters=["="], interpolation=None)
     cfg.read(root/"settings.ini", encoding="utf-8")
     return cfg["DEFAULT"]
 
 
 def badge(cfg, rel):
-    "The Colab badge of the notebook at `rel`; HTML, since Markdown is not rendered after a comment on the same line."
+    "The Colab badge of the notebook at `rel`; in HTML, as Markdown is not rendered after a comment."
     url = f"{COLAB}/github/{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/{rel}"
     return f'<a href="{url}"><img src="{COLAB}/assets/colab-badge.svg" alt="Open in Colab"></a>'
 
 
 def addressed(text, cfg, rel):
-    "`text` with its badge, its install lines and its clone line as settings.ini has them."
+    "`text` with the badge, install lines and clone line that follow from settings.ini."
     repo = f"https://github.com/{cfg['user']}/{cfg['repo']}"
     text = re.sub(r"(<!-- badge -->).*", lambda m: m[1] + badge(cfg, rel), text)
     text = re.sub(r"git\+https://github\.com/[\w.-]+/[\w.-]+@[\w./-]+", f"git+{repo}@{cfg['branch']}", text)
@@ -56,7 +56,7 @@ def promise(path):
 
 
 def table(root, cfg, floor):
-    "A row for each notebook of a floor; links are relative to nbs/."
+    "A table with one row per notebook of a floor; links are relative to nbs/."
     rows = [f"| {'chapter' if floor == 'chapters' else 'notebook'} | you will | Colab |", "|---|---|---|"]
     for n in chapters(root/"nbs", floors=["course" if floor == "chapters" else floor]):
         if n == "index": continue
@@ -67,7 +67,7 @@ def table(root, cfg, floor):
 
 
 def filled(root, cfg, path):
-    "The notebook with all that settings.ini decides."
+    "The notebook with everything that follows from settings.ini."
     nb = read_nb(path)
     for c in nb.cells:
         c.source = addressed(c.source, cfg, path.relative_to(root).as_posix())
@@ -77,7 +77,7 @@ def filled(root, cfg, path):
 
 
 def relinked(text):
-    "Markdown written for nbs/ as it must be one folder up."
+    "Markdown that was written for nbs/, with its links changed for the folder above."
     def up(m):
         return m[0] if re.match(r"[a-z]+:|#|/", m[2]) else m[1] + Path(os.path.normpath(f"nbs/{m[2]}")).as_posix()
     return re.sub(r"""(\]\(|<(?:img|a)[^>]*?(?:src|href)=["'])([^)\s"']+)""", up, text)
@@ -87,16 +87,16 @@ def fence(text, language=""): return f"\n\n```{language}\n{text.rstrip()}\n```" 
 
 
 def shown(data, alt, save):
-    "An output's `data` as Markdown or plain text; `save` makes a file of a picture and returns its name."
+    "An output's `data` as Markdown or plain text; `save` writes a picture to a file and returns its name."
     for mime in data.keys() & SUFFIX.keys(): return {"text/markdown": f"![{alt}]({save(mime, data[mime])})"}
     if h := data.get("text/html"):
         h = URI.sub(lambda m: save(m[1], m[2]), re.sub(r"<style.*?</style>", "", h, flags=re.S))
-        return {"text/markdown": re.sub(r"\n\s*", "\n", h).strip()}  # A blank line or indent would end HTML
+        return {"text/markdown": re.sub(r"\n\s*", "\n", h).strip()}  # A blank line or an indent would end the HTML
     return {"text/plain": re.sub(" at 0x[0-9a-fA-F]+", "", data.get("text/plain", ""))}
 
 
 def prepare(cell, d, images):
-    "A cell as its directives `d` want it shown, for the template; its pictures are added to `images`."
+    "Prepare a cell for the template according to its directives `d`, and add its pictures to `images`."
     def save(mime, data):
         name = f"images/index-{cell.id}-{sum(cell.id in f for f in images)}.{SUFFIX[mime]}"
         images[name] = b64decode(data)
@@ -112,7 +112,7 @@ def prepare(cell, d, images):
 
 
 def readme(nb, cfg):
-    "The README's text and its pictures, from the index."
+    "The text and the pictures of the README, made from the index."
     nb.cells, images = [c for c in nb.cells if "hide" not in c.directives], {}
     node = nbformat.reads(nb2str(nb), 4)
     for c, raw in zip(node.cells, nb.cells, strict=True): prepare(c, raw.directives, images)
@@ -123,7 +123,7 @@ def readme(nb, cfg):
 
 
 def expected(root):
-    "Every file that this tool answers for, with the bytes that it should hold; None: it should not be there."
+    "Every file that this tool manages, with the bytes that it should contain; None: it should not exist."
     cfg, nbs, toml = settings(root), root/"nbs", root/"pyproject.toml"
     want = {p: None for p in (nbs/"images").glob("index-*")}
     for path in (nbs/f"{n}.ipynb" for n in chapters(nbs, solutions=True)):
@@ -138,12 +138,12 @@ def expected(root):
 
 def main(argv=None):
     a = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    a.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something is out of step")
+    a.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something is out of date")
     a.add_argument("--root", type=Path, default=ROOT, help="the checkout")
     a = a.parse_args(argv)
     todo = {p: b for p, b in expected(a.root).items() if (p.read_bytes() if p.exists() else None) != b}
     for p, b in todo.items():
-        said = "out of step" if a.check else "removed" if b is None else "wrote"
+        said = "out of date" if a.check else "removed" if b is None else "wrote"
         print(f"{said}: {p.relative_to(a.root).as_posix()}")
         if a.check: continue
         p.parent.mkdir(parents=True, exist_ok=True)

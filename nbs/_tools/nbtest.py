@@ -1,7 +1,7 @@
-"""What the tests need to run notebooks: data made once per session, and a home and a process for each notebook.
+"""Run notebooks as tests, with data that is made once per session, and a separate home and process for each notebook.
 
-In that process `nbdev.test.test_nb` runs it, so directives such as `#| eval: false` count. Importing torch, torchvision
-and transformers takes longer than most notebooks: where many run, multiprocessing's fork server does it once."""
+`nbdev.test.test_nb` runs the notebook in that process, so directives such as `#| eval: false` are respected. Importing
+torch, torchvision and transformers takes longer than most notebooks, so for many notebooks, a fork server does it once."""
 import multiprocessing, os, shutil, signal, subprocess, sys, tempfile
 from multiprocessing import forkserver
 from pathlib import Path
@@ -19,7 +19,7 @@ data_root(get_recipe(), progress=False)
 
 
 def tracked(root=ROOT):
-    "The checkout's files, without what git ignores; all of them where there is no git."
+    "The files of the checkout, without those that git ignores; all files if there is no git."
     try: out = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, capture_output=True, check=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
         skip = {".git", ".venv", "runs", "build", "dist", "__pycache__", ".pytest_cache", ".ipynb_checkpoints"}
@@ -28,7 +28,7 @@ def tracked(root=ROOT):
 
 
 def copy_tree(dst):
-    "A copy of the checkout's files at `dst`."
+    "Copy the files of the checkout to `dst`."
     for p in tracked():
         (dst/p).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT/p, dst/p)
@@ -36,25 +36,25 @@ def copy_tree(dst):
 
 
 def shared_tmp(config):
-    "A folder that all workers of this session share."
+    "A folder that all workers of this test session share."
     base = config._tmp_path_factory.getbasetemp()
     return base.parent if hasattr(config, "workerinput") else base
 
 
 def threads(config):
-    "Threads for each of the session's processes, so that together they do not ask for more cores than there are."
+    "The number of threads per process, so that all processes together do not use more threads than there are cores."
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     return str(max(1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1))
 
 
 def data_home(config):
-    "Where the session's data lies; set `VIDCLS_TEST_HOME` to keep it from one session to the next."
+    "The folder of the session's data; set `VIDCLS_TEST_HOME` to keep it from one session to the next."
     kept = os.environ.get("VIDCLS_TEST_HOME")
     return Path(kept).resolve() if kept else shared_tmp(config)/"home"
 
 
 def clean_env(config, **kw):
-    "The environment of a test's process: the smoke recipe, no network, no picture windows, none of the caller's settings."
+    "The environment of a test's process: smoke recipe, no network, no windows, and none of the caller's settings."
     env = {k: v for k, v in os.environ.items() if not k.startswith(("VIDCLS_", "PYTEST_", "JUPYTER_", "IPYTHON"))}
     bin, tmp = Path(sys.executable).parent, shared_tmp(config)
     return {**env, "PATH": f"{bin}{os.pathsep}{env.get('PATH', '')}", "VIDCLS_RECIPE": "smoke", "VIDCLS_HOME": str(data_home(config)),
@@ -62,11 +62,11 @@ def clean_env(config, **kw):
 
 
 def run(cmd, timeout=1800, **kw):
-    "`subprocess.run` in a process group of its own, of which nothing is left afterwards; stdout and stderr in one."
+    "`subprocess.run` in a separate process group, which is killed at the end; returns stdout and stderr together."
     p = subprocess.Popen([str(c) for c in cmd], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8",
                          stderr=subprocess.STDOUT, errors="replace", start_new_session=True, **kw)
     try: out, _ = p.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired: out, p.returncode = f"{cmd} did not end in {timeout} s", 1
+    except subprocess.TimeoutExpired: out, p.returncode = f"{cmd} did not finish within {timeout} s", 1
     finally:
         if hasattr(os, "killpg"):
             try: os.killpg(p.pid, signal.SIGKILL)
@@ -75,14 +75,14 @@ def run(cmd, timeout=1800, **kw):
 
 
 def own_home(config, name):
-    "A fresh home for one test, in which the session's data lies ready: made by the first caller, then shared."
+    "A fresh home for one test, with the session's data, which the first caller makes and all others share."
     env, tmp = clean_env(config), shared_tmp(config)
     shared, home = data_home(config), tmp/"homes"/name
     (shared/"data").mkdir(parents=True, exist_ok=True)
     with FileLock(shared/".lock"):
         if not (shared/".ready").exists():
             rc, out = run([sys.executable, "-c", MAKE_DATA], env=env, cwd=ROOT)
-            if rc: sys.stderr.write(f"Making the shared test data failed; each notebook tries by itself:\n{out}\n")
+            if rc: sys.stderr.write(f"Making the shared test data failed, so each notebook will make its own:\n{out}\n")
             (shared/".ready").touch()
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -100,7 +100,7 @@ def main(nb):
     "Run one notebook from top to bottom in this process; returns the exit status."
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    hidden = (NBS, ROOT/"tests")  # A chapter must not see the tools
+    hidden = (NBS, ROOT/"tests")  # A notebook must not be able to import the tools
     sys.path[:] = [p for p in sys.path if not any(Path(p).resolve().is_relative_to(h) for h in hidden)]
     flags = get_config(Path(nb).parent).get("tst_flags") or ""
     flags = flags.split() if isinstance(flags, str) else flags
@@ -111,25 +111,25 @@ def main(nb):
 
 
 def _job(nb, env, cwd, out):
-    "What the notebook's process does, in a session of its own, which ends with the process that started it."
+    "Run the notebook in a new session, which ends together with the process that started it."
     import fcntl
     os.setsid()
     ended = multiprocessing.parent_process().sentinel
     fcntl.fcntl(ended, fcntl.F_SETOWN, -os.getpid())
-    fcntl.fcntl(ended, fcntl.F_SETFL, os.O_ASYNC)  # The session then gets SIGIO; nothing handles it, so it ends
+    fcntl.fcntl(ended, fcntl.F_SETFL, os.O_ASYNC)  # The session then gets SIGIO, which ends it
     fd = os.open(out, os.O_WRONLY)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    # The notebook's own processes start as a reader's do, not as this one did
+    # The notebook's own processes must start as they do for a reader, not as this one did
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    os._exit(main(nb))  # Threads of the notebook's shell must not keep it alive
+    os._exit(main(nb))  # Threads of the notebook's shell must not keep the process alive
 
 
 def notebook(nb, env, cwd, many=False, timeout=1800):
-    "Run a notebook in a process of its own; returns its exit status and what it printed."
+    "Run a notebook in a separate process; returns its exit status and what it printed."
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOAD] if many and sys.platform == "linux" else [])
     # Libraries read the number of their threads on import, so the server starts in the notebook's environment.
@@ -138,7 +138,7 @@ def notebook(nb, env, cwd, many=False, timeout=1800):
         p = context.Process(target=_job, args=(nb, env, cwd, out.name))
         p.start()
         p.join(timeout)
-        late = f"\n{nb} did not end in {timeout} s" if p.is_alive() else ""
+        late = f"\n{nb} did not finish within {timeout} s" if p.is_alive() else ""
         try: os.killpg(p.pid, signal.SIGKILL)
         except ProcessLookupError: pass
         p.join()

@@ -1,8 +1,8 @@
-"""Run the notebooks in reading order, each in a Jupyter kernel of its own, for `make tutorial` and `make outputs`.
+"""Run the notebooks in reading order, each in its own Jupyter kernel, for `make tutorial` and `make outputs`.
 
-Executed copies, the trained model and `result.json` land in `--out`. A second run reuses every notebook whose
-code, package, recipe and predecessors are unchanged. Progress goes to stderr, what was made to stdout; the exit status
-is 0, 1 (a notebook failed) or 2 (bad usage)."""
+Executed copies, the trained model and `result.json` are written to `--out`. A second run reuses every notebook whose
+code, package, recipe and predecessors are unchanged. Progress goes to stderr and the summary to stdout. The exit status
+is 0, 1 (a notebook failed) or 2 (wrong usage)."""
 import argparse, hashlib, json, os, re, socket, sys, tempfile, time
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = dict(course=("[0-9]*.ipynb", "index.ipynb"), synthetic=("synthetic/*.ipynb",), engine=("engine/*.ipynb",),
               solutions=("solutions/**/*.ipynb",))  # In reading order
-MAX_BYTES = 2**20  # Of a stored notebook
+MAX_BYTES = 2**20  # Largest size of a stored notebook
 BINARY = ("image/png", "image/jpeg", "image/gif", "video/", "audio/", "application/pdf")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 BAR = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/|\d+(?:it|clip)? \[\d\d:\d\d, ")
@@ -31,14 +31,14 @@ ABSOLUTE = re.compile(r"(?<![\w.:/~<-])/(?:home|root|Users|tmp|private|var|opt|m
 # -- which notebooks --------------------------------------------------------------------------------------------------
 
 def chapters(nbs, solutions=False, floors=("course", "synthetic", "engine")):
-    "Notebooks below `nbs`, without `.ipynb`, in reading order: floor by floor, by name, `index` after the course."
+    "Names of the notebooks without `.ipynb`, in reading order: by floor and name, with `index` after the course."
     patterns = [g for f in [*floors, *["solutions"]*solutions] for g in FLOORS[f]]
     found = [p.relative_to(nbs) for g in patterns for p in sorted(nbs.glob(g))]
     return [p.with_suffix("").as_posix() for p in found if not any(x.startswith((".", "_")) for x in p.parts)]
 
 
 def choose(names, wanted):
-    "The notebooks that the command line names: `05`, `05_train` and `nbs/05_train.ipynb` all mean the same."
+    "The notebooks that the command line names; `05`, `05_model` and `nbs/05_model.ipynb` all mean the same."
     out = []
     for w in wanted:
         w = w.removesuffix(".ipynb")
@@ -52,7 +52,7 @@ def choose(names, wanted):
 # -- running one notebook ---------------------------------------------------------------------------------------------
 
 class Kernel(AsyncKernelManager):
-    "A kernel of the interpreter `python`, whatever kernels are installed."
+    "A kernel that runs the interpreter `python`, whatever kernels are installed."
     python = sys.executable
     @property
     def kernel_spec(self):
@@ -60,7 +60,7 @@ class Kernel(AsyncKernelManager):
 
 
 class Client(NotebookClient):
-    "Tells `live` the newest line of what a cell prints, or the steps of `Trainer`'s progress bar."
+    "A client that passes the latest line that a cell prints, or the steps of `Trainer`'s progress bar, to `live`."
     live = None
     def process_message(self, msg, cell, cell_index):
         steps = re.findall(r"\[\s*\d+/\d+[^\]]*\]", msg["content"].get("data", {}).get("text/html", ""))
@@ -70,7 +70,7 @@ class Client(NotebookClient):
 
 
 def load(path):
-    "The notebook ready to run, and for each cell whether it will: `#| eval: false` cells keep what they store."
+    "The notebook, and for each cell whether it will run; `#| eval: false` cells keep their stored outputs."
     nb, will = nbformat.read(path, as_version=4), []
     for c, src in zip(nb.cells, read_nb(path).cells, strict=True):
         will.append(c.cell_type == "code" and bool(c.source.strip()) and does_cell_eval(src, True))
@@ -82,28 +82,28 @@ def load(path):
 def execute(nb, cwd, env, python=sys.executable, on_cell=None, live=None, timeout=None):
     "Run `nb` in place in a fresh kernel of `python`."
     with tempfile.TemporaryDirectory(prefix="vidcls-") as tmp:
-        # No one's own profiles or start-up files take part, and none are written.
+        # The user's profiles and start-up files are neither used nor changed
         env = {**env, "IPYTHONDIR": f"{tmp}/ipython", "JUPYTER_RUNTIME_DIR": tmp, "JUPYTER_CONFIG_DIR": f"{tmp}/config"}
-        env.pop("MPLBACKEND", None)  # The kernel sets its own: pictures belong into the notebook
+        env.pop("MPLBACKEND", None)  # The kernel sets its own, so that pictures go into the notebook
         km = Kernel(connection_file=f"{tmp}/kernel.json", transport="ipc" if sys.platform == "linux" else "tcp")
         km.python = python
         client = Client(nb, timeout=timeout, resources={"metadata": {"path": str(cwd)}}, on_cell_execute=on_cell)
-        client.create_kernel_manager, client.live = lambda: km, live  # Made by the client, so that it also ends it
+        client.create_kernel_manager, client.live = lambda: km, live  # Made by the client, which then also stops it
         client.execute(env=env)
     return nb
 
 
 def environment(recipe, home):
-    "What a notebook's process sees."
+    "The environment variables of a notebook's process."
     env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # As in the Makefile
     env |= {"VIDCLS_RECIPE": recipe, "VIDCLS_HOME": str(home)}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"  # `!vidcls` is this installation's
-    if recipe in ("stick", "smoke"): env.setdefault("HF_HUB_OFFLINE", "1")  # These recipes promise to need no network
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"  # `!vidcls` must run this installation's
+    if recipe in ("stick", "smoke"): env.setdefault("HF_HUB_OFFLINE", "1")  # These recipes work without a network
     return env
 
 
 def run_chapter(path, env, label):
-    "Execute one notebook with a progress bar by cell; returns it, which cells ran, and what failed, if anything."
+    "Execute one notebook with a progress bar over its cells; returns it, which cells ran, and the error or None."
     nb, will = load(path)
     with tqdm(total=sum(will), desc=label, unit="cell", leave=False, disable=None, dynamic_ncols=True, file=sys.stderr,
               bar_format="{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}") as bar:
@@ -117,7 +117,7 @@ def run_chapter(path, env, label):
 
 
 def explain(name, nb, err):
-    "Where a notebook failed: the cell's source and the error."
+    "A description of where a notebook failed, with the source of the cell and the error."
     code = [c for c in nb.cells if c.cell_type == "code"]
     for i, c in enumerate(code, 1):
         if not (e := next((o for o in c.outputs if o.output_type == "error"), None)): continue
@@ -133,7 +133,7 @@ def joined(x): return "".join(x) if isinstance(x, list) else x
 
 
 def rubout(text):
-    "What a terminal would show: carriage returns applied, colours and progress bars gone."
+    "The text as a terminal would show it in the end, without colours and progress bars."
     lines = [l.rstrip("\r").rsplit("\r", 1)[-1] for l in ANSI.sub("", text).split("\n")]
     return "\n".join(l for l in lines if not BAR.search(l))
 
@@ -144,7 +144,7 @@ def no_bar(html):
 
 
 def replacements(root, home):
-    "Folders of this machine, longest first, and what a reader sees in their place."
+    "The folders of this machine, longest first, with the text that a reader sees instead."
     import site
     pairs = {str(home): "runs", f"{root}/": "", str(root): ".", str(Path.home()): "~", **{p: "site-packages" for p in site.getsitepackages()}}
     return [(re.compile(rf"(?<![\w./-]){re.escape(k)}" + ("" if k.endswith("/") else r"(?![\w-])")), v)
@@ -152,7 +152,7 @@ def replacements(root, home):
 
 
 def neutral(text, swaps):
-    "`text` without this machine's folders; pictures inside HTML are left alone."
+    "`text` without the folders of this machine; pictures inside HTML are not changed."
     parts = DATA_URI.split(text)
     for i in range(0, len(parts), 2):
         for pat, new in [*swaps, (re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+"), "tmp")]: parts[i] = pat.sub(new, parts[i])
@@ -160,7 +160,7 @@ def neutral(text, swaps):
 
 
 def tidy(outputs, swaps=()):
-    "Outputs fit to be stored: no stderr, progress bars, widgets, execution counts or folders of this machine."
+    "Outputs that can be stored: without stderr, progress bars, widgets, execution counts and this machine's folders."
     out = []
     for o in outputs:
         if o["output_type"] == "stream":
@@ -183,14 +183,14 @@ def tidy(outputs, swaps=()):
 
 
 def texts(outputs):
-    "Every readable piece of text in `outputs`, pictures left out."
+    "Every piece of text in `outputs`, without the pictures."
     for o in outputs:
         for v in [o.get("text"), *o.get("traceback", []), *(v for k, v in o.get("data", {}).items() if not k.startswith(BINARY))]:
             if v: yield DATA_URI.sub("", joined(v) if isinstance(v, (str, list)) else json.dumps(v))
 
 
 def complaints(nb):
-    "What must not be stored in the notebook `nb` (a dict), one sentence each, with the cell named."
+    "One sentence per thing that must not be stored in the notebook `nb` (a dict), with the name of the cell."
     host, out = socket.gethostname(), []
     for i, c in enumerate(nb["cells"]):
         for text in texts(c.get("outputs", [])):
@@ -217,17 +217,17 @@ def stored(nb, outputs):
 
 
 def write(nb, path):
-    "Write the notebook whole or not at all."
+    "Write the notebook completely or not at all."
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.with_name(f".{path.name}.{os.getpid()}")
     tmp.write_text(nb2str(nb), encoding="utf-8")
     tmp.replace(path)
 
 
-# -- what need not run again ------------------------------------------------------------------------------------------
+# -- which notebooks need not run again -------------------------------------------------------------------------------
 
 def keys(nbs, names, recipe, home):
-    "For each notebook a hash of all its outputs come from: package, recipe, and the code from the first notebook on."
+    "A hash per notebook of everything that affects its outputs: package, recipe, and its code and all code before it."
     pkg, versions = nbs.parent/"vidcls", [metadata.version(p) for p in ("torch", "transformers")]
     h = hashlib.sha256(json.dumps([recipe, str(home), sys.version_info[:2], versions]).encode())
     for p in sorted(p for p in pkg.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
@@ -240,14 +240,14 @@ def keys(nbs, names, recipe, home):
 
 
 def made_since(out, start):
-    "What appeared or changed in `out` since `start`, beside executed notebooks."
+    "The files and folders in `out` that are new or have changed since `start`, except executed notebooks."
     def newest(p): return max(q.stat().st_mtime for q in [p, *p.rglob("*")] if q.exists())
     made = [p for p in out.iterdir() if p.suffix != ".ipynb" and p.name not in ("ran.json", *FLOORS)]
     return sorted(p.name for p in made if newest(p) >= start)
 
 
 def reuse(src, dst, out, old, key):
-    "Whether the executed copy `dst` still holds; if so it gets the source's prose, which may have changed."
+    "Whether the executed copy `dst` is still valid; if so, it gets the current text of the source."
     if old.get("key") != key or not dst.exists() or not all((out/m).exists() for m in old["made"]): return False
     write(stored(read(src), [c["outputs"] for c in code_cells(read(dst))]), dst)
     return True
@@ -259,7 +259,7 @@ def say(*a, **kw): print(*a, file=sys.stderr, flush=True, **kw)
 
 
 def run_one(src, dst, a, label):
-    "Run one notebook into `dst`; returns its line in the record, or None if it failed."
+    "Run one notebook and write it to `dst`; returns its entry in the record, or None if it failed."
     failed, start, source = dst.with_name(f"{dst.stem}.failed.ipynb"), time.time(), read(src)
     if not sys.stderr.isatty(): say(f"{label}  ...")
     nb, will, err = run_chapter(src, environment(a.recipe, a.home), label)
@@ -267,7 +267,7 @@ def run_one(src, dst, a, label):
     if err is not None:
         write(executed, failed)
         say(f"{label}  {secs:6.1f} s  FAILED\n\n{explain(src.stem, nb, err)}\n")
-        say(f"The notebook as far as it got: {failed}")
+        say(f"The notebook up to the error: {failed}")
         return None
     failed.unlink(missing_ok=True)
     swaps, ran = replacements(a.nbs.parent, a.home), [w for c, w in zip(nb.cells, will) if c.cell_type == "code"]
@@ -277,7 +277,7 @@ def run_one(src, dst, a, label):
 
 
 def store(nbs, out, names):
-    "Write the outputs back into the notebooks, all or none; returns whether that could be done."
+    "Write the outputs back into the notebooks, all or none; returns whether that was possible."
     new, bad = {}, []
     for n in names:
         src, done = read(nbs/f"{n}.ipynb"), read(out/f"{n}.ipynb")
@@ -293,15 +293,15 @@ def store(nbs, out, names):
 
 
 def summary(a):
-    "Where to look, the result's five numbers, and how to run what was left out."
+    "Print where the results are, the main numbers, and how to run the notebooks that were left out."
     def show(p): return os.path.relpath(p) if Path(p).is_relative_to(Path.cwd()) else str(p)
-    print(f"\nLook here:\n  {show(a.out)}/*.ipynb   the notebooks, executed")
+    print(f"\nResults:\n  {show(a.out)}/*.ipynb   the executed notebooks")
     places = (a.out, a.home/"tutorial")
     if model := next((d/"model" for d in places if (d/"model").is_dir()), None):
         print(f"  {show(model)}   the fine-tuned model")
     if res := next((d/"result.json" for d in places if (d/"result.json").is_file()), None):
         r = read(res)
-        print(f"  {show(res)}   the result:")
+        print(f"  {show(res)}   the numbers:")
         forms = dict(recipe="", videos="", clip_accuracy=".3f", video_accuracy=".3f", seconds=".0f")
         print(*(f"    {k.replace('_', ' '):15} {r[k]:{f}}" for k, f in forms.items() if k in r), sep="\n")
     if not a.chapters and (left := len(a.every) - len(a.names)):
@@ -309,21 +309,21 @@ def summary(a):
 
 
 def arguments(argv):
-    "The command line, checked."
+    "Parse and check the command line."
     p = argparse.ArgumentParser(description="Run the notebooks in reading order.")
-    p.add_argument("chapters", nargs="*", help="names or numbers; the whole course if none is given")
+    p.add_argument("chapters", nargs="*", help="names or numbers of notebooks; default: the whole course")
     p.add_argument("--recipe", default="stick", help="stick (default), smoke or ucf101")
     p.add_argument("--out", type=Path, default=ROOT/"runs"/"tutorial", help="folder for the executed copies")
     p.add_argument("--store", action="store_true", help="write the outputs back into the notebooks")
-    p.add_argument("--solutions", action="store_true", help="run the worked answers too")
-    p.add_argument("--all", action="store_true", help="run the course, then synthetic, engine and solutions")
-    p.add_argument("--force", action="store_true", help="run what is up to date too")
-    p.add_argument("--nbs", type=Path, default=ROOT/"nbs", help="folder of the notebooks")
+    p.add_argument("--solutions", action="store_true", help="also run the worked answers")
+    p.add_argument("--all", action="store_true", help="run all notebooks: course, synthetic, engine and solutions")
+    p.add_argument("--force", action="store_true", help="also run notebooks that are up to date")
+    p.add_argument("--nbs", type=Path, default=ROOT/"nbs", help="folder with the notebooks")
     a = p.parse_args(argv)
     try:
         from vidcls.engine.recipes import RECIPES
         if a.recipe not in RECIPES: p.error(f"no recipe is called {a.recipe!r}: choose one of {', '.join(RECIPES)}")
-    except ImportError: pass  # The first chapter says so
+    except ImportError: pass  # The first chapter reports it
     a.nbs, a.out = a.nbs.resolve(), a.out.resolve()
     a.home = Path(os.environ.get("VIDCLS_HOME") or a.out.parent).expanduser().resolve()
     a.every = chapters(a.nbs, solutions=True)

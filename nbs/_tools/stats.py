@@ -1,7 +1,7 @@
-"""How long the notebooks' cells are, floor by floor: a mirror, not a test. `make stats` calls this.
+"""Print how long the cells of the notebooks are, by floor, for information only. `make stats` calls this.
 
-A cell's lines are its source lines without blank ones and `#|` directives. A use cell is one that is not
-exported. A check is a cell with an assertion. Sizes are the files'."""
+The lines of a cell are its source lines without blank lines and `#|` directives. A use cell is a code cell that is
+not exported. A check is a cell with an assertion. The sizes are those of the files."""
 import re, sys
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def lines(cell): return [l for l in cell.source.splitlines() if l.strip() and no
 
 
 def spread(cells, *, longest=True):
-    "Lines a cell: median/p90, and the most."
+    "Lines per cell: median/p90, and the maximum."
     if not (n := [len(lines(c)) for c in cells]): return "–"
     return "/".join(f"{x:.0f}" for x in [*percentile(n, (50, 90), method="inverted_cdf"), *[max(n)]*longest])
 
 
 def row(name, cells, size):
-    "One line of the table."
+    "One row of the table."
     code = [c for c in cells if c.cell_type == "code" and lines(c)]
     exports = [any(d.startswith("export") for d in c.directives) for c in code]
     markdown, n = sum(c.cell_type == "markdown" for c in cells), max(1, len(code))

@@ -1,6 +1,6 @@
-"""Type stubs (`.pyi`) for what type checkers do not see: methods from fastcore's `@patch`, and the package's lazy names.
+"""Write type stubs (`.pyi`) for what type checkers cannot see: methods from fastcore's `@patch`, and lazy names.
 
-`make export` calls this. It only reads the source, so it is quick, and every Python writes the same."""
+`make export` calls this. It only reads the source, so it is fast, and every version of Python gives the same stubs."""
 import ast
 from pathlib import Path
 
@@ -9,7 +9,7 @@ KINDS = dict(as_prop="property", cls_method="classmethod", static_method="static
 
 
 def attributes(f):
-    "What a method assigns to `self`: (name, annotation), that of the parameter if it is one, else `Any`."
+    "The attributes that a method assigns to `self`, as (name, annotation): the parameter's annotation, or `Any`."
     types = {a.arg: a.annotation for a in f.args.args + f.args.kwonlyargs}
     for n in (n for n in ast.walk(f) if isinstance(n, ast.Assign)):
         both = isinstance(n.targets[0], ast.Tuple) and isinstance(n.value, ast.Tuple)
@@ -19,7 +19,7 @@ def attributes(f):
 
 
 def stub(source):
-    "The stub of a module's source; None if nothing is patched. A class must be in the module that patches it."
+    "The stub of a module; None if it does not patch any class. A class must be in the module that patches it."
     tree = ast.parse(source)
     classes = {c.name: c for c in tree.body if isinstance(c, ast.ClassDef)}
     calls = {f: d for f in tree.body for d in getattr(f, "decorator_list", [])
@@ -41,7 +41,7 @@ def stub(source):
 
 
 def flat(source):
-    "The stub of the package's `__init__`, from its `_EXPORTS`: each lazy name as what it is in its module."
+    "The stub of the package's `__init__`, which imports each lazy name in `_EXPORTS` from its module."
     assigned = {ast.unparse(n.targets[0]): n.value for n in ast.parse(source).body if isinstance(n, ast.Assign)}
     homes = [(m, n) for m, names in ast.literal_eval(assigned["_EXPORTS"]).items() for n in names.split()]
     lines = [f"from .{module} import {name} as {name}" for module, name in homes]

@@ -66,8 +66,8 @@ def _check_collisions(paths, name):
     for p in paths:
         key = unicodedata.normalize("NFC", p).casefold()
         if key in seen:
-            both = f"{p[:80]!r} beside {seen[key][:80]!r}"
-            raise ValueError(f"{name} has {both}, and they collide on some disks: refused.")
+            both = f"{seen[key][:80]!r} and {p[:80]!r}"
+            raise ValueError(f"{name} contains {both}, which are the same file on some disks: refused.")
         seen[key] = p
 
 # %% ../../nbs/engine/archive.ipynb #4ccd57b8
@@ -76,8 +76,11 @@ def _check_members(archive, top, max_bytes, max_members):
     total, files, folders = 0, [], set()
     for n,m in enumerate(_headers(archive), 1):
         total += m.size
-        if n > max_members: raise ValueError(f"{archive.name} has more than {max_members} members: refused.")
-        if total > max_bytes: raise ValueError(f"{archive.name} would unpack to more than {max_bytes} bytes: refused.")
+        if n > max_members:
+            raise ValueError(f"{archive.name} has more than {max_members} members: raise max_members if you trust it.")
+        if total > max_bytes:
+            raise ValueError(f"{archive.name} would unpack to more than {max_bytes} bytes: "
+                             "raise max_bytes if you trust it.")
         if why := _why_not(m, top): raise ValueError(f"{archive.name} has {m.name[:80]!r} {why}: refused.")
         path = Path(m.name)
         (files.append if m.isfile() else folders.add)(str(path))
@@ -126,7 +129,7 @@ def _unpack(archive, folder, n, progress, max_bytes):
         left = max_bytes
         while left >= 0 and (block := f.read(2**20)): left -= len(block)
     if left < 0:
-        raise ValueError(f"{archive.name} goes on for more than {max_bytes} bytes after its last member: refused.")
+        raise ValueError(f"{archive.name} continues for more than {max_bytes} bytes after its last member: refused.")
 
 # %% ../../nbs/engine/archive.ipynb #7e423514
 def _unpack_whole(archive, root, checksum, n, progress, max_bytes):
@@ -214,7 +217,7 @@ def _compare(archive, expected, repo_id):
     found, stored = sha256(archive), Path(os.path.realpath(archive)) # The cache names a large file by its checksum
     if found == expected: return
     if not re.fullmatch("[0-9a-f]{64}", stored.name): why = f"delete {stored} if it may be damaged, and run this again."
-    elif stored.name == found: why = "the download is whole, so this is another archive than the one expected."
+    elif stored.name == found: why = "the download is complete, so this is a different archive: correct repo_id or sha256_expected."
     else:
         stored.unlink()
         why = "the damaged copy was deleted, run this again."

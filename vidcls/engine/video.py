@@ -234,7 +234,7 @@ class _BadSeek(Exception): "The frames after a seek cannot be trusted."
 
 def _decode(container, stream, info, start, end):
     "Yield (seconds, frame, whether it is good) from the key frame before `start` until frames reach `end`."
-    # After a seek, FFmpeg guesses the stamps of an MPEG anew, and a palette may be missing
+    # After a seek, FFmpeg guesses the stamps of an MPEG again, and a palette may be missing
     seek = start > 0 and info.stamps and container.format.name != "mpeg" and stream.codec_context.pix_fmt != "pal8"
     if seek: container.seek(int(start/stream.time_base) + info.clock[1], stream=stream)
     decoder, before = _Decoder(container, stream), None

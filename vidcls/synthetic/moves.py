@@ -92,7 +92,7 @@ def battle_ropes(p:float, a:Actor) -> Pose:
 
 @action('SpinningPoi', hz=1.1)
 def poi(p:float, a:Actor) -> Pose:
-    "Balls on strings turn beside the body."
+    "Balls on strings circle at the sides of the body."
     hips = stand(a); n, (c, s) = neck_of(hips, a), turn(p); hands = n + both(.12+.04*c, -.1+.04*s, .24)
     props = [x for h in hands for x in line([h, h+(.24*c, .24*s, 0)], .008, a.prop)+ball(h+(.24*c, .24*s, 0), .035, a.prop)]
     return upright(a, hips, hands=hands, props=props)

@@ -639,7 +639,7 @@ def write_video(path, # File to write; its suffix gives the format unless `conta
                 pix_fmt:str='yuv420p', # Name of the pixel format in FFmpeg
                 times=None, # Time stamp of each frame in units of 1/fps; None: 0, 1, 2, ...
                 container:str|None=None, # Name of the file format in FFmpeg, such as avi or mp4
-                **options # For the encoder, such as `g`, frames between key frames (12), and `bf`, B-frames in a row (0)
+                **options # For the encoder, such as `g` (frames between key frames, 12) and `bf` (B-frames, 0)
                ) -> Path: # The file
     "Write a video, by default as MPEG-4 part 2. The same pictures give the same bytes."
     import av
@@ -733,10 +733,10 @@ def _import(name):
     module, _, function = name.rpartition('.')
     return getattr(import_module(module), function)
 
-def _say(what): os.write(1, (json.dumps(what)+'\n').encode()) # One write per line, because several processes share the pipe
+def _say(what): os.write(1, (json.dumps(what)+'\n').encode()) # One write, as processes share the pipe
 
 def _work(root, clips, seed, film):
-    "Make files in a process of its own, and print one line of JSON per file."
+    "Make files in a separate process, and print one line of JSON per file."
     try:
         film = _import(film)
         for c in clips: film(root, Clip(*c), seed); _say(c)
@@ -763,7 +763,8 @@ def film_all(root, # Root of the set
             for i,p in enumerate(procs):
                 with p.stdin: json.dump([str(root), clips[i::workers], seed, film], p.stdin)
             for row in map(json.loads, done):
-                if isinstance(row, str): raise OSError(f"Generating {root} failed ({row}): call again to continue where it stopped.")
+                if isinstance(row, str):
+                    raise OSError(f"Generating {root} failed ({row}): call again to continue where it stopped.")
                 yield Clip(*row)
     finally: # A process finishes its current file and then finds its pipe closed
         for p in procs: p.stdin.close(); p.wait()
@@ -793,7 +794,8 @@ def check_root(root:Path, # Root of a set, which may not exist yet
     start, end = _read(root/f'{name.lower()}.part.json'), _read(root/f'{name.lower()}.json')
     have = {k: v for k,v in (end or start or {}).items() if k in recipe}
     if have and have != recipe:
-        raise ValueError(f"{root} contains a {name} made with {have}, not {recipe}: give another folder, or delete this one.")
+        raise ValueError(f"{root} contains a {name} made with {have}, not {recipe}: "
+                         "give another folder, or delete this one.")
     if not have and any((root/s).exists() for s in ('train', 'val', 'test')):
         raise ValueError(f"{root} contains videos that do not belong to a {name}: give another folder.")
 
@@ -822,7 +824,8 @@ def make_set(root, # Folder for the set; created if it does not exist
     films = film_all(root, missing, recipe['seed'], processes(workers, len(missing)), film)
     for _ in progress_bar(films, f'generating {name}', 'clip', len(missing), progress): pass
     if not all((root/c.path).exists() for c in clips):
-        raise OSError(f"Not every clip of {root} was made, because a process stopped: call again with workers=1 to see why.")
+        raise OSError(f"Not every clip of {root} was made, because a process stopped: "
+                      "call again with workers=1 to see why.")
     _write(end, {**recipe, 'counts': Counter(c.split for c in clips)})
     part.unlink(missing_ok=True)
     return root
