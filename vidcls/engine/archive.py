@@ -217,7 +217,7 @@ def _compare(archive, expected, repo_id):
     found, stored = sha256(archive), Path(os.path.realpath(archive)) # The cache names a large file by its checksum
     if found == expected: return
     if not re.fullmatch("[0-9a-f]{64}", stored.name): why = f"delete {stored} if it may be damaged, and run this again."
-    elif stored.name == found: why = "the download is complete, so this is a different archive: correct repo_id or sha256_expected."
+    elif stored.name == found: why = "the download is complete, so it is a different archive: check the revision."
     else:
         stored.unlink()
         why = "the damaged copy was deleted, run this again."
