@@ -110,12 +110,13 @@ def _tested(trainer, seconds):
     metrics = dict(seconds=seconds, **test_scores(trainer, trainer.test_dataset))
     return dict(metrics=metrics, labels=list(trainer.train_dataset.label2id), history=trainer.state.log_history)
 
-# %% ../nbs/06_train.ipynb #b00ecd15
+# %% ../nbs/06_train.ipynb #f99c3540
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     "Model, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
     net = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
-    args = training_arguments(recipe, folder, len(sets["train"]), workers, **(batch_arguments(net, spec, recipe) | kwargs))
+    kwargs = batch_arguments(net, spec, recipe) | kwargs
+    args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
                           processing_class=make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision),
                           compute_metrics=compute_metrics, spec=spec, layer_decay=recipe.layer_decay, mix=recipe.mix)
@@ -137,7 +138,7 @@ def _trained(recipe, run, cache, workers, progress, strict, check, kwargs):
     trainer = _trainer(recipe, spec, table, cache, run.checkpoints, workers, **kwargs)
     return run.train(trainer, table, bad, _tested), bad
 
-# %% ../nbs/06_train.ipynb #a7604b6f
+# %% ../nbs/06_train.ipynb #da6ff34a
 def finetune(
     what=None,                # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
@@ -151,13 +152,14 @@ def finetune(
     check:str|None=None,      # Try the videos: "full", "quick", "none"; None: in full if that takes about a minute
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
-    "Fine-tune as the recipe says, keep the best epoch, test it per video, and store all that made it. Also under `torchrun`."
+    "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
     known_check(check)
     recipe = as_recipe(what)
     if push_to_hub: check_token()
     batch_share(recipe.batch_size) # Raises an error if the processes cannot share it
     with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
-        run = Run(output_dir or home()/"models"/recipe.name, dict(task="finetune", recipe=recipe)).claim(resume, overwrite)
+        folder = output_dir or home()/"models"/recipe.name
+        run = Run(folder, dict(task="finetune", recipe=recipe)).claim(resume, overwrite)
         record, bad = _trained(recipe, run, frames, workers, progress and run.is_main, strict, check, kwargs)
     if push_to_hub: run.push(push_to_hub)
     return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist())
