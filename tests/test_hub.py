@@ -191,7 +191,7 @@ def test_the_pinned_checksum_is_not_that_of_other_archives(hub, tiny, tmp_path, 
     hub.add_repo(repo_id, {ARCHIVE: tiny}, "dataset", commit="d"*40)
     download = lambda **kw: download_ucf101_subset(tmp_path/"data", repo_id, revision, progress=False, **kw)
     message = refusal(ValueError, download, sha256_expected="0"*64)
-    assert "0"*64 in message and f"{ARCHIVE} of {repo_id}" in message and "the download is whole" in message
+    assert "0"*64 in message and f"{ARCHIVE} of {repo_id}" in message and "the download is complete" in message
     assert len(video_table(download())) == 10
     assert len(hub.requests("GET", ARCHIVE)) == 1
 

@@ -219,7 +219,7 @@ def test_a_model_folder_killed_while_it_was_replaced_does_not_load(recipe, tmp_p
 
 @pytest.mark.parametrize("rate", [0, -1., float("nan"), float("inf")])
 def test_a_learning_rate_is_a_number_above_zero(recipe, rate):
-    with pytest.raises(ValueError, match="learning_rate is above 0"): replace(recipe, learning_rate=rate)
+    with pytest.raises(ValueError, match="learning_rate must be above 0"): replace(recipe, learning_rate=rate)
 
 
 def interrupt(recipe, folder, monkeypatch, train=finetune, at="vidcls.train.test_scores"):
