@@ -444,10 +444,10 @@ def test_parts_of_a_batch_learn_what_the_batch_learns(recipe, tmp_path):
 
 @pytest.mark.parametrize("changes, licence, says", [
     (dict(), "apache-2.0", "generated"),
-    (dict(data="my_videos"), "other", "for their owner to say"),
+    (dict(data="my_videos"), "other", "Ask the owner of the training videos"),
     (dict(checkpoint="a folder"), "other", "generated"),
     (dict(data=RECIPES["ucf101"].data), "other", "UCF101 states no licence"),
-    (dict(checkpoint="MCG-NJU/videomae-base", data="my_videos"), "cc-by-nc-4.0", "for their owner to say"),
+    (dict(checkpoint="MCG-NJU/videomae-base", data="my_videos"), "cc-by-nc-4.0", "Ask the owner of the training videos"),
     (dict(checkpoint="MCG-NJU/videomae-base", from_scratch=True), "other", "generated")])
 def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     scores = dict(video_accuracy=1., videos=1, clip_accuracy=1., clips=1)

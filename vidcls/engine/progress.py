@@ -94,7 +94,9 @@ class Work:
     start:float=field(default_factory=time.perf_counter) # When it began
 
     @property
-    def seconds(self): return time.perf_counter() - self.start
+    def seconds(self) -> float: # Since it began
+        "How long it has taken so far."
+        return time.perf_counter() - self.start
 
 # %% ../../nbs/engine/progress.ipynb #a75d7796
 @patch
@@ -141,17 +143,24 @@ def summary(self:Work) -> str: # One sentence
 # %% ../../nbs/engine/progress.ipynb #950e0ecf
 class LogScreen:
     "Plain lines, at most one every ten seconds apart from the last."
-    def start(self, work):
+    def start(self,
+        work:Work, # What is shown
+    ):
         "Begin; the first epoch's line may come at once."
         self.last, self.held = time.perf_counter() - EVERY, ""
 
-    def show(self, work):
+    def show(self,
+        work:Work, # What is shown
+    ):
         "Write what was held back, or where a long epoch is."
         age = time.perf_counter() - self.last
         if self.held and age >= EVERY: self._write(self.held)
         elif age >= 3*EVERY: self._write(", ".join(filter(None, [work.where(), work.latest()])))
 
-    def keep(self, work, line):
+    def keep(self,
+        work:Work, # What is shown
+        line:str,  # Of an epoch
+    ):
         "Write an epoch's line, now or when its time has come."
         self.held = line
         self.show(work)
@@ -160,7 +169,9 @@ class LogScreen:
         self.last, self.held = time.perf_counter(), ""
         say(line)
 
-    def end(self, work):
+    def end(self,
+        work:Work, # What is shown
+    ):
         "Write the last line of a training."
         if work.epochs: say(work.summary())
 
@@ -169,14 +180,18 @@ BAR = "{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}{postfix}"
 
 class TerminalScreen:
     "One bar at the bottom, and above it the lines that stay."
-    def start(self, work):
+    def start(self,
+        work:Work, # What is shown
+    ):
         "Draw the bar."
         from tqdm import tqdm
         self.bar = tqdm(desc=work.where(), total=work.total, initial=work.done, leave=False, dynamic_ncols=True,
                         bar_format=BAR, file=sys.stderr)
         self.shown = -math.inf
 
-    def show(self, work):
+    def show(self,
+        work:Work, # What is shown
+    ):
         "Move the bar."
         if (now := time.perf_counter()) - self.shown < .1: return
         self.shown, self.bar.n = now, work.done
@@ -184,11 +199,16 @@ class TerminalScreen:
         self.bar.set_postfix_str(work.latest().replace("validation ", ""), refresh=False) # It must fit into a line
         self.bar.refresh()
 
-    def keep(self, work, line):
+    def keep(self,
+        work:Work, # What is shown
+        line:str,  # Of an epoch
+    ):
         "Write a line above the bar."
         self.bar.write(line, file=sys.stderr)
 
-    def end(self, work):
+    def end(self,
+        work:Work, # What is shown
+    ):
         "Remove the bar."
         self.bar.close()
         if work.epochs: say(work.summary())
@@ -196,7 +216,10 @@ class TerminalScreen:
 # %% ../../nbs/engine/progress.ipynb #d4a19135
 class Page:
     "A table of epochs, with a bar while they last."
-    def __init__(self, work, over=False): self.work, self.over = work, over
+    def __init__(self,
+        work:Work,       # What is shown
+        over:bool=False, # Has it ended?
+    ): self.work, self.over = work, over
     def __repr__(self): return "\n".join([*map(self.work.line, epoch_rows(self.work.history)), self._says()])
     def _says(self): return self.work.summary() if self.over else f"{self.work.where()}, {duration(self.work.seconds)}"
 
@@ -243,12 +266,16 @@ def history_png(
 # %% ../../nbs/engine/progress.ipynb #337bb0e3
 class NotebookScreen:
     "A table and curves that grow."
-    def start(self, work):
+    def start(self,
+        work:Work, # What is shown
+    ):
         "Nothing is shown yet."
         self.page = self.curves = None
         self.shown, self.drawn = time.perf_counter(), time.perf_counter()
 
-    def show(self, work):
+    def show(self,
+        work:Work, # What is shown
+    ):
         "Update the table, and now and then the curves."
         now = time.perf_counter()
         if now - self.shown < 1: return
@@ -256,12 +283,17 @@ class NotebookScreen:
         if now - self.drawn > EVERY: self._draw(work)
         self.shown = now
 
-    def keep(self, work, line):
+    def keep(self,
+        work:Work, # What is shown
+        line:str,  # Of an epoch
+    ):
         "Update both."
         self._put("page", Page(work))
         self._draw(work)
 
-    def end(self, work):
+    def end(self,
+        work:Work, # What is shown
+    ):
         "The last state, which is what a notebook stores."
         if work.epochs or self.page: self._put("page", Page(work, over=True))
         self._draw(work)

@@ -46,7 +46,8 @@ class Work:
     start: float = field(default_factory=time.perf_counter)
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
+        """How long it has taken so far."""
         ...
 
     def line(self, epoch: int) -> str:
@@ -75,22 +76,22 @@ class LogScreen:
     held: _Any
     last: _Any
 
-    def start(self, work):
+    def start(self, work: Work):
         """Begin; the first epoch's line may come at once."""
         ...
 
-    def show(self, work):
+    def show(self, work: Work):
         """Write what was held back, or where a long epoch is."""
         ...
 
-    def keep(self, work, line):
+    def keep(self, work: Work, line: str):
         """Write an epoch's line, now or when its time has come."""
         ...
 
     def _write(self, line):
         ...
 
-    def end(self, work):
+    def end(self, work: Work):
         """Write the last line of a training."""
         ...
 BAR = '{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}{postfix}'
@@ -100,28 +101,28 @@ class TerminalScreen:
     bar: _Any
     shown: _Any
 
-    def start(self, work):
+    def start(self, work: Work):
         """Draw the bar."""
         ...
 
-    def show(self, work):
+    def show(self, work: Work):
         """Move the bar."""
         ...
 
-    def keep(self, work, line):
+    def keep(self, work: Work, line: str):
         """Write a line above the bar."""
         ...
 
-    def end(self, work):
+    def end(self, work: Work):
         """Remove the bar."""
         ...
 
 class Page:
     """A table of epochs, with a bar while they last."""
-    over: _Any
-    work: _Any
+    over: bool
+    work: Work
 
-    def __init__(self, work, over=False):
+    def __init__(self, work: Work, over: bool=False):
         ...
 
     def __repr__(self):
@@ -151,19 +152,19 @@ class NotebookScreen:
     page: _Any
     shown: _Any
 
-    def start(self, work):
+    def start(self, work: Work):
         """Nothing is shown yet."""
         ...
 
-    def show(self, work):
+    def show(self, work: Work):
         """Update the table, and now and then the curves."""
         ...
 
-    def keep(self, work, line):
+    def keep(self, work: Work, line: str):
         """Update both."""
         ...
 
-    def end(self, work):
+    def end(self, work: Work):
         """The last state, which is what a notebook stores."""
         ...
 

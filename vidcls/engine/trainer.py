@@ -107,7 +107,12 @@ class TrainingProgress(TrainerCallback):
     "One bar and a line per epoch, a table and curves, or a few lines in a log: whatever fits."
     screen = work = None
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self,
+        args,    # `TrainingArguments`
+        state,   # `TrainerState`
+        control, # `TrainerControl`
+        **kwargs # What else `Trainer` passes
+    ):
         "Start the bar of a training; one that goes on starts in the middle."
         if not state.is_world_process_zero: return
         self.close()
@@ -125,7 +130,12 @@ class TrainingProgress(TrainerCallback):
 
 # %% ../../nbs/engine/trainer.ipynb #f3732661
 @patch
-def on_step_end(self:TrainingProgress, args, state, control, **kwargs):
+def on_step_end(self:TrainingProgress,
+    args,    # `TrainingArguments`
+    state,   # `TrainerState`
+    control, # `TrainerControl`
+    **kwargs # What else `Trainer` passes
+):
     "Move the bar."
     if not self.work: return
     self.work.done, self.work.inner = state.global_step, ""
@@ -133,7 +143,13 @@ def on_step_end(self:TrainingProgress, args, state, control, **kwargs):
 
 # %% ../../nbs/engine/trainer.ipynb #bdd42d44
 @patch
-def on_prediction_step(self:TrainingProgress, args, state, control, eval_dataloader=None, **kwargs):
+def on_prediction_step(self:TrainingProgress,
+    args,    # `TrainingArguments`
+    state,   # `TrainerState`
+    control, # `TrainerControl`
+    eval_dataloader=None, # What is evaluated
+    **kwargs # What else `Trainer` passes
+):
     "Count the batches of an evaluation or a prediction."
     if not state.is_world_process_zero or not has_length(eval_dataloader): return
     batches = len(eval_dataloader)
@@ -146,12 +162,22 @@ def on_prediction_step(self:TrainingProgress, args, state, control, eval_dataloa
 
 # %% ../../nbs/engine/trainer.ipynb #8201e5e6
 @patch
-def on_epoch_end(self:TrainingProgress, args, state, control, **kwargs):
+def on_epoch_end(self:TrainingProgress,
+    args,    # `TrainingArguments`
+    state,   # `TrainerState`
+    control, # `TrainerControl`
+    **kwargs # What else `Trainer` passes
+):
     "The line of an epoch without validation."
     if self.work and args.eval_strategy != "epoch": self.screen.keep(self.work, self.work.line(round(state.epoch)))
 
 @patch
-def on_evaluate(self:TrainingProgress, args, state, control, **kwargs):
+def on_evaluate(self:TrainingProgress,
+    args,    # `TrainingArguments`
+    state,   # `TrainerState`
+    control, # `TrainerControl`
+    **kwargs # What else `Trainer` passes
+):
     "The line of an epoch with one, or the end of an evaluation by itself."
     if not self.work: return
     if not self.work.epochs: return self.close()
@@ -160,12 +186,22 @@ def on_evaluate(self:TrainingProgress, args, state, control, **kwargs):
 
 # %% ../../nbs/engine/trainer.ipynb #27f442f3
 @patch
-def on_predict(self:TrainingProgress, args, state, control, **kwargs):
+def on_predict(self:TrainingProgress,
+    args,    # `TrainingArguments`
+    state,   # `TrainerState`
+    control, # `TrainerControl`
+    **kwargs # What else `Trainer` passes
+):
     "The end of a prediction, unless it is part of a training."
     if self.work and not self.work.epochs: self.close()
 
 @patch
-def on_train_end(self:TrainingProgress, args, state, control, **kwargs):
+def on_train_end(self:TrainingProgress,
+    args,    # `TrainingArguments`
+    state,   # `TrainerState`
+    control, # `TrainerControl`
+    **kwargs # What else `Trainer` passes
+):
     "The end, in one sentence."
     self.close()
 
