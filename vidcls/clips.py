@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at',
-           'apply_view', 'view_of_arrays', 'read_views', 'read_clip', 'repeated_frames', 'normalize',
-           'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
+           'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset',
+           'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
 
 # %% ../nbs/02_clips.ipynb #4341449c
 import html, json, math, sys, warnings
@@ -23,31 +23,43 @@ from .engine.video import frames_between, promised_times, to_rgb, in_span, probe
 class ClipSpec:
     "What a clip is: the one definition that training, evaluation and inference share."
     num_frames: int = 16                # Frames in a clip
-    seconds: float = 64/30              # Time that they cover
+    seconds: float = 64/30              # Time that they span
     size: int = 224                     # Side of the square that the model sees, in pixels
     resize: str = "crop"                # "crop": a square of the frame; "squash": all of it, pressed into a square
-    mean: tuple = (.485, .456, .406)    # Of the pixels in 0..1, by channel
-    std: tuple = (.229, .224, .225)     # ... their standard deviation
+    mean: tuple = (.485, .456, .406)    # Mean of the pixels in 0..1, per channel
+    std: tuple = (.229, .224, .225)     # Standard deviation of the pixels in 0..1, per channel
     input_key: str = "pixel_values"     # Name of the model's input
-    pad: bool = True                    # Repeat frames where a video has fewer than `num_frames`? Else that is an error
+    pad: bool = True                    # Repeat frames if a video has fewer than `num_frames`? Otherwise raise an error
 
     def __post_init__(self):
-        if self.num_frames < 1 or self.size < 1 or not self.seconds > 0:
-            raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {self}.")
-        if self.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {self.resize!r}.")
         for k in ("mean", "std"): object.__setattr__(self, k, tuple(map(float, getattr(self, k))))
-        if (len(self.mean), len(self.std)) != (3, 3) or not min(self.std) > 0:
-            raise ValueError(f"mean and std are three numbers each, and std is above 0, not {self.mean} and {self.std}.")
-        if self.input_key not in ("pixel_values", "pixel_values_videos"):
-            raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {self.input_key!r}.")
-        if self.size > 4096: raise ValueError(f"A clip is at most 4096 pixels wide, not {self.size}.")
+        _check_spec(self)
 
-    def save(self, folder): # Model folder
-        "Write `clip_spec.json` into `folder`."
-        (Path(folder)/"clip_spec.json").write_text(json.dumps(asdict(self), indent=1))
+# %% ../nbs/02_clips.ipynb #4061aa94
+def _check_spec(s):
+    "Raise `ValueError` if no clip can be made to a spec."
+    if s.num_frames < 1 or s.size < 1 or not s.seconds > 0:
+        raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {s}.")
+    if s.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {s.resize!r}.")
+    if (len(s.mean), len(s.std)) != (3, 3) or not min(s.std) > 0:
+        raise ValueError(f"mean and std are three numbers each, and std is above 0, not {s.mean} and {s.std}.")
+    if s.input_key not in ("pixel_values", "pixel_values_videos"):
+        raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {s.input_key!r}.")
+    if s.size > 4096: raise ValueError(f"A clip is at most 4096 pixels wide, not {s.size}.")
 
-    def _repr_markdown_(self):
-        return '| clip | |\n|---|---|\n' + '\n'.join(f'| {k} | {html.escape(str(v))} |' for k,v in asdict(self).items())
+# %% ../nbs/02_clips.ipynb #424000b7
+@patch
+def _repr_markdown_(self:ClipSpec):
+    rows = [f"| {k} | {html.escape(str(v))} |" for k,v in asdict(self).items()]
+    return "\n".join(["| clip | |", "|---|---|", *rows])
+
+# %% ../nbs/02_clips.ipynb #2e2b4544
+@patch
+def save(self:ClipSpec,
+    folder, # Model folder
+):
+    "Write `clip_spec.json` into `folder`."
+    (Path(folder)/"clip_spec.json").write_text(json.dumps(asdict(self), indent=1))
 
 # %% ../nbs/02_clips.ipynb #29edad1e
 @patch(cls_method=True)
@@ -57,9 +69,12 @@ def load(cls:ClipSpec,
     "The `ClipSpec` that was saved with a model. Raises `FileNotFoundError` if there is none."
     file = Path(folder)/"clip_spec.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{folder} has no clip_spec.json: pass spec=ClipSpec(...) to say what the model expects.")
-    try: return cls(**json.loads(file.read_text()) | dict(pad=True)) # Whoever uses a model decides anew what to refuse
-    except (TypeError, ValueError) as e: raise ValueError(f"{file} is not a ClipSpec ({e}): copy the model again.") from e
+        raise FileNotFoundError(f"{folder} has no clip_spec.json: "
+                                "pass spec=ClipSpec(...) to say what the model expects.")
+    # Whether short videos are refused is decided anew by whoever uses the model
+    try: return cls(**json.loads(file.read_text()) | dict(pad=True))
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"{file} is not a ClipSpec ({e}): copy the model again.") from e
 
 # %% ../nbs/02_clips.ipynb #4dd8faaf
 @patch(cls_method=True)
@@ -85,7 +100,8 @@ def _processor_config(checkpoint, revision):
     for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
         file = cached_file(checkpoint, name, revision=revision, _raise_exceptions_for_missing_entries=False)
         if file: return json.loads(Path(file).read_text())
-    raise FileNotFoundError(f"{checkpoint} has no preprocessor_config.json: without its mean and std the model cannot be fed.")
+    raise FileNotFoundError(f"{checkpoint} has no preprocessor_config.json: "
+                            "without its mean and std the model cannot be fed.")
 
 # %% ../nbs/02_clips.ipynb #65963fbe
 @dataclass(frozen=True)
@@ -95,6 +111,7 @@ class View:
     crop: tuple = (.5, .5, 1.)      # (x, y, scale): position in the free room 0..1, side as a share of the largest
     flip: bool = False              # Mirror left and right?
 
+# %% ../nbs/02_clips.ipynb #36a6afa3
 def crop_box(
     view:View,     # Which part
     height:int,    # Of the frame, in pixels
@@ -109,25 +126,28 @@ def crop_box(
 
 # %% ../nbs/02_clips.ipynb #6203bdd8
 def clip_starts(
-    duration:float, # Of the video, in seconds
-    seconds:float,  # Of a clip
-    num_clips:int=1,    # How many
+    duration:float,  # Of the video, in seconds
+    seconds:float,   # Of a clip
+    num_clips:int=1, # Number of clips
 ) -> list: # Start times in seconds
     "Start times spread evenly over a video; one clip is the middle one, a short video starts at 0."
     room = max(0., duration - seconds)
     return [room/2] if num_clips == 1 else [room*i/(num_clips - 1) for i in range(num_clips)]
 
+# %% ../nbs/02_clips.ipynb #b8bb2983
 def eval_views(
-    info:VideoInfo, # From `probe_video`
-    spec:ClipSpec,  # What a clip is
-    num_clips:int=1,    # Clips in time
-    num_crops:int=1,    # Crops along the longer side
+    info:VideoInfo,  # From `probe_video`
+    spec:ClipSpec,   # What a clip is
+    num_clips:int=1, # Clips in time
+    num_crops:int=1, # Crops along the longer side
 ) -> list: # clips × crops views
     "The fixed views of a video for evaluation."
+    if num_clips < 1 or num_crops < 1:
+        raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {num_clips} and {num_crops}.")
     places = [.5] if num_crops == 1 else [i/(num_crops - 1) for i in range(num_crops)]
-    if num_clips < 1 or num_crops < 1: raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {num_clips} and {num_crops}.")
-    # Only the longer side has free room, whichever it is: so the place can be given for both.
-    return [View(s, (p, p if num_crops > 1 else .5, 1.)) for s in clip_starts(info.duration, spec.seconds, num_clips) for p in places]
+    starts = clip_starts(info.duration, spec.seconds, num_clips)
+    # Only the longer side has free room, whichever it is, so the place can be given for both
+    return [View(s, (p, p if num_crops > 1 else .5, 1.)) for s in starts for p in places]
 
 # %% ../nbs/02_clips.ipynb #28ab1683
 def random_view(
@@ -142,7 +162,7 @@ def random_view(
     side = 1/((1/scale[1]) + s*(1/scale[0] - 1/scale[1]))
     return View(start*max(0., info.duration - spec.seconds), (x, y, side), bool(f < flip))
 
-# %% ../nbs/02_clips.ipynb #81ed39b4
+# %% ../nbs/02_clips.ipynb #90ced678
 def pick_frames(
     n:int,          # Frames in the span
     spec:ClipSpec,  # Wants `num_frames`
@@ -150,27 +170,33 @@ def pick_frames(
     "Equally spaced frames, first and last included (PyTorchVideo's `uniform_temporal_subsample`)."
     return torch.linspace(0, n - 1, spec.num_frames).clamp(0, n - 1).long().tolist()
 
+# %% ../nbs/02_clips.ipynb #81ed39b4
 def clip_frames_at(
     info:VideoInfo, # From `probe_video`
     times:list,     # When the frames are shown, in seconds
     start:float,    # Of the clip
     spec:ClipSpec,  # What a clip is
 ) -> list: # `num_frames` indices into `times`, rising
-    "Which of the frames at `times` make the clip from `start`. Raises `VideoError` where there are too few."
-    if info.frames < min(2, spec.num_frames): raise VideoError(f"{info.path} is a single picture: a clip needs a video.")
+    "Which of the frames at `times` make the clip from `start`. Raises `VideoError` if there are too few."
+    if info.frames < min(2, spec.num_frames):
+        raise VideoError(f"{info.path} is a single picture: a clip needs a video.")
     inside = [i for i,t in enumerate(times) if in_span(t, start, start + spec.seconds)]
     if len(inside) < spec.num_frames and not spec.pad:
-        raise VideoError(f"{info.path} has {len(inside)} frames in the {spec.seconds:.2f} s from {start:.2f} s, where a clip has "
-                         f"{spec.num_frames}: allow repeated frames (pad=True, no --strict).")
-    if not inside: # The picture that a player would hold; before the first one, that one
-        if not times or start >= info.duration:
-            raise VideoError(f"{info.path} shows nothing in the {spec.seconds:.2f} s from {start:.2f} s (it lasts {info.duration:.2f} s): "
-                             "ask for an earlier part.")
-        inside = [max((i for i,t in enumerate(times) if t < start), default=0)]
+        raise VideoError(f"{info.path} has {len(inside)} frames in the {spec.seconds:.2f} s from {start:.2f} s, "
+                         f"where a clip has {spec.num_frames}: allow repeated frames (pad=True, no --strict).")
+    if not inside: inside = [_held_picture(info, times, start, spec)]
     return [inside[k] for k in pick_frames(len(inside), spec)]
 
+# %% ../nbs/02_clips.ipynb #d0e45960
+def _held_picture(info, times, start, spec):
+    "Index of the picture that a player still shows at `start`. Raises `VideoError` if there is none."
+    if not times or start >= info.duration:
+        raise VideoError(f"{info.path} shows nothing in the {spec.seconds:.2f} s from {start:.2f} s "
+                         f"(it lasts {info.duration:.2f} s): ask for an earlier part.")
+    return max((i for i,t in enumerate(times) if t < start), default=0)
+
 def _shown_from(info, start, spec):
-    "When to begin with reading, so that the clip from `start` shows something: at the latest picture before, if none begins in it."
+    "When to begin reading, so that the clip shows something: earlier than `start` if no picture begins in it."
     if promised_times(info, start, start + spec.seconds): return start
     return max(promised_times(info, -math.inf, start), default=0)
 
@@ -189,6 +215,7 @@ def _resized(crop, view, spec):
     out = F.resize(crop, [spec.size, spec.size], antialias=True)
     return F.horizontal_flip(out) if view.flip else out
 
+# %% ../nbs/02_clips.ipynb #c2664690
 def view_of_arrays(
     frames:list,   # Arrays uint8 [H, W, C]
     view:View,     # Which part, mirrored or not
@@ -198,6 +225,15 @@ def view_of_arrays(
     top, left, h, w = crop_box(view, *frames[0].shape[:2], spec)
     crop = np.stack([f[top:top + h, left:left + w] for f in frames])
     return _resized(torch.from_numpy(crop).permute(0, 3, 1, 2), view, spec)
+
+# %% ../nbs/02_clips.ipynb #f3cda813
+def normalize(
+    clip:torch.Tensor, # uint8 [..., C, H, W]
+    spec:ClipSpec,     # Mean and standard deviation
+) -> torch.Tensor: # float32 of the same shape, on the same device
+    "Bytes to what the model was trained on: divide by 255, subtract the mean, divide by the standard deviation."
+    mean, std = (torch.tensor(t, device=clip.device).view(-1, 1, 1) for t in (spec.mean, spec.std))
+    return (clip.float()/255 - mean)/std
 
 # %% ../nbs/02_clips.ipynb #4b385baf
 def _runs(starts, seconds):
@@ -228,16 +264,21 @@ def read_views(
     cache=None,         # From `frame_cache`
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
     "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."
-    if not views:
-        raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
-    for v in views:
-        if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} starts at 0 s or later, not at {v.start}.")
+    _check_views(path, views)
     info, out = probe_video(path), [None]*len(views)
     for starts in _runs([v.start for v in views], spec.seconds):
         clips = _full_size(path, info, starts, spec, cache)
         for i,v in enumerate(views):
             if v.start in clips: out[i] = view_of_arrays(clips[v.start], v, spec)
-    return torch.stack(out) if len(out) > 1 else out[0][None] # One view is not copied again
+    return torch.stack(out) if len(out) > 1 else out[0][None] # A single view is not copied again
+
+# %% ../nbs/02_clips.ipynb #9a6306e8
+def _check_views(path, views):
+    "Raise `ValueError` if there is no view, or one that cannot be."
+    if not views:
+        raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
+    for v in views:
+        if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} starts at 0 s or later, not at {v.start}.")
 
 # %% ../nbs/02_clips.ipynb #13172bb1
 def read_clip(
@@ -254,21 +295,93 @@ def repeated_frames(
     path,          # Video file
     views:list,    # `View`s of it
     spec:ClipSpec, # What a clip is
-) -> int: # 0 where every frame of every clip is another one
+) -> int: # 0 if all frames of every clip differ
     "How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."
     info = probe_video(path)
     distinct = [len(set(pick_frames(len(promised_times(info, s, s + spec.seconds)) or 1, spec)))
                 for s in {v.start for v in views}]
     return spec.num_frames - min(distinct)
 
-# %% ../nbs/02_clips.ipynb #f3cda813
-def normalize(
-    clip:torch.Tensor, # uint8 [..., C, H, W]
-    spec:ClipSpec,     # Mean and standard deviation
-) -> torch.Tensor: # float32 of the same shape, on the same device
-    "Bytes to what the model was trained on: divide by 255, subtract the mean, divide by the standard deviation."
-    mean, std = (torch.tensor(t, device=clip.device).view(-1, 1, 1) for t in (spec.mean, spec.std))
-    return (clip.float()/255 - mean)/std
+# %% ../nbs/02_clips.ipynb #b0ea50ea
+class ClipDataset(torch.utils.data.Dataset):
+    "Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."
+    def __init__(self,
+        table,               # From `video_table`: one split of it
+        spec:ClipSpec,       # What a clip is
+        label2id=None,       # Class to number; None: numbered from this table alone
+        transform=None,      # Draws random views and may augment, see `vidcls.transforms`; None: fixed views
+        num_clips:int=1,     # Fixed views: clips in time
+        num_crops:int=1,     # Fixed views: crops along the longer side
+        seed:int=0,          # Of the random views
+        cache=None,          # From `frame_cache`; None: decode every time
+    ):
+        self.table, self.spec, self.transform = table.reset_index(drop=True), spec, transform
+        self.label2id = _label_numbers(table, label2id)
+        # Plain lists for the workers: text may live in Arrow, which starts threads, and those do not survive a fork
+        self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
+        self.num_clips, self.num_crops, self.seed, self.cache = num_clips, num_crops, seed, cache
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # Seen by workers that live on
+
+# %% ../nbs/02_clips.ipynb #9376d0a5
+def _label_numbers(table, label2id):
+    "Class to number, from the table if not given. Raises `ValueError` at a label that the model does not know."
+    label2id = label2id or label_maps(table)[0]
+    if unknown := sorted(set(table.label) - set(label2id)):
+        raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(label2id)}.")
+    return label2id
+
+# %% ../nbs/02_clips.ipynb #e47ac907
+@patch(as_prop=True)
+def views(self:ClipDataset):
+    "Clips per video."
+    return 1 if self.transform else self.num_clips*self.num_crops
+
+@patch
+def __len__(self:ClipDataset): return len(self.paths)*self.views
+
+# %% ../nbs/02_clips.ipynb #aa09049e
+@patch
+def __getitem__(self:ClipDataset, i):
+    if not -len(self) <= i < len(self): raise IndexError(f"item {i} of {len(self)}")
+    video, k = divmod(i % len(self), self.views)
+    clip = self._random_clip(self.paths[video], video) if self.transform else self._fixed_clip(self.paths[video], k)
+    return {"pixel_values": clip, "labels": self.labels[video]}
+
+# %% ../nbs/02_clips.ipynb #97e6d054
+@patch
+def _fixed_clip(self:ClipDataset, path, k):
+    views = eval_views(probe_video(path), self.spec, self.num_clips, self.num_crops)
+    return read_clip(path, views[k], self.spec, self.cache)
+
+# %% ../nbs/02_clips.ipynb #2f7477de
+@patch
+def _random_clip(self:ClipDataset, path, video):
+    rng = np.random.default_rng((self.seed, int(self._epoch), video))
+    return self.transform.read(path, rng, self.cache) if self.cache else self.transform.read(path, rng)
+
+# %% ../nbs/02_clips.ipynb #f589d2ea
+@patch
+def set_epoch(self:ClipDataset,
+    epoch:int, # Draws other random views for each epoch
+):
+    "Say which epoch it is; `Trainer` does."
+    self._epoch.fill_(epoch)
+
+# %% ../nbs/02_clips.ipynb #54bd5f3d
+@patch
+def __repr__(self:ClipDataset):
+    kind = "1 random view" if self.transform else f"{self.num_clips} × {self.num_crops} views"
+    return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
+            f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
+
+# %% ../nbs/02_clips.ipynb #b4aa5c59
+def video_probabilities(
+    logits,     # [videos × views, classes], the views of a video in a row
+    views:int,  # Views per video
+) -> np.ndarray: # [videos, classes]
+    "Softmax for each view, averaged over the views of a video."
+    p = softmax(np.asarray(logits, dtype=np.float64), -1)
+    return p.reshape(-1, views, p.shape[-1]).mean(1)
 
 # %% ../nbs/02_clips.ipynb #d234f10a
 def import_pytorchvideo():
@@ -295,6 +408,7 @@ def guide_transform(
     else: steps += [Resize((s, s))]
     return T.ApplyTransformToKey(key="video", transform=Compose(steps))
 
+# %% ../nbs/02_clips.ipynb #77cf5302
 def guide_dataset(
     folder,          # Class folders of one split
     spec:ClipSpec,   # What a clip is
@@ -304,77 +418,3 @@ def guide_dataset(
     D, _ = import_pytorchvideo()
     sampler = D.make_clip_sampler("random" if train else "uniform", spec.seconds)
     return D.Ucf101(str(folder), clip_sampler=sampler, decode_audio=False, transform=guide_transform(spec, train))
-
-# %% ../nbs/02_clips.ipynb #b0ea50ea
-class ClipDataset(torch.utils.data.Dataset):
-    "Clips of the videos in a table: fixed views for evaluation, or random ones drawn by a transform."
-    def __init__(self,
-        table,               # From `video_table`: one split of it
-        spec:ClipSpec,       # What a clip is
-        label2id=None,       # Class to number; None: numbered from this table alone
-        transform=None,      # Draws random views and may augment, see `vidcls.transforms`; None: fixed views
-        num_clips:int=1,         # Fixed views: clips in time
-        num_crops:int=1,         # Fixed views: crops along the longer side
-        seed:int=0,          # Of the random views
-        cache=None,          # From `frame_cache`; None: decode every time
-    ):
-        self.table, self.spec, self.transform = table.reset_index(drop=True), spec, transform
-        self.label2id = label2id or label_maps(table)[0]
-        if unknown := sorted(set(table.label) - set(self.label2id)):
-            raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(self.label2id)}.")
-        # Plain lists for the workers: text may live in Arrow, which starts threads, and those do not survive a fork
-        self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
-        self.num_clips, self.num_crops, self.seed, self.cache = num_clips, num_crops, seed, cache
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # seen by workers that live on
-
-# %% ../nbs/02_clips.ipynb #e47ac907
-@patch(as_prop=True)
-def views(self:ClipDataset):
-    "Clips a video."
-    return 1 if self.transform else self.num_clips*self.num_crops
-
-@patch
-def __len__(self:ClipDataset): return len(self.paths)*self.views
-
-# %% ../nbs/02_clips.ipynb #f589d2ea
-@patch
-def set_epoch(self:ClipDataset,
-    epoch:int, # Draws other random views for each epoch
-):
-    "Say which epoch it is; `Trainer` does."
-    self._epoch.fill_(epoch)
-
-# %% ../nbs/02_clips.ipynb #aa09049e
-@patch
-def __getitem__(self:ClipDataset, i):
-    if not -len(self) <= i < len(self): raise IndexError(f"item {i} of {len(self)}")
-    video, k = divmod(i % len(self), self.views)
-    clip = self._random_clip(self.paths[video], video) if self.transform else self._fixed_clip(self.paths[video], k)
-    return {"pixel_values": clip, "labels": self.labels[video]}
-
-# %% ../nbs/02_clips.ipynb #97e6d054
-@patch
-def _fixed_clip(self:ClipDataset, path, k):
-    return read_clip(path, eval_views(probe_video(path), self.spec, self.num_clips, self.num_crops)[k], self.spec, self.cache)
-
-# %% ../nbs/02_clips.ipynb #2f7477de
-@patch
-def _random_clip(self:ClipDataset, path, video):
-    rng = np.random.default_rng((self.seed, int(self._epoch), video))
-    return self.transform.read(path, rng, self.cache) if self.cache else self.transform.read(path, rng)
-
-# %% ../nbs/02_clips.ipynb #54bd5f3d
-@patch
-def __repr__(self:ClipDataset):
-    kind = "1 random view" if self.transform else f"{self.num_clips} × {self.num_crops} views"
-    return (f"ClipDataset: {len(self.table)} videos of {self.table.label.nunique()} classes, {kind} each; "
-            f"clips of {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size} over {self.spec.seconds:.2f} s")
-
-# %% ../nbs/02_clips.ipynb #b4aa5c59
-def video_probabilities(
-    logits,     # [videos × views, classes], the views of a video in a row
-    views:int,  # Views a video
-) -> np.ndarray: # [videos, classes]
-    "Softmax for each view, averaged over the views of a video."
-    p = softmax(np.asarray(logits, dtype=np.float64), -1)
-    return p.reshape(-1, views, p.shape[-1]).mean(1)

@@ -1,6 +1,6 @@
 """Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
 from typing import Any as _Any
-__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'read_views', 'read_clip', 'repeated_frames', 'normalize', 'import_pytorchvideo', 'guide_transform', 'guide_dataset', 'ClipDataset', 'video_probabilities']
+__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
 import html, json, math, sys, warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +26,11 @@ class ClipSpec:
     def __post_init__(self):
         ...
 
-    def save(self, folder):
-        """Write `clip_spec.json` into `folder`."""
+    def _repr_markdown_(self):
         ...
 
-    def _repr_markdown_(self):
+    def save(self, folder):
+        """Write `clip_spec.json` into `folder`."""
         ...
 
     @classmethod
@@ -42,6 +42,10 @@ class ClipSpec:
     def from_checkpoint(cls, checkpoint, recipe, revision=None) -> ClipSpec:
         """Frames, size, mean and std from a checkpoint; the time span from the recipe."""
         ...
+
+def _check_spec(s):
+    """Raise `ValueError` if no clip can be made to a spec."""
+    ...
 
 def _processor_config(checkpoint, revision):
     """The processor's settings, whichever of the two files the checkpoint has."""
@@ -75,11 +79,15 @@ def pick_frames(n: int, spec: ClipSpec) -> list:
     ...
 
 def clip_frames_at(info: VideoInfo, times: list, start: float, spec: ClipSpec) -> list:
-    """Which of the frames at `times` make the clip from `start`. Raises `VideoError` where there are too few."""
+    """Which of the frames at `times` make the clip from `start`. Raises `VideoError` if there are too few."""
+    ...
+
+def _held_picture(info, times, start, spec):
+    """Index of the picture that a player still shows at `start`. Raises `VideoError` if there is none."""
     ...
 
 def _shown_from(info, start, spec):
-    """When to begin with reading, so that the clip from `start` shows something: at the latest picture before, if none begins in it."""
+    """When to begin reading, so that the clip shows something: earlier than `start` if no picture begins in it."""
     ...
 
 def apply_view(frames: torch.Tensor, view: View, spec: ClipSpec) -> torch.Tensor:
@@ -91,6 +99,10 @@ def _resized(crop, view, spec):
 
 def view_of_arrays(frames: list, view: View, spec: ClipSpec) -> torch.Tensor:
     """`apply_view` of a list of arrays [H, W, C]: what lies outside the crop is not copied."""
+    ...
+
+def normalize(clip: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
+    """Bytes to what the model was trained on: divide by 255, subtract the mean, divide by the standard deviation."""
     ...
 
 def _runs(starts, seconds):
@@ -105,28 +117,16 @@ def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torc
     """The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."""
     ...
 
+def _check_views(path, views):
+    """Raise `ValueError` if there is no view, or one that cannot be."""
+    ...
+
 def read_clip(path, view: View=View(), spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:
     """The clip of one view; see `read_views`."""
     ...
 
 def repeated_frames(path, views: list, spec: ClipSpec) -> int:
     """How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."""
-    ...
-
-def normalize(clip: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
-    """Bytes to what the model was trained on: divide by 255, subtract the mean, divide by the standard deviation."""
-    ...
-
-def import_pytorchvideo():
-    """`pytorchvideo.data` and `pytorchvideo.transforms`, which look for a torchvision module by its old name."""
-    ...
-
-def guide_transform(spec: ClipSpec, train: bool=True):
-    """The transform of the well-known guide, with the same steps in the same order."""
-    ...
-
-def guide_dataset(folder, spec: ClipSpec, train: bool=True):
-    """The data set of the well-known guide."""
     ...
 
 class ClipDataset(torch.utils.data.Dataset):
@@ -148,14 +148,10 @@ class ClipDataset(torch.utils.data.Dataset):
 
     @property
     def views(self):
-        """Clips a video."""
+        """Clips per video."""
         ...
 
     def __len__(self):
-        ...
-
-    def set_epoch(self, epoch: int):
-        """Say which epoch it is; `Trainer` does."""
         ...
 
     def __getitem__(self, i):
@@ -167,9 +163,29 @@ class ClipDataset(torch.utils.data.Dataset):
     def _random_clip(self, path, video):
         ...
 
+    def set_epoch(self, epoch: int):
+        """Say which epoch it is; `Trainer` does."""
+        ...
+
     def __repr__(self):
         ...
 
+def _label_numbers(table, label2id):
+    """Class to number, from the table if not given. Raises `ValueError` at a label that the model does not know."""
+    ...
+
 def video_probabilities(logits, views: int) -> np.ndarray:
     """Softmax for each view, averaged over the views of a video."""
+    ...
+
+def import_pytorchvideo():
+    """`pytorchvideo.data` and `pytorchvideo.transforms`, which look for a torchvision module by its old name."""
+    ...
+
+def guide_transform(spec: ClipSpec, train: bool=True):
+    """The transform of the well-known guide, with the same steps in the same order."""
+    ...
+
+def guide_dataset(folder, spec: ClipSpec, train: bool=True):
+    """The data set of the well-known guide."""
     ...
