@@ -9,6 +9,7 @@ __all__ = ['ClipTransform', 'train_transform', 'eval_transform']
 import random
 from contextlib import contextmanager
 import numpy as np, torch
+from fastcore.basics import patch
 from .clips import apply_view, ClipSpec, random_view, read_clip, View
 from .engine.video import probe_video, VideoInfo
 
@@ -16,46 +17,44 @@ from .engine.video import probe_video, VideoInfo
 class ClipTransform:
     "Chooses a view, reads it, and augments: what `ClipDataset` calls for every clip."
     def __init__(self,
-        spec:ClipSpec,         # What a clip is
-        train:bool,            # Random views? Else the middle one
-        scale:tuple=(.7, .875),# Random square, as a share of the short side
-        flip:float=.5,         # Probability of mirroring
-        augment=None,          # Callable on float [T, C, H, W] in 0..1, such as PyTorchVideo's `RandAugment()`
+        spec:ClipSpec,          # What a clip is
+        train:bool,             # Random views? Else the middle one
+        scale:tuple=(.7, .875), # Random square, as a share of the short side
+        flip:float=.5,          # Probability of mirroring
+        augment=None,           # Callable on float [T, C, H, W] in 0..1, such as PyTorchVideo's `RandAugment()`
     ):
         self.spec, self.train, self.scale, self.flip, self.augment = spec, train, scale, flip, augment
 
-    def view(self,
-        info:VideoInfo,              # From `probe_video`
-        rng:np.random.Generator=None # For training; None: a fresh one
-    ) -> View: # Which clip
-        "Choose a view of a video."
-        if not self.train: return View(max(0., info.duration - self.spec.seconds)/2)
-        return random_view(info, self.spec, rng or np.random.default_rng(), self.scale, self.flip)
+# %% ../nbs/03_transforms.ipynb #d8538bed
+@patch
+def view(self:ClipTransform,
+    info:VideoInfo,               # From `probe_video`
+    rng:np.random.Generator=None, # For training; None: a fresh one
+) -> View: # Which clip
+    "Choose a view of a video."
+    if not self.train: return View(max(0., info.duration - self.spec.seconds)/2)
+    return random_view(info, self.spec, rng or np.random.default_rng(), self.scale, self.flip)
 
-    def read(self,
-        path,                        # Video file
-        rng:np.random.Generator=None,# For training; None: a fresh one
-        cache=None,                  # From `frame_cache`
-    ) -> torch.Tensor: # uint8 [T, C, size, size]
-        "Choose a view of a file and read it. Raises `VideoError`."
-        rng = rng or np.random.default_rng()
-        return self._augmented(read_clip(path, self.view(probe_video(path), rng), self.spec, cache), rng)
+# %% ../nbs/03_transforms.ipynb #a8309bde
+@patch
+def read(self:ClipTransform,
+    path,                         # Video file
+    rng:np.random.Generator=None, # For training; None: a fresh one
+    cache=None,                   # From `frame_cache`
+) -> torch.Tensor: # uint8 [T, C, size, size]
+    "Choose a view of a file and read it. Raises `VideoError`."
+    rng = rng or np.random.default_rng()
+    return self._augmented(read_clip(path, self.view(probe_video(path), rng), self.spec, cache), rng)
 
-    def __call__(self,
-        frames:torch.Tensor,         # uint8 [T, C, H, W], already picked
-        rng:np.random.Generator=None # For training; None: a fresh one
-    ) -> torch.Tensor: # uint8 [T, C, size, size]
-        "The same on frames that are in memory."
-        info, rng = VideoInfo("", *frames.shape[:-3:-1], len(frames), 0., 1., "", ""), rng or np.random.default_rng()
-        return self._augmented(apply_view(frames, self.view(info, rng), self.spec), rng)
-
-    def _augmented(self, clip, rng):
-        if not self.train or not self.augment: return clip
-        with _seeded(int(rng.integers(2**31))): return (self.augment(clip/255.)*255).round().clamp(0, 255).to(torch.uint8)
-
-    def __repr__(self):
-        what = f"random views, scale {self.scale}, flip {self.flip}, augment {self.augment}" if self.train else "the middle view"
-        return f"ClipTransform: {what}; {self.spec.num_frames} × 3 × {self.spec.size} × {self.spec.size}, {self.spec.resize}"
+# %% ../nbs/03_transforms.ipynb #d186c50e
+@patch
+def __call__(self:ClipTransform,
+    frames:torch.Tensor,          # uint8 [T, C, H, W], already picked
+    rng:np.random.Generator=None, # For training; None: a fresh one
+) -> torch.Tensor: # uint8 [T, C, size, size]
+    "The same on frames that are in memory."
+    info, rng = VideoInfo("", *frames.shape[:-3:-1], len(frames), 0., 1., "", ""), rng or np.random.default_rng()
+    return self._augmented(apply_view(frames, self.view(info, rng), self.spec), rng)
 
 # %% ../nbs/03_transforms.ipynb #b7b8e6f0
 @contextmanager
@@ -63,15 +62,33 @@ def _seeded(seed):
     "Fix the global random states inside the block, restore them after it."
     before = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
         try: yield
-        finally: random.setstate(before[0]); np.random.set_state(before[1])
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+
+# %% ../nbs/03_transforms.ipynb #9b2d4621
+@patch
+def _augmented(self:ClipTransform, clip, rng):
+    if not self.train or not self.augment: return clip
+    with _seeded(int(rng.integers(2**31))): changed = self.augment(clip/255.)
+    return (changed*255).round().clamp(0, 255).to(torch.uint8)
+
+# %% ../nbs/03_transforms.ipynb #1bf93aba
+@patch
+def __repr__(self:ClipTransform):
+    random = f"random views, scale {self.scale}, flip {self.flip}, augment {self.augment}"
+    s, what = self.spec, random if self.train else "the middle view"
+    return f"ClipTransform: {what}; {s.num_frames} × 3 × {s.size} × {s.size}, {s.resize}"
 
 # %% ../nbs/03_transforms.ipynb #55bb4943
 def train_transform(
     spec:ClipSpec,          # What a clip is
     scale:tuple=(.7, .875), # Random square, as a share of the short side (the guide's 224/320 to 224/256)
-    flip:float=.5,          # Probability of mirroring; 0 where left and right mean something
+    flip:float=.5,          # Probability of mirroring; 0 if left and right mean something
     augment=None,           # Callable on float [T, C, H, W] in 0..1, such as PyTorchVideo's `RandAugment()`
 ) -> ClipTransform: # A random view each time
     "Transform for training: random start, square and mirroring, then `augment`."
