@@ -16,8 +16,8 @@ from .engine.machine import atomic_write
 # %% ../nbs/04_gif.ipynb #fb92a913
 def unnormalize_img(
     img,                     # float [..., H, W, C] or tensor, as normalised for the model
-    mean=ClipSpec().mean,    # That was subtracted, by channel
-    std=ClipSpec().std,      # That was divided by, by channel
+    mean=ClipSpec().mean,    # Mean that was subtracted, per channel
+    std=ClipSpec().std,      # Standard deviation that was divided by, per channel
 ) -> np.ndarray: # uint8 of the same shape
     "Undo the normalisation of an image with channels last: back to pixels."
     pixels = (np.asarray(img, dtype=np.float64)*np.asarray(std) + np.asarray(mean))*255
@@ -29,7 +29,7 @@ def clip_frames(
     mean=ClipSpec().mean,  # Used for floats
     std=ClipSpec().std,    # Used for floats
 ) -> np.ndarray: # uint8 [T, H, W, C]
-    "A clip as frames that can be shown. Raises `ValueError` if it has no three channels."
+    "A clip as frames that can be shown. Raises `ValueError` if it does not have three channels."
     clip = torch.as_tensor(clip)
     if clip.ndim != 4 or clip.shape[1] != 3:
         raise ValueError(f"A clip is [T, 3, H, W]; this one is {list(clip.shape)}: permute it.")
@@ -44,19 +44,20 @@ def frame_gap(
     "Time between two frames of a clip, to within a frame of the file."
     return spec.seconds/max(1, n - 1)
 
+# %% ../nbs/04_gif.ipynb #1ea4e005
 def create_gif(
     clip,                 # [T, C, H, W], uint8 or normalised float
     filename="sample.gif",# Where to write it
     duration:float=None,  # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
     every:int=1,          # Show every n-th frame of the clip, in the same time
-    colors:int=256,       # Of each frame, at most; fewer make a smaller file
+    colors:int=256,       # Per frame, at most; fewer make a smaller file
 ) -> str: # The file's name
     "Write a clip as a GIF that loops."
     delay = 1000*every*frame_gap(len(clip), spec) if duration is None else duration
     frames = [Image.fromarray(f).quantize(colors) for f in clip_frames(clip[::every], spec.mean, spec.std)]
-    with atomic_write(filename) as tmp:
-        frames[0].save(tmp, "GIF", save_all=True, append_images=frames[1:], duration=max(20, round(delay, -1)), loop=0)
+    how = dict(save_all=True, append_images=frames[1:], duration=max(20, round(delay, -1)), loop=0)
+    with atomic_write(filename) as tmp: frames[0].save(tmp, "GIF", **how)
     return str(filename)
 
 # %% ../nbs/04_gif.ipynb #dfe6a13d
@@ -66,7 +67,7 @@ def display_gif(
     duration:float=None,    # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
     every:int=1,            # Show every n-th frame of the clip, in the same time
-    colors:int=256,         # Of each frame, at most; fewer make a smaller picture
+    colors:int=256,         # Per frame, at most; fewer make a smaller picture
 ): # Shows itself as the last line of a cell
     "Show a clip in the notebook as a GIF."
     from IPython.display import Image as Shown
@@ -78,20 +79,25 @@ def display_gif(
 def film_strip(
     clip,              # [T, C, H, W], uint8 or normalised float
     every:int=2,       # Show every n-th frame
-    title:str="",      # Over the strip
+    title:str="",      # Above the strip
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for the labels
     axs=None,          # Row of axes to draw in; None: a new figure
 ): # The axes
     "Frames of a clip side by side, with their times."
-    import matplotlib.pyplot as plt
     frames = clip_frames(clip, spec.mean, spec.std)
     picked = range(0, len(frames), every)
-    if axs is None: _, axs = plt.subplots(1, len(picked), figsize=(1.2*len(picked), 1.5), squeeze=False, layout="constrained")
+    if axs is None: axs = _row_of_axes(len(picked))
     for ax,i in zip(np.ravel(axs), picked):
-        ax.imshow(frames[i]); ax.axis("off")
+        ax.imshow(frames[i])
+        ax.axis("off")
         ax.set_title(f"{i*frame_gap(len(frames), spec):.1f} s", fontsize=8)
     if title: np.ravel(axs)[0].figure.suptitle(title, fontsize=9)
     return axs
+
+# %% ../nbs/04_gif.ipynb #4c9d8896
+def _row_of_axes(n):
+    import matplotlib.pyplot as plt
+    return plt.subplots(1, n, figsize=(1.2*n, 1.5), squeeze=False, layout="constrained")[1]
 
 # %% ../nbs/04_gif.ipynb #d50140b0
 def _title_bars(titles, clips, size=11):
@@ -114,8 +120,7 @@ def clip_grid(
     clips = torch.stack(list(clips)) # [N, T, C, H, W]
     if titles is not None: clips = torch.cat([_title_bars(titles, clips), clips], dim=3)
     n, t, c, h, w = clips.shape
-    rows = -(-n//cols)
-    out = clips.new_full((t, c, rows*(h + gap) - gap, cols*(w + gap) - gap), 255)
+    out = clips.new_full((t, c, -(-n//cols)*(h + gap) - gap, cols*(w + gap) - gap), 255)
     for i,clip in enumerate(clips):
         y, x = i//cols*(h + gap), i % cols*(w + gap)
         out[..., y:y+h, x:x+w] = clip
