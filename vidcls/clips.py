@@ -336,6 +336,7 @@ def views(self:ClipDataset):
     "Clips per video."
     return 1 if self.transform else self.num_clips*self.num_crops
 
+# %% ../nbs/02_clips.ipynb #c65702bc
 @patch
 def __len__(self:ClipDataset): return len(self.paths)*self.views
 
