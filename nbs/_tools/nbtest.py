@@ -87,7 +87,8 @@ def own_home(config, name):
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home/"data").symlink_to(shared/"data", target_is_directory=True)
-    return {**env, "VIDCLS_HOME": str(home)}
+    # `evaluate` imports metric scripts from this folder; notebooks that share it can catch each other half-way
+    return {**env, "VIDCLS_HOME": str(home), "HF_MODULES_CACHE": str(home/"modules")}
 
 
 # -- a process for each notebook --------------------------------------------------------------------------------------
