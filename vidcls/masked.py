@@ -20,6 +20,7 @@ from .clips import ClipDataset, ClipSpec, normalize
 from .data import data_root, parse_name, video_files, video_table
 from .engine.audit import known_check, usable_videos
 from .engine.cache import frame_cache
+from .engine.families import family_of, read_config
 from .engine.machine import atomic_write, get_device, home, process_state
 from .engine.recipes import Recipe
 from .engine.record import checkpoint_path, weight_errors
@@ -266,10 +267,10 @@ def _learned(trainer, seconds, recipe):
 # %% ../nbs/09_pretrain.ipynb #5a384922
 def _config(recipe):
     "The config of a recipe's checkpoint, which must be a VideoMAE."
-    from transformers import AutoConfig
-    c = AutoConfig.from_pretrained(checkpoint_path(recipe.checkpoint), revision=recipe.checkpoint_revision, trust_remote_code=False)
-    if c.model_type != "videomae": raise ValueError(f"{recipe.checkpoint} is a {c.model_type}: masked pre-training is VideoMAE's.")
-    return c
+    config = read_config(recipe.checkpoint, recipe.checkpoint_revision)
+    if not family_of(config).masked:
+        raise ValueError(f"{recipe.checkpoint} is a {family_of(config).name}: masked pre-training is VideoMAE's.")
+    return config
 
 def pretrain_card(record):
     r, m = record["recipe"], record["metrics"]
@@ -307,7 +308,7 @@ def reconstruct(
 
 # %% ../nbs/09_pretrain.ipynb #cbda0cec
 MASKED = Recipe("masked", data="moves", checkpoint="videomae-stick", from_scratch=True, per_class=(300, 4, 4), scale=(1., 1.),
-                epochs=16, batch_size=8, learning_rate=1.3e-3, precision="bf16", eval_clips=1) # Without labels
+                epochs=10, batch_size=8, learning_rate=1.5e-3, precision="bf16", eval_clips=1) # Without labels
 
 # %% ../nbs/09_pretrain.ipynb #f77b7210
 def fewer_labels(

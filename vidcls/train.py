@@ -114,7 +114,7 @@ def _tested(trainer, seconds):
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     "Model, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
-    net = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
+    net = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch, spec)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,

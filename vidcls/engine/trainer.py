@@ -81,9 +81,13 @@ def clip_flops(
     "What one clip costs in training: a pass forward, and twice as much backward."
     from torch.utils.flop_counter import FlopCounterMode
     clip = torch.zeros(1, spec.num_frames, 3, spec.size, spec.size, device=net.device, dtype=net.dtype)
-    was = net.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter: net.eval()(**{spec.input_key: clip}, **inputs)
-    net.train(was)
+    was, learned = net.training, [p for p in net.parameters() if p.requires_grad]
+    for p in learned: p.requires_grad_(False) # The counter fails at a module that gets a parameter as its input
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter: net.eval()(**{spec.input_key: clip}, **inputs)
+    finally:
+        for p in learned: p.requires_grad_()
+        net.train(was)
     return 3.*counter.get_total_flops()
 
 # %% ../../nbs/engine/trainer.ipynb #9358e8c3
