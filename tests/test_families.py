@@ -6,12 +6,15 @@ import numpy as np, pytest, torch
 import transformers as tf
 from transformers import AutoModelForVideoClassification, AutoVideoProcessor
 
+from test_hub import hub  # noqa: F401
 from vidcls.clips import ClipSpec, View, apply_view, normalize
 from vidcls.data import label_maps
 from vidcls.engine.families import FAMILIES, change_clip, clip_shape, family_of, read_config, read_processor
 from vidcls.engine.recipes import RECIPES
+from vidcls.engine.pipeline import VidclsPipeline
 from vidcls.infer import load_trained, predict, run_inference
 from vidcls.model import load_model, make_processor
+from vidcls.scoring import evaluate_videos
 from vidcls.train import finetune
 
 SMALL = dict(hidden_size=24, num_attention_heads=2)
@@ -85,6 +88,21 @@ def test_a_family_is_fine_tuned_saved_loaded_and_predicts(name, tmp_path, data):
     answers = predict(done.model_dir, video)
     assert {a["label"] for a in answers} == set(label_maps(sorted(p.name for p in (data/"test").iterdir()))[0])
     assert abs(sum(a["score"] for a in answers) - 1) < 1e-4
+    [asked] = tf.pipeline("video-classification", str(done.model_dir), pipeline_class=VidclsPipeline, device="cpu")([str(video)])
+    assert [a["label"] for a in asked] == [a["label"] for a in answers]
+    assert np.allclose([a["score"] for a in asked], [a["score"] for a in answers], atol=1e-5)
+    assert len(evaluate_videos(done.model_dir, data, workers=0, progress=False).predictions) == 4
+
+
+@NAMES
+def test_a_family_comes_from_the_hub_under_its_published_name(name, hub, tmp_path, data):  # noqa: F811
+    "Config, processor and weights are found there, and nothing else is asked for that the Hub does not have."
+    repo_id = FAMILIES[name].example
+    hub.add_repo(repo_id, {p.name: p.read_bytes() for p in publish(tmp_path/"published", name).iterdir()})
+    recipe = replace(SPEEDY, data=str(data), checkpoint=repo_id)
+    done = finetune(recipe, tmp_path/"m", workers=0, progress=False)
+    assert done.metrics["videos"] == 4 and json.loads((done.model_dir/"vidcls.json").read_text())["recipe"]["checkpoint"] == repo_id
+    assert load_trained(done.model_dir, device="cpu")[0].config.model_type == name
 
 
 @NAMES
