@@ -308,7 +308,7 @@ def reconstruct(
 
 # %% ../nbs/09_pretrain.ipynb #cbda0cec
 MASKED = Recipe("masked", data="moves", checkpoint="videomae-stick", from_scratch=True, per_class=(300, 4, 4), scale=(1., 1.),
-                epochs=10, batch_size=8, learning_rate=1.5e-3, precision="bf16", eval_clips=1) # Without labels
+                epochs=10, batch_size=8, learning_rate=8e-4, precision="bf16", eval_clips=1) # Without labels
 
 # %% ../nbs/09_pretrain.ipynb #f77b7210
 def fewer_labels(
