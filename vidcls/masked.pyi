@@ -123,7 +123,7 @@ def data_hash(recipe: Recipe) -> dict:
 def reconstruct(net, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
     """Clips with the hidden tubelets painted by the model. For the targets `motion` and `pixels`."""
     ...
-MASKED = Recipe('masked', data='moves', checkpoint='videomae-stick', from_scratch=True, per_class=(300, 4, 4), scale=(1.0, 1.0), epochs=10, batch_size=8, learning_rate=0.0015, precision='bf16', eval_clips=1)
+MASKED = Recipe('masked', data='moves', checkpoint='videomae-stick', from_scratch=True, per_class=(300, 4, 4), scale=(1.0, 1.0), epochs=10, batch_size=8, learning_rate=0.0008, precision='bf16', eval_clips=1)
 
 def fewer_labels(table, share: float) -> 'pd.DataFrame':
     """The first videos of every class; a smaller share is part of a larger one."""

@@ -18,6 +18,7 @@ from .clips import ClipDataset, ClipSpec, video_probabilities
 from .data import data_root, label_maps, SPLITS
 from .engine.audit import known_check, prepare_table
 from .engine.cache import frame_cache
+from .engine.lora import add_lora
 from .engine.machine import home, process_state
 from .engine.progress import draw_history
 from .engine.recipes import as_recipe, Recipe
@@ -115,6 +116,7 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     "Model, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
     net = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch, spec)
+    if recipe.lora_rank: add_lora(net, recipe.lora_rank)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,

@@ -58,6 +58,7 @@ def finetune_command(
     eval_clips:int=None,     # Clips per video in the test
     num_frames:int=None,     # Frames in a clip; default: as many as the checkpoint was made for
     size:int=None,           # Side of a frame in pixels; default: the checkpoint's
+    lora_rank:int=None,      # Train only small corrections of this rank (LoRA, needs vidcls[lora]), such as 8
     from_scratch:bool=False, # Use only the checkpoint's architecture and start from random weights
     layer_decay:float=None,  # Learning rate of each layer as a fraction of the next one's
     mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
@@ -74,7 +75,8 @@ def finetune_command(
     "Fine-tune a model and test it per video."
     _known(check=(check, ("full", "quick", "none")))
     given = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, eval_clips=eval_clips,
-                 layer_decay=layer_decay, mix=mix or None, num_frames=num_frames, size=size)
+                 layer_decay=layer_decay, mix=mix or None, num_frames=num_frames, size=size,
+                 lora_rank=lora_rank)
     r = _recipe(recipe, data, checkpoint, from_scratch, given)
     from vidcls.train import finetune
     done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,

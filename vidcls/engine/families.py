@@ -27,6 +27,7 @@ class Family:
     cls_tokens: int = 0             # Tokens at the front that belong to no place
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
+    lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
     renamed: tuple = ()             # Weights that older files call differently: (in the file, in the model)
     masked: bool = False            # Can it be pre-trained by masking?
     licence: str = "unknown"        # Of the published weights
@@ -34,15 +35,15 @@ class Family:
 
 # %% ../../nbs/engine/families.ipynb #e92a2142
 FAMILIES = {f.model_type: f for f in (
-    Family("videomae", "VideoMAE", masked=True, licence="cc-by-nc-4.0", example="MCG-NJU/videomae-base",
-           renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
-    Family("timesformer", "TimeSformer", cls_tokens=1, free="TS", licence="cc-by-nc-4.0",
+    Family("videomae", "VideoMAE", lora=r".*\.(query|value)", masked=True, licence="cc-by-nc-4.0",
+           example="MCG-NJU/videomae-base", renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
+    Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, free="TS", licence="cc-by-nc-4.0",
            positions=(("embeddings.position_embeddings", "S", "nearest"), ("embeddings.time_embeddings", "T", "nearest")),
            example="facebook/timesformer-base-finetuned-k400"),
     Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
-           licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
+           lora=r".*encoder\..*\.(query|value)", licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
            positions=(("spatial_embeddings.position_embeddings", "S", "bilinear"),
                       ("temporal_embeddings.position_embeddings", "T", "bilinear")),

@@ -43,6 +43,7 @@ class Recipe:
     seed: int = 0                         # Random seed of weights, order and augmentation
     num_frames: int|None = None           # Frames in a clip; None: as many as the checkpoint was made for
     size: int|None = None                 # Side of a frame in pixels; None: the checkpoint's
+    lora_rank: int|None = None            # Train only corrections of this rank (LoRA); None: all weights
 
     def __post_init__(self): self._check()
 
@@ -60,6 +61,7 @@ _RANGES = dict( # Allowed values: a description and a test
     resize=("'crop' or 'squash'", ("crop", "squash").__contains__),
     num_frames=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
     size=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
+    lora_rank=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
     precision=("fp32, bf16 or fp16", (None, "fp32", "bf16", "fp16").__contains__))
 
 # %% ../../nbs/engine/recipes.ipynb #8fd8e2b3

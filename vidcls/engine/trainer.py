@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
+from .lora import has_lora, load_learned, save_learned
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
 from .progress import make_screen, Work
 from .recipes import Recipe
@@ -357,6 +358,12 @@ def _untimed(self:ClipTrainer, f, *args, **kwargs):
 def _save_checkpoint(self:ClipTrainer, *args, **kwargs):
     with no_bar(): return self._untimed(super(ClipTrainer, self)._save_checkpoint, *args, **kwargs)
 
+# %% ../../nbs/engine/trainer.ipynb #0d533d70
+@patch
+def _save(self:ClipTrainer, output_dir=None, state_dict=None):
+    if not has_lora(self.model): return super(ClipTrainer, self)._save(output_dir, state_dict)
+    save_learned(self.model, output_dir or self.args.output_dir)
+
 # %% ../../nbs/engine/trainer.ipynb #61742532
 @patch
 def _alone(self:ClipTrainer, f, *args, **kwargs):
@@ -403,6 +410,7 @@ def predict(self:ClipTrainer,
 @patch
 def _reload(self:ClipTrainer, folder):
     "Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."
+    if has_lora(self.model): return load_learned(self.model, folder)
     with no_bar(): saved = type(self.model).from_pretrained(folder, use_safetensors=True)
     self.model.load_state_dict(saved.state_dict(), strict=True)
 

@@ -9,6 +9,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
+from .lora import has_lora, load_learned, save_learned
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
 from .progress import make_screen, Work
 from .recipes import Recipe
@@ -134,6 +135,9 @@ class ClipTrainer(Trainer):
         ...
 
     def _save_checkpoint(self, *args, **kwargs):
+        ...
+
+    def _save(self, output_dir=None, state_dict=None):
         ...
 
     def _alone(self, f, *args, **kwargs):
