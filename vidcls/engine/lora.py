@@ -8,7 +8,6 @@ __all__ = ['add_lora', 'has_lora', 'save_learned', 'load_learned', 'save_adapter
 # %% ../../nbs/engine/lora.ipynb #4441c50c
 import logging
 from pathlib import Path
-import torch
 from .families import family_of
 
 # %% ../../nbs/engine/lora.ipynb #271408e2
