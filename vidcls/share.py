@@ -53,17 +53,19 @@ def _scores(record):
     return f"The test accuracy is **{m['video_accuracy']:.3f}** over {m['videos']} videos{_interval(record)}. {views}"
 
 # %% ../nbs/15_share.ipynb #00846d44
+_PARTS = "{train} videos were used for training, {val} to choose the best epoch, and {test} for the test."
+_UNKNOWN = ("The data does not say which videos come from the same recording. If such videos were separated, "
+            "the accuracy on new recordings is probably lower.")
+
 def _split(record):
     "How the videos were divided, in two sentences, or nothing if the record does not say."
     if not (s := record.get("split")): return ""
-    sizes = "{train} videos were used for training, {val} to choose the best epoch, and {test} for the test. ".format(**s["videos"])
+    how = "They were divided by group, which means by recording: no group is in two of these parts."
+    if s["groups"] == s["videos"]: how = _UNKNOWN
     if s["shared_groups"]:
-        return sizes + (f"Of the test's {s['groups']['test']} groups, {s['shared_groups']} are also among the other videos, so "
-                        "the accuracy on new recordings is probably lower.")
-    if s["groups"] == s["videos"]:
-        return sizes + ("The data does not say which videos come from the same recording. If such videos were separated, "
-                        "the accuracy on new recordings is probably lower.")
-    return sizes + "They were divided by group, which means by recording: no group is in two of these parts."
+        how = (f"Of the test's {s['groups']['test']} groups, {s['shared_groups']} are also among the other videos, "
+               "so the accuracy on new recordings is probably lower.")
+    return f"{_PARTS.format(**s['videos'])} {how}"
 
 # %% ../nbs/15_share.ipynb #5deabc74
 _CARD = """---
@@ -104,7 +106,8 @@ def _made(recipe):
     data = {"stick": "StickUCF, a generated data set", "moves": "generated videos of other moves"}.get(
         recipe["data"], f"the data set {say(recipe['data'])}")
     if recipe["from_scratch"]:
-        return f"This model has the layer sizes of {say(recipe['checkpoint'])} and was trained with vidcls from random weights on {data}."
+        return (f"This model has the layer sizes of {say(recipe['checkpoint'])} and was trained with vidcls "
+                f"from random weights on {data}.")
     return f"This model was made from {say(recipe['checkpoint'])} by fine-tuning it with vidcls on {data}."
 
 def model_card(
@@ -148,6 +151,6 @@ def push_model(
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ) -> str: # Address of the commit
     "Upload a model folder to the Hub. Raises `OSError` of one sentence without a token or network."
-    if not load_record(model): raise ValueError(f"{model} holds no finished model: run finetune first.")
+    if not load_record(model): raise ValueError(f"{model} does not contain a finished model: run finetune first.")
     check_token(token)
     return str(_upload(model, repo_id, private, token).commit_url)
