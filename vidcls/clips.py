@@ -43,7 +43,8 @@ def _check_spec(s):
         raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {s}.")
     if s.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {s.resize!r}.")
     if (len(s.mean), len(s.std)) != (3, 3) or not min(s.std) > 0:
-        raise ValueError(f"mean and std are three numbers each, and std is above 0, not {s.mean} and {s.std}.")
+        raise ValueError("mean and std must have three numbers each, and those of std must be above 0, "
+                         f"not {s.mean} and {s.std}.")
     if s.input_key not in ("pixel_values", "pixel_values_videos"):
         raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {s.input_key!r}.")
     if not 0 < s.part <= 1: raise ValueError(f"part must be above 0 and at most 1, not {s.part}.")

@@ -63,7 +63,7 @@ def top_labels(
     top_k:int=5,    # How many
 ) -> list: # [{"label", "score"}, ...], best first: the form that `pipeline` uses
     "The likeliest labels."
-    if top_k < 1: raise ValueError(f"top_k is at least 1, not {top_k}.")
+    if top_k < 1: raise ValueError(f"top_k must be at least 1, not {top_k}.")
     order = np.argsort(-np.asarray(probabilities), kind="stable")[:top_k]
     return [dict(label=id2label[int(i)], score=float(probabilities[i])) for i in order]
 

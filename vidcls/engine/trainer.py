@@ -385,7 +385,7 @@ def evaluate(self:ClipTrainer,
     *args,   # As for `Trainer`
     **kwargs # As for `Trainer`
 ) -> dict: # Scores
-    "As `Trainer`; the time it takes is no training time."
+    "As `Trainer`, but its time does not count as training time."
     return self._alone(self._untimed, super(ClipTrainer, self).evaluate, *args, **kwargs)
 
 # %% ../../nbs/engine/trainer.ipynb #cf6ada97

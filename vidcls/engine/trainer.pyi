@@ -145,7 +145,7 @@ class ClipTrainer(Trainer):
         ...
 
     def evaluate(self, *args, **kwargs) -> dict:
-        """As `Trainer`; the time it takes is no training time."""
+        """As `Trainer`, but its time does not count as training time."""
         ...
 
     def train(self, *args, **kwargs):
