@@ -450,6 +450,8 @@ def test_parts_of_a_batch_learn_what_the_batch_learns(recipe, tmp_path):
     (dict(checkpoint="a folder"), "other", "generated"),
     (dict(data=RECIPES["ucf101"].data), "other", "UCF101 states no licence"),
     (dict(checkpoint="MCG-NJU/videomae-base", data="my_videos"), "cc-by-nc-4.0", "Ask the owner of the training videos"),
+    (dict(checkpoint="facebook/vjepa2-vitl-fpc16-256-ssv2"), "mit", "V-JEPA 2's published weights are MIT"),
+    (dict(checkpoint="facebook/timesformer-base-finetuned-k400"), "cc-by-nc-4.0", "TimeSformer's published weights"),
     (dict(checkpoint="MCG-NJU/videomae-base", from_scratch=True), "other", "generated")])
 def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     scores = dict(video_accuracy=1., videos=1, clip_accuracy=1., clips=1)

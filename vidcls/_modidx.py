@@ -242,6 +242,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'vidcls/engine/families.py'),
                                         'vidcls.engine.families.processor_scale': ( 'engine/families.html#processor_scale',
                                                                                     'vidcls/engine/families.py'),
+                                        'vidcls.engine.families.published_licence': ( 'engine/families.html#published_licence',
+                                                                                      'vidcls/engine/families.py'),
                                         'vidcls.engine.families.read_config': ( 'engine/families.html#read_config',
                                                                                 'vidcls/engine/families.py'),
                                         'vidcls.engine.families.read_processor': ( 'engine/families.html#read_processor',

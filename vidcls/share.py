@@ -8,32 +8,31 @@ __all__ = ['licence', 'model_card', 'check_token', 'push_model']
 # %% ../nbs/15_share.ipynb #ca334747
 import html
 from .engine.archive import hub_reason
+from .engine.families import published_licence
 from .engine.recipes import RECIPES
 from .engine.record import load_record
 
 # %% ../nbs/15_share.ipynb #3a7fd687
-_NOT_COMMERCIAL = "VideoMAE's published weights are CC-BY-NC 4.0, and so is this model."
-
 def licence(
     recipe:dict, # As stored in `vidcls.json`
 ) -> tuple: # (the licence's identifier on the Hub, one or two sentences)
     "What a model's start and its videos allow, as far as it is known."
-    published = recipe["checkpoint"].startswith("MCG-NJU/") and not recipe["from_scratch"]
+    published, family = (None, None) if recipe["from_scratch"] else published_licence(recipe["checkpoint"])
     generated = recipe["data"] in ("stick", "moves")
     ours = generated and recipe["checkpoint"] == "videomae-stick"
     videos = ("The training videos are generated." if generated
               else "UCF101 states no licence for its videos." if recipe["data"] == RECIPES["ucf101"].data
               else "Ask the owner of the training videos what they allow.")
-    name = "cc-by-nc-4.0" if published else "apache-2.0" if ours else "other"
-    return name, f"{_NOT_COMMERCIAL} {videos}" if published else videos
+    if not published: return "apache-2.0" if ours else "other", videos
+    return published, f"{family}'s published weights are {published.upper()}, and so is this model. {videos}"
 
 # %% ../nbs/15_share.ipynb #1b17fac1
 def _metadata(record):
     "The lines that the Hub reads, as YAML."
     from huggingface_hub import ModelCardData
     r = record["recipe"]
-    name = licence(r)[0]
-    return ModelCardData(license=name, base_model=r["checkpoint"] if name == "cc-by-nc-4.0" else None,
+    name, base = licence(r)[0], None if r["from_scratch"] else r["checkpoint"]
+    return ModelCardData(license=name, base_model=base if base and published_licence(base)[0] else None,
         library_name="transformers", pipeline_tag="video-classification", tags=["vidcls", "video-classification"],
         datasets=[r["data"]] if r["data_revision"] else None).to_yaml()
 
