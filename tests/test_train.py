@@ -459,6 +459,20 @@ def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     assert f"\nlicense: {licence}\n" in card and says in card.partition("## Licence")[2].partition("## Recipe")[0]
 
 
+def test_small_classes_are_shown_as_often_as_large_ones_in_training_alone(recipe, data):
+    table = video_table(data)
+    first = table.index[(table.split == "train") & (table.label == "Nod")][1:]
+    uneven = table.drop(first) # One video of Nod is left
+    spec = ClipSpec(8, .8, 32)
+    plain, even = (T.make_datasets(uneven, spec, replace(recipe, balance=b)) for b in (False, True))
+    counts = lambda sets, s: sets[s].table.label.value_counts().to_dict()
+    assert len(set(counts(plain, "train").values())) == 2 and len(set(counts(even, "train").values())) == 1
+    assert set(even["train"].paths) == set(plain["train"].paths)
+    assert all(counts(even, s) == counts(plain, s) for s in ("val", "test"))
+    again = [i for i, label in enumerate(even["train"].table.label) if label == "Nod"][:2]
+    assert not torch.equal(*(even["train"][i]["pixel_values"] for i in again)) # Another view each time
+
+
 SPLIT = dict(videos=dict(train=30, val=6, test=10), groups=dict(train=20, val=5, test=9), shared_groups=0)
 
 

@@ -464,6 +464,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'vidcls.engine.tables._walk': ('engine/tables.html#_walk', 'vidcls/engine/tables.py'),
                                       'vidcls.engine.tables.apply_split_lists': ( 'engine/tables.html#apply_split_lists',
                                                                                   'vidcls/engine/tables.py'),
+                                      'vidcls.engine.tables.balance_classes': ( 'engine/tables.html#balance_classes',
+                                                                                'vidcls/engine/tables.py'),
                                       'vidcls.engine.tables.csv_table': ('engine/tables.html#csv_table', 'vidcls/engine/tables.py'),
                                       'vidcls.engine.tables.draw_splits': ('engine/tables.html#draw_splits', 'vidcls/engine/tables.py'),
                                       'vidcls.engine.tables.folder_table': ('engine/tables.html#folder_table', 'vidcls/engine/tables.py'),

@@ -24,6 +24,7 @@ from .engine.progress import draw_history
 from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.run import Run
+from .engine.tables import balance_classes
 from .engine.trainer import batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
 from .model import load_model, make_processor
 from .scoring import accuracy_interval
@@ -46,8 +47,9 @@ def make_datasets(
                          "or give the table a split (split_by_group).")
     fixed = dict(num_clips=recipe.eval_clips)
     kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed), val=fixed, test=fixed)
-    label2id = label_maps(table)[0]
-    return {s: ClipDataset(table[table.split == s], spec, label2id, cache=cache, **kwargs[s]) for s in SPLITS}
+    label2id, rows = label_maps(table)[0], {s: table[table.split == s] for s in SPLITS}
+    if recipe.balance: rows["train"] = balance_classes(rows["train"])
+    return {s: ClipDataset(rows[s], spec, label2id, cache=cache, **kwargs[s]) for s in SPLITS}
 
 # %% ../nbs/06_train.ipynb #33e12e86
 def collate_fn(
@@ -128,7 +130,8 @@ def _tested(trainer, seconds):
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     "Model, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
-    net = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch, spec)
+    net = load_model(recipe.checkpoint, sets["train"].label2id, revision=recipe.checkpoint_revision,
+                     from_scratch=recipe.from_scratch, spec=spec)
     if recipe.lora_rank: add_lora(net, recipe.lora_rank)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)

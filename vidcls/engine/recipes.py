@@ -43,6 +43,7 @@ class Recipe:
     seed: int = 0                         # Random seed of weights, order and augmentation
     num_frames: int|None = None           # Frames in a clip; None: as many as the checkpoint was made for
     size: int|None = None                 # Side of a frame in pixels; None: the checkpoint's
+    balance: bool = False                 # Show the videos of small classes more often, until all classes are even?
     lora_rank: int|None = None            # Train only corrections of this rank (LoRA); None: all weights
 
     def __post_init__(self): self._check()

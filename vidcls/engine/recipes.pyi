@@ -35,6 +35,7 @@ class Recipe:
     seed: int = 0
     num_frames: int | None = None
     size: int | None = None
+    balance: bool = False
     lora_rank: int | None = None
 
     def __post_init__(self):
