@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAMILIES', 'Family', 'family_of', 'read_config', 'published_licence', 'clip_shape', 'read_processor', 'pixel_scale',
-           'processor_scale', 'seen_part', 'check_change', 'resize_positions', 'change_clip', 'mend_logits']
+           'processor_scale', 'seen_part', 'check_change', 'resize_positions', 'change_clip', 'mend']
 
 # %% ../../nbs/engine/families.ipynb #f883fdaf
 import copy, json
@@ -28,6 +28,7 @@ class Family:
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
+    unused: str = ""                # Part of the model that classification does not use
     renamed: tuple = ()             # Weights that older files call differently: (in the file, in the model)
     masked: bool = False            # Can it be pre-trained by masking?
     licence: str = "unknown"        # Of the published weights
@@ -43,7 +44,7 @@ FAMILIES = {f.model_type: f for f in (
     Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
-           lora=r".*encoder\..*\.(query|value)", licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
+           lora=r".*encoder\..*\.(query|value)", unused="predictor", licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
            positions=(("spatial_embeddings.position_embeddings", "S", "bilinear"),
                       ("temporal_embeddings.position_embeddings", "T", "bilinear")),
@@ -220,12 +221,13 @@ def change_clip(
     return new.to(net.device, net.dtype).train(net.training)
 
 # %% ../../nbs/engine/families.ipynb #077867a6
-def mend_logits(
+def mend(
     net, # A classifier of one of the families
 ): # The same model
-    "Make the model return logits [B, classes], also where its family returns [B, 1, classes]."
+    "Make the model return logits [B, classes] whatever its family, and freeze what no clip passes."
     def flat(net, args, output):
         if output.logits.ndim == 3: output.logits = output.logits.squeeze(1)
         return output
     net.register_forward_hook(flat)
+    if unused := family_of(net.config).unused: net.base_model.get_submodule(unused).requires_grad_(False)
     return net

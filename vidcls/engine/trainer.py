@@ -66,10 +66,13 @@ def layer_groups(
     decay:float,  # Learning rate of a layer as a share of the next one's
 ) -> list: # As many groups more as there are layers
     "Split parameter groups by layer: embeddings lowest, the head highest."
-    number = {p: re.search(r"\blayers?\.(\d+)\.", n) for n,p in net.named_parameters()}
-    top = 2 + max([int(m[1]) for m in number.values() if m], default=0)
+    base, where = net.base_model_prefix + ".", re.compile(r"^(.*layers?\.\d+)\.")
+    part = {p: where.match(n)[1] if n.startswith(base) and where.match(n) else n for n,p in net.named_parameters()
+            if p.requires_grad}
+    layers = list(dict.fromkeys(k for k in part.values() if k[-1].isdigit()))
+    top = 1 + len(layers)
     low = {p for n,p in net.named_parameters() if "embeddings" in n}
-    depth = lambda p: 0 if p in low else int(number[p][1]) + 1 if number[p] else top
+    depth = lambda p: 0 if p in low else 1 + layers.index(part[p]) if part[p] in layers else top
     return [{**g, "params": ps, "lr": g["lr"]*decay**(top - d)} for g in groups for d in range(top + 1)
             if (ps := [p for p in g["params"] if depth(p) == d])]
 
