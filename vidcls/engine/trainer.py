@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
-from .machine import get_device, half_precision, no_bar, process_state, reader_context
+from .machine import get_device, half_precision, no_bar, prepare_workers, process_state
 from .progress import make_screen, Work
 from .recipes import Recipe
 
@@ -291,7 +291,7 @@ def _get_dataloader(self:ClipTrainer, *args, **kwargs):
     loader = super(ClipTrainer, self)._get_dataloader(*args, **kwargs)
     base = getattr(loader, "base_dataloader", loader)
     if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
-    if base.num_workers: base.multiprocessing_context = reader_context()
+    prepare_workers(base)
     return loader
 
 # %% ../../nbs/engine/trainer.ipynb #cef45478
