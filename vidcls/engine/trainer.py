@@ -299,7 +299,7 @@ def _get_dataloader(self:ClipTrainer, *args, **kwargs):
     loader = super(ClipTrainer, self)._get_dataloader(*args, **kwargs)
     base = getattr(loader, "base_dataloader", loader)
     if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
-    if base.num_workers: base.multiprocessing_context = reader_context()
+    prepare_workers(base)
     return loader
 
 # %% ../../nbs/engine/trainer.ipynb #cef45478
