@@ -9,6 +9,7 @@ __all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_
 
 # %% ../nbs/02_clips.ipynb #4341449c
 import html, json, math, sys, warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import numpy as np, torch
