@@ -6,7 +6,6 @@
 __all__ = ['looks_away', 'positional_attention', 'positional_start']
 
 # %% ../../nbs/engine/start.ipynb #369e0103
-import math
 import torch
 from torch import nn
 
