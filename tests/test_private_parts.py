@@ -58,6 +58,7 @@ function("transformers:Trainer._get_num_items_in_batch", "ClipTrainer counts aga
 function("transformers:Trainer.log", "ClipTrainer adds clips a second", "self", "logs", "start_time", called=T)
 function("transformers:Trainer.evaluate", "ClipTrainer takes its time out of the training's", called=T)
 function("transformers:Trainer._save_checkpoint", "ClipTrainer takes its time out of the training's", called=T)
+function("transformers:Trainer._save", "ClipTrainer writes only what LoRA trains", called=T)
 function("transformers:Trainer.train", "ClipTrainer ends the processes that read clips afterwards")
 function("transformers:Trainer.predict", "ClipTrainer ends the processes that read clips afterwards")
 function("transformers:Trainer._load_best_model", "ClipTrainer reloads through from_pretrained", "self", called=T)

@@ -64,7 +64,9 @@ def test_finetune_leaves_a_folder_that_explains_itself(recipe, tmp_path):
     record, spec = load_record(done.model_dir), ClipSpec.load(done.model_dir)
     assert record["recipe"]["data"] == "set" and record["recipe"]["seed"] == 0 and record["versions"]["transformers"]
     assert spec.num_frames == 8 and abs(spec.seconds - .8) < 1e-9 and spec.mean == (.5, .5, .5)
+    assert record["interval"] is None and record["split"]["videos"]["test"] == 4 and record["split"]["shared_groups"] == 0
     card = (done.model_dir/"README.md").read_text()
+    assert "fewer than eight groups" in card and " videos were used for training" in card
     assert card.startswith("---") and "4 videos" in card and str(tmp_path) not in card + json.dumps(record)
     # epochs are real epochs, and the model in the folder is the one that was tested
     assert [h["epoch"] for h in done.history if "eval_accuracy" in h] == [1.0, 2.0]
@@ -448,11 +450,54 @@ def test_parts_of_a_batch_learn_what_the_batch_learns(recipe, tmp_path):
     (dict(checkpoint="a folder"), "other", "generated"),
     (dict(data=RECIPES["ucf101"].data), "other", "UCF101 states no licence"),
     (dict(checkpoint="MCG-NJU/videomae-base", data="my_videos"), "cc-by-nc-4.0", "Ask the owner of the training videos"),
+    (dict(checkpoint="facebook/vjepa2-vitl-fpc16-256-ssv2"), "mit", "V-JEPA 2's published weights are MIT"),
+    (dict(checkpoint="facebook/timesformer-base-finetuned-k400"), "cc-by-nc-4.0", "TimeSformer's published weights"),
     (dict(checkpoint="MCG-NJU/videomae-base", from_scratch=True), "other", "generated")])
 def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     scores = dict(video_accuracy=1., videos=1, clip_accuracy=1., clips=1)
     card = share.model_card(dict(recipe=asdict(replace(RECIPES["stick"], **changes)), labels=["a", "b"], metrics=scores))
     assert f"\nlicense: {licence}\n" in card and says in card.partition("## Licence")[2].partition("## Recipe")[0]
+
+
+def test_small_classes_are_shown_as_often_as_large_ones_in_training_alone(recipe, data):
+    table = video_table(data)
+    first = table.index[(table.split == "train") & (table.label == "Nod")][1:]
+    uneven = table.drop(first) # One video of Nod is left
+    spec = ClipSpec(8, .8, 32)
+    plain, even = (T.make_datasets(uneven, spec, replace(recipe, balance=b)) for b in (False, True))
+    counts = lambda sets, s: sets[s].table.label.value_counts().to_dict()
+    assert len(set(counts(plain, "train").values())) == 2 and len(set(counts(even, "train").values())) == 1
+    assert set(even["train"].paths) == set(plain["train"].paths)
+    assert all(counts(even, s) == counts(plain, s) for s in ("val", "test"))
+    again = [i for i, label in enumerate(even["train"].table.label) if label == "Nod"][:2]
+    assert not torch.equal(*(even["train"][i]["pixel_values"] for i in again)) # Another view each time
+
+
+SPLIT = dict(videos=dict(train=30, val=6, test=10), groups=dict(train=20, val=5, test=9), shared_groups=0)
+
+
+@pytest.mark.parametrize("more, says, does_not_say", [
+    (dict(), ["**0.900** over 10 videos."], ["interval", "group", "used for training"]),  # A record of an older version
+    (dict(interval=[.6, .98], split=SPLIT), ["interval 0.600 to 0.980, computed over 9 groups", "30 videos were used for training",
+                                             "divided by group"], ["probably lower"]),
+    (dict(interval=None, split=SPLIT), ["fewer than eight groups"], [" to 0."]),
+    (dict(interval=None, split=SPLIT | dict(shared_groups=2)), ["Of the test's 9 groups, 2 are also", "probably lower"], ["divided by group"]),
+    (dict(interval=None, split=SPLIT | dict(groups=SPLIT["videos"])), ["does not say which videos come from the same recording"],
+     ["divided by group"])])
+def test_a_card_says_how_sure_its_accuracy_is_and_how_the_videos_were_divided(more, says, does_not_say):
+    scores = dict(video_accuracy=.9, videos=10, clip_accuracy=.8, clips=30)
+    text = share.model_card(dict(recipe=asdict(RECIPES["stick"]), labels=["a", "b"], metrics=scores, **more))
+    text = text.partition("## How good it is")[2].partition("## How to use it")[0]
+    assert [s for s in says if s not in text] == [] == [s for s in does_not_say if s in text], text
+
+
+@pytest.mark.parametrize("changes, says", [
+    (dict(), "This model was made from videomae-stick by fine-tuning it with vidcls on StickUCF, a generated data set."),
+    (dict(data="my_videos"), "fine-tuning it with vidcls on the data set my_videos."),
+    (dict(from_scratch=True), "This model has the layer sizes of videomae-stick and was trained with vidcls from random weights on StickUCF")])
+def test_a_card_says_in_a_sentence_what_the_model_was_made_from(changes, says):
+    scores = dict(video_accuracy=.9, videos=10, clip_accuracy=.8, clips=30)
+    assert says in share.model_card(dict(recipe=asdict(replace(RECIPES["stick"], **changes)), labels=["a"], metrics=scores))
 
 
 # --- what the machine and the network say ---

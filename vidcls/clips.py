@@ -15,7 +15,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
-from .engine.record import checkpoint_path
+from .engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 # %% ../nbs/02_clips.ipynb #dbec196f
@@ -30,6 +30,7 @@ class ClipSpec:
     std: tuple = (.229, .224, .225)     # Standard deviation of the pixels in 0..1, per channel
     input_key: str = "pixel_values"     # Name of the model's input
     pad: bool = True                    # Repeat frames if a video has fewer than `num_frames`? Otherwise raise an error
+    part: float = 1.                    # Side of the square as a fraction of the shorter side, for "crop"
 
     def __post_init__(self):
         for k in ("mean", "std"): object.__setattr__(self, k, tuple(map(float, getattr(self, k))))
@@ -42,9 +43,11 @@ def _check_spec(s):
         raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {s}.")
     if s.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {s.resize!r}.")
     if (len(s.mean), len(s.std)) != (3, 3) or not min(s.std) > 0:
-        raise ValueError(f"mean and std are three numbers each, and std is above 0, not {s.mean} and {s.std}.")
+        raise ValueError("mean and std must have three numbers each, and those of std must be above 0, "
+                         f"not {s.mean} and {s.std}.")
     if s.input_key not in ("pixel_values", "pixel_values_videos"):
         raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {s.input_key!r}.")
+    if not 0 < s.part <= 1: raise ValueError(f"part must be above 0 and at most 1, not {s.part}.")
     if s.size > 4096: raise ValueError(f"A clip is at most 4096 pixels wide, not {s.size}.")
 
 # %% ../nbs/02_clips.ipynb #424000b7
@@ -80,28 +83,17 @@ def load(cls:ClipSpec,
 @patch(cls_method=True)
 def from_checkpoint(cls:ClipSpec,
     checkpoint,         # "videomae-stick", a model folder, or a model on the Hub
-    recipe,             # Gives the time span and the resize rule
+    recipe,             # Gives the time span and the resize rule, and may ask for other frames or another size
     revision=None,      # Commit on the Hub
 ) -> ClipSpec: # What a clip must be for this checkpoint
     "Frames, size, mean and std from a checkpoint; the time span from the recipe."
-    from transformers import AutoConfig
-    checkpoint = checkpoint_path(checkpoint)
-    config = AutoConfig.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
-    jepa = config.model_type == "vjepa2"
-    n, size = (config.frames_per_clip, config.crop_size) if jepa else (config.num_frames, config.image_size)
-    pixels = _processor_config(checkpoint, revision)
-    return cls(n, recipe.seconds(n), size if isinstance(size, int) else size[-1], recipe.resize,
-               pixels["image_mean"], pixels["image_std"], "pixel_values_videos" if jepa else "pixel_values")
-
-# %% ../nbs/02_clips.ipynb #33f9026c
-def _processor_config(checkpoint, revision):
-    "The processor's settings, whichever of the two files the checkpoint has."
-    from transformers.utils import cached_file
-    for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
-        file = cached_file(checkpoint, name, revision=revision, _raise_exceptions_for_missing_entries=False)
-        if file: return json.loads(Path(file).read_text())
-    raise FileNotFoundError(f"{checkpoint} has no preprocessor_config.json: "
-                            "without its mean and std the model cannot be fed.")
+    config, pixels = read_config(checkpoint, revision), read_processor(checkpoint, revision)
+    family, (frames, size) = family_of(config), clip_shape(config)
+    part = seen_part(pixels, size, checkpoint) if recipe.resize == "crop" else 1.
+    frames, size = recipe.num_frames or frames, recipe.size or size
+    check_change(config, frames, size)
+    return cls(frames, recipe.seconds(frames), size, recipe.resize, *pixel_scale(pixels, family), family.input_key,
+               part=part)
 
 # %% ../nbs/02_clips.ipynb #65963fbe
 @dataclass(frozen=True)
@@ -120,7 +112,7 @@ def crop_box(
 ) -> tuple: # (top, left, height, width) in whole pixels
     "The rectangle of the frame that a view shows."
     x, y, scale = view.crop
-    h, w = (min(height, width),)*2 if spec.resize == "crop" else (height, width)
+    h, w = (min(height, width)*spec.part,)*2 if spec.resize == "crop" else (height, width)
     h, w = max(1, round(h*scale)), max(1, round(w*scale))
     return round((height - h)*y), round((width - w)*x), h, w
 

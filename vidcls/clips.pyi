@@ -8,7 +8,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
-from .engine.record import checkpoint_path
+from .engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ClipSpec:
     std: tuple = (0.229, 0.224, 0.225)
     input_key: str = 'pixel_values'
     pad: bool = True
+    part: float = 1.0
 
     def __post_init__(self):
         ...
@@ -45,10 +46,6 @@ class ClipSpec:
 
 def _check_spec(s):
     """Raise `ValueError` if no clip can be made to a spec."""
-    ...
-
-def _processor_config(checkpoint, revision):
-    """The processor's settings, whichever of the two files the checkpoint has."""
     ...
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vidcls.clips import (
     apply_view, ClipSpec, eval_views, normalize, pick_frames, read_views, repeated_frames, video_probabilities
 )
 from .engine.archive import download_video
+from .engine.families import clip_shape
 from .engine.loading import check_clip, check_device, check_frames, file_times, load_weights, model_folder
 from .engine.machine import get_device
 from .engine.record import saved_clips
@@ -47,7 +48,7 @@ def run_inference(
 ) -> torch.Tensor: # Logits [B, classes], on the CPU
     "Put clips through a model."
     clips = clip if clip.ndim == 5 else clip[None]                 # [B, T, C, H, W]
-    check_clip(clips, getattr(net.config, "num_frames", None))
+    check_clip(clips, clip_shape(net.config)[0])
     if not (spec := spec or getattr(net, "clip_spec", None)):
         raise ValueError("This model does not say which mean and std it expects: "
                          "pass spec=, such as ClipSpec.load(folder).")
@@ -62,7 +63,7 @@ def top_labels(
     top_k:int=5,    # How many
 ) -> list: # [{"label", "score"}, ...], best first: the form that `pipeline` uses
     "The likeliest labels."
-    if top_k < 1: raise ValueError(f"top_k is at least 1, not {top_k}.")
+    if top_k < 1: raise ValueError(f"top_k must be at least 1, not {top_k}.")
     order = np.argsort(-np.asarray(probabilities), kind="stable")[:top_k]
     return [dict(label=id2label[int(i)], score=float(probabilities[i])) for i in order]
 

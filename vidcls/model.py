@@ -7,9 +7,13 @@ __all__ = ['load_report', 'check_encoder', 'check_biases', 'weights_folder', 'lo
 
 # %% ../nbs/05_model.ipynb #aff63700
 from contextlib import nullcontext
+from functools import reduce
 from pathlib import Path
 import torch
 from .clips import ClipSpec
+from vidcls.engine.families import (
+    change_clip, family_of, mend_logits, processor_scale, read_config, read_processor
+)
 from .engine.machine import no_bar
 from .engine.record import checkpoint_path, weight_errors
 
@@ -46,14 +50,14 @@ def check_biases(
     net,  # The loaded model
     folder, # Folder or cached file's folder with `model.safetensors`
 ):
-    "Raise `ValueError` if VideoMAE's query or value biases are not those of the file."
+    "Raise `ValueError` if weights that older files call differently are not those of the file."
     from safetensors import safe_open
-    file = Path(folder)/"model.safetensors"
-    if net.config.model_type != "videomae" or not file.is_file(): return
+    file, renamed = Path(folder)/"model.safetensors", family_of(net.config).renamed
+    if not renamed or not file.is_file(): return
     state = net.state_dict()
     with safe_open(file, "pt") as f:
         for k in f.keys():
-            new = k.replace("q_bias", "query.bias").replace("v_bias", "value.bias")
+            new = reduce(lambda k, names: k.replace(*names), renamed, k)
             if new != k and new in state and not torch.equal(f.get_tensor(k).float(), state[new].float().cpu()):
                 raise ValueError(f"{k} was loaded wrongly by this version of transformers: use transformers >= 5.18.")
 
@@ -95,6 +99,7 @@ def load_model(
     id2label:dict|None=None, # Number to class; None: from `label2id`
     revision:str|None=None,  # Commit on the Hub
     from_scratch:bool=False, # Take the layer sizes only, with random weights?
+    spec:ClipSpec|None=None, # Clips of other frames or another size than the checkpoint's; None: its own
 ) -> torch.nn.Module: # A classifier, with the table of its weights in `.load_report`
     "A video classifier for these classes. Raises `ValueError` where encoder weights are missing or wrong."
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
@@ -103,8 +108,10 @@ def load_model(
     if not from_scratch:
         check_encoder(net, info, checkpoint)
         check_biases(net, weights_folder(path, revision))
-    net.load_report = load_report(net, info)
-    return net
+    report = load_report(net, info)
+    net = change_clip(net, spec.num_frames, spec.size) if spec else net
+    net.load_report = report
+    return mend_logits(net)
 
 # %% ../nbs/05_model.ipynb #6949f5d0
 def make_processor(
@@ -115,7 +122,8 @@ def make_processor(
     "The checkpoint's processor, with the spec's size, crop rule, mean and std."
     from transformers import AutoVideoProcessor
     side = dict(height=spec.size, width=spec.size)
-    size = side if spec.resize == "squash" else dict(shortest_edge=spec.size)
-    return AutoVideoProcessor.from_pretrained(checkpoint_path(checkpoint), revision=revision, trust_remote_code=False,
-                                              size=size, crop_size=side, do_center_crop=spec.resize == "crop",
-                                              image_mean=list(spec.mean), image_std=list(spec.std))
+    size = side if spec.resize == "squash" else dict(shortest_edge=round(spec.size/spec.part))
+    path, family = checkpoint_path(checkpoint), family_of(read_config(checkpoint, revision))
+    mean, std = processor_scale(read_processor(path, revision), family, spec.mean, spec.std)
+    return AutoVideoProcessor.from_pretrained(path, revision=revision, trust_remote_code=False, size=size, crop_size=side,
+                                              do_center_crop=spec.resize == "crop", image_mean=mean, image_std=std)

@@ -8,41 +8,63 @@ __all__ = ['licence', 'model_card', 'check_token', 'push_model']
 # %% ../nbs/15_share.ipynb #ca334747
 import html
 from .engine.archive import hub_reason
+from .engine.families import published_licence
 from .engine.recipes import RECIPES
 from .engine.record import load_record
 
 # %% ../nbs/15_share.ipynb #3a7fd687
-_NOT_COMMERCIAL = "VideoMAE's published weights are CC-BY-NC 4.0, and so is this model."
-
 def licence(
     recipe:dict, # As stored in `vidcls.json`
 ) -> tuple: # (the licence's identifier on the Hub, one or two sentences)
     "What a model's start and its videos allow, as far as it is known."
-    published = recipe["checkpoint"].startswith("MCG-NJU/") and not recipe["from_scratch"]
+    published, family = (None, None) if recipe["from_scratch"] else published_licence(recipe["checkpoint"])
     generated = recipe["data"] in ("stick", "moves")
     ours = generated and recipe["checkpoint"] == "videomae-stick"
     videos = ("The training videos are generated." if generated
               else "UCF101 states no licence for its videos." if recipe["data"] == RECIPES["ucf101"].data
               else "Ask the owner of the training videos what they allow.")
-    name = "cc-by-nc-4.0" if published else "apache-2.0" if ours else "other"
-    return name, f"{_NOT_COMMERCIAL} {videos}" if published else videos
+    if not published: return "apache-2.0" if ours else "other", videos
+    return published, f"{family}'s published weights are {published.upper()}, and so is this model. {videos}"
 
 # %% ../nbs/15_share.ipynb #1b17fac1
 def _metadata(record):
     "The lines that the Hub reads, as YAML."
     from huggingface_hub import ModelCardData
     r = record["recipe"]
-    name = licence(r)[0]
-    return ModelCardData(license=name, base_model=r["checkpoint"] if name == "cc-by-nc-4.0" else None,
+    name, base = licence(r)[0], None if r["from_scratch"] else r["checkpoint"]
+    return ModelCardData(license=name, base_model=base if base and published_licence(base)[0] else None,
         library_name="transformers", pipeline_tag="video-classification", tags=["vidcls", "video-classification"],
         datasets=[r["data"]] if r["data_revision"] else None).to_yaml()
 
 # %% ../nbs/15_share.ipynb #84413e86
+def _interval(record):
+    "The interval of the accuracy in brackets, or nothing if the record does not say."
+    if "interval" not in record: return ""
+    if not record["interval"]: return " (without an interval, because there are fewer than eight groups)"
+    low, high = record["interval"]
+    return f" (95 % interval {low:.3f} to {high:.3f}, computed over {record['split']['groups']['test']} groups)"
+
 def _scores(record):
     "The test scores and how they were measured, in two sentences."
     m, clips = record["metrics"], record["recipe"]["eval_clips"]
-    return (f"Test accuracy: **{m['video_accuracy']:.3f}** over {m['videos']} videos ({clips} clips × 1 crop each, "
-            f"probabilities averaged); {m['clip_accuracy']:.3f} over {m['clips']} clips.")
+    views = (f"The probabilities of {clips} clips of each video are averaged; the accuracy of single clips is "
+             f"{m['clip_accuracy']:.3f}." if clips > 1 else "The model sees one clip of each video.")
+    return f"The test accuracy is **{m['video_accuracy']:.3f}** over {m['videos']} videos{_interval(record)}. {views}"
+
+# %% ../nbs/15_share.ipynb #00846d44
+_PARTS = "{train} videos were used for training, {val} to choose the best epoch, and {test} for the test."
+_UNKNOWN = ("The data does not say which videos come from the same recording. If such videos were separated, "
+            "the accuracy on new recordings is probably lower.")
+
+def _split(record):
+    "How the videos were divided, in two sentences, or nothing if the record does not say."
+    if not (s := record.get("split")): return ""
+    how = "They were divided by group, which means by recording: no group is in two of these parts."
+    if s["groups"] == s["videos"]: how = _UNKNOWN
+    if s["shared_groups"]:
+        how = (f"Of the test's {s['groups']['test']} groups, {s['shared_groups']} are also among the other videos, "
+               "so the accuracy on new recordings is probably lower.")
+    return f"{_PARTS.format(**s['videos'])} {how}"
 
 # %% ../nbs/15_share.ipynb #5deabc74
 _CARD = """---
@@ -51,13 +73,19 @@ _CARD = """---
 
 # Video classifier for {n} actions
 
-Trained with vidcls from {start} on {data}.
+{made}
+
+It recognises these actions: {labels}.
+
+## How good it is
 
 {scores}
 
-Labels: {labels}.
+{split}
 
-Predict with `vidcls predict MODEL video.avi`: it feeds the model what training fed it (`clip_spec.json`).
+## How to use it
+
+Run `vidcls predict MODEL video.avi`. It cuts clips out of the video in the same way as training did (`clip_spec.json`).
 
 ## Licence
 
@@ -71,15 +99,24 @@ Predict with `vidcls predict MODEL video.avi`: it feeds the model what training 
 """
 
 # %% ../nbs/15_share.ipynb #a5a81e6c
+def _made(recipe):
+    "What the model was made from, in one sentence."
+    say = lambda x: html.escape(str(x))
+    data = {"stick": "StickUCF, a generated data set", "moves": "generated videos of other moves"}.get(
+        recipe["data"], f"the data set {say(recipe['data'])}")
+    if recipe["from_scratch"]:
+        return (f"This model has the layer sizes of {say(recipe['checkpoint'])} and was trained with vidcls "
+                f"from random weights on {data}.")
+    return f"This model was made from {say(recipe['checkpoint'])} by fine-tuning it with vidcls on {data}."
+
 def model_card(
     record:dict, # As stored in `vidcls.json`
 ) -> str: # Markdown with the Hub's metadata on top
     "A model card: data, recipe, scores with their protocol, licence notes."
     say = lambda x: html.escape(str(x))
     r = record["recipe"]
-    start = f"random weights of {r['checkpoint']}'s geometry" if r["from_scratch"] else r["checkpoint"]
-    return _CARD.format(meta=_metadata(record), n=len(record["labels"]), start=say(start), data=say(r["data"]),
-        scores=_scores(record), labels=say(", ".join(record["labels"])), licence=licence(r)[1],
+    return _CARD.format(meta=_metadata(record), n=len(record["labels"]), made=_made(r), scores=_scores(record),
+        split=_split(record), labels=say(", ".join(record["labels"])), licence=licence(r)[1],
         rows="\n".join(f"| {k} | {say(v)} |" for k,v in r.items()))
 
 # %% ../nbs/15_share.ipynb #29447c86
@@ -113,6 +150,6 @@ def push_model(
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ) -> str: # Address of the commit
     "Upload a model folder to the Hub. Raises `OSError` of one sentence without a token or network."
-    if not load_record(model): raise ValueError(f"{model} holds no finished model: run finetune first.")
+    if not load_record(model): raise ValueError(f"{model} does not contain a finished model: run finetune first.")
     check_token(token)
     return str(_upload(model, repo_id, private, token).commit_url)

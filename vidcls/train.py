@@ -7,7 +7,7 @@ __all__ = ['make_datasets', 'collate_fn', 'compute_metrics', 'plot_history', 'Fi
            'tutorial_model']
 
 # %% ../nbs/06_train.ipynb #07b018a3
-import json, logging
+import json, logging, math
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -15,16 +15,19 @@ from pathlib import Path
 import numpy as np, torch
 from transformers import set_seed
 from .clips import ClipDataset, ClipSpec, video_probabilities
-from .data import data_root, label_maps, SPLITS
+from .data import data_root, label_maps, recordings, SPLITS
 from .engine.audit import known_check, prepare_table
 from .engine.cache import frame_cache
+from .engine.lora import add_lora
 from .engine.machine import home, process_state
 from .engine.progress import draw_history
 from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.run import Run
+from .engine.tables import balance_classes
 from .engine.trainer import batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
 from .model import load_model, make_processor
+from .scoring import accuracy_interval
 from .share import check_token
 from .transforms import train_transform
 
@@ -44,8 +47,9 @@ def make_datasets(
                          "or give the table a split (split_by_group).")
     fixed = dict(num_clips=recipe.eval_clips)
     kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed), val=fixed, test=fixed)
-    label2id = label_maps(table)[0]
-    return {s: ClipDataset(table[table.split == s], spec, label2id, cache=cache, **kwargs[s]) for s in SPLITS}
+    label2id, rows = label_maps(table)[0], {s: table[table.split == s] for s in SPLITS}
+    if recipe.balance: rows["train"] = balance_classes(rows["train"])
+    return {s: ClipDataset(rows[s], spec, label2id, cache=cache, **kwargs[s]) for s in SPLITS}
 
 # %% ../nbs/06_train.ipynb #33e12e86
 def collate_fn(
@@ -97,24 +101,38 @@ class FinetuneResult:
 def test_scores(
     trainer:ClipTrainer, # Trained
     dataset:ClipDataset, # Fixed views
-) -> dict: # videos, clips, clip_accuracy, video_accuracy
+) -> dict: # videos, clips, clip_accuracy, video_accuracy and its interval
     "Accuracy over clips and, with probabilities averaged, over videos."
     out = trainer.predict(dataset)
     truth = out.label_ids[::dataset.views]
     video = video_probabilities(out.predictions, dataset.views).argmax(1) == truth
+    interval = accuracy_interval(video, recordings(dataset.table))
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
-                clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()))
+                clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()), interval=interval)
+
+# %% ../nbs/06_train.ipynb #893c4dda
+def _split(trainer):
+    "The number of videos and groups in each part, and how many of the test's groups are in another part."
+    sets = zip(SPLITS, (trainer.train_dataset, trainer.eval_dataset, trainer.test_dataset))
+    groups = {s: recordings(d.table) for s,d in sets}
+    shared = set(groups["test"]) & {*groups["train"], *groups["val"]}
+    return dict(videos={s: len(g) for s,g in groups.items()}, groups={s: g.nunique() for s,g in groups.items()},
+                shared_groups=len(shared))
 
 def _tested(trainer, seconds):
     "What a fine-tuning writes down."
-    metrics = dict(seconds=seconds, **test_scores(trainer, trainer.test_dataset))
-    return dict(metrics=metrics, labels=list(trainer.train_dataset.label2id), history=trainer.state.log_history)
+    scores = test_scores(trainer, trainer.test_dataset)
+    low, high = scores.pop("interval")
+    return dict(metrics=dict(seconds=seconds, **scores), interval=None if math.isnan(low) else [low, high],
+                split=_split(trainer), labels=list(trainer.train_dataset.label2id), history=trainer.state.log_history)
 
 # %% ../nbs/06_train.ipynb #f99c3540
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     "Model, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
-    net = load_model(recipe.checkpoint, sets["train"].label2id, None, recipe.checkpoint_revision, recipe.from_scratch)
+    net = load_model(recipe.checkpoint, sets["train"].label2id, revision=recipe.checkpoint_revision,
+                     from_scratch=recipe.from_scratch, spec=spec)
+    if recipe.lora_rank: add_lora(net, recipe.lora_rank)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,

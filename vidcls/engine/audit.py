@@ -105,10 +105,11 @@ def ok(self:Leakage) -> bool: # Do the splits share nothing?
 
 @patch
 def __repr__(self:Leakage):
-    alike = "look-alikes not looked for"
-    if self.alike is not None: alike = f"{len(self.alike)} look-alikes across splits or labels"
-    return (f"Leakage: {len(self.groups)} groups in more than one split, {len(self.files)} byte-identical files "
-            f"({len(self.crossing)} of them across splits, {len(self.conflicts)} with conflicting labels), {alike}.")
+    def count(rows, what): return f"{len(rows)} {what}{'' if len(rows) == 1 else 's'}"
+    alike = "nobody has searched for look-alikes"
+    if self.alike is not None: alike = f"{count(self.alike, 'look-alike')} across splits or labels"
+    return (f"Leakage: {count(self.groups, 'group')} in more than one split; {count(self.files, 'byte-identical file')}, "
+            f"{len(self.crossing)} of them across splits and {len(self.conflicts)} with conflicting labels; {alike}.")
 
 # %% ../../nbs/engine/audit.ipynb #5684481e
 def audit_leakage(

@@ -56,9 +56,13 @@ def finetune_command(
     learning_rate:float=None, # Highest learning rate of the schedule
     seed:int=None,           # Random seed of weights, order and augmentation
     eval_clips:int=None,     # Clips per video in the test
+    num_frames:int=None,     # Frames in a clip; default: as many as the checkpoint was made for
+    size:int=None,           # Side of a frame in pixels; default: the checkpoint's
+    lora_rank:int=None,      # Train only small corrections of this rank (LoRA, needs vidcls[lora]), such as 8
     from_scratch:bool=False, # Use only the checkpoint's architecture and start from random weights
     layer_decay:float=None,  # Learning rate of each layer as a fraction of the next one's
     mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
+    balance:bool=False,      # Show the videos of small classes more often, until all classes are even
     resume:bool=False,       # Continue this run from what the model folder contains, or start it
     overwrite:bool=False,    # Start again even if another or an interrupted run has left checkpoints
     strict:bool=False,       # Stop at a video that cannot be read or has too few frames
@@ -72,7 +76,8 @@ def finetune_command(
     "Fine-tune a model and test it per video."
     _known(check=(check, ("full", "quick", "none")))
     given = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, eval_clips=eval_clips,
-                 layer_decay=layer_decay, mix=mix or None)
+                 layer_decay=layer_decay, mix=mix or None, balance=balance or None, num_frames=num_frames, size=size,
+                 lora_rank=lora_rank)
     r = _recipe(recipe, data, checkpoint, from_scratch, given)
     from vidcls.train import finetune
     done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,

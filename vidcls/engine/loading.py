@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 import torch
 from .archive import hub_reason
+from .families import clip_shape, mend_logits, read_config
 from .machine import no_bar
 from .record import weight_errors
 
@@ -50,7 +51,7 @@ def load_weights(
             folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"{model} has no {missing[0]}, so it is not a trained classifier: fine-tune it first.")
-    return net.eval()
+    return mend_logits(net.eval())
 
 # %% ../../nbs/engine/loading.ipynb #b5d605ba
 def check_frames(
@@ -59,8 +60,7 @@ def check_frames(
     model,    # Its name for the error message
 ):
     "Raise `ValueError` if the model's configuration and its `ClipSpec` have different numbers of frames."
-    from transformers import AutoConfig
-    wanted = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "num_frames", frames)
+    wanted, _ = clip_shape(read_config(folder))
     if wanted != frames:
         raise ValueError(f"{model} takes {wanted} frames, but its ClipSpec says {frames}: "
                          "correct clip_spec.json or spec=.")

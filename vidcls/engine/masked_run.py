@@ -5,27 +5,25 @@
 # %% auto #0
 __all__ = ['MASKED', 'TARGETS', 'masked_config', 'check_target', 'step_losses', 'check_loss', 'data_hash', 'pretrain_card']
 
-# %% ../../nbs/engine/masked_run.ipynb #6bed1075
+# %% ../../nbs/engine/masked_run.ipynb #4ec96440
 import hashlib, json, math
 from pathlib import Path
 from statistics import mean
+from .families import family_of, read_config
 from .recipes import Recipe
-from .record import checkpoint_path
 
 # %% ../../nbs/engine/masked_run.ipynb #75a3c363
 MASKED = Recipe("masked", data="moves", checkpoint="videomae-stick", from_scratch=True, per_class=(300, 4, 4),
                 scale=(1., 1.), epochs=10, batch_size=8, learning_rate=8e-4, precision="bf16", eval_clips=1)
 
-# %% ../../nbs/engine/masked_run.ipynb #d2b38d38
+# %% ../../nbs/engine/masked_run.ipynb #a14121f3
 def masked_config(
     recipe:Recipe, # Names the checkpoint
 ): # A `VideoMAEConfig`
     "The config of a recipe's checkpoint. Raises `ValueError` if it is not a VideoMAE."
-    from transformers import AutoConfig
-    path, revision = checkpoint_path(recipe.checkpoint), recipe.checkpoint_revision
-    config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
-    if config.model_type != "videomae":
-        raise ValueError(f"{recipe.checkpoint} is a {config.model_type}: masked pre-training is VideoMAE's.")
+    config = read_config(recipe.checkpoint, recipe.checkpoint_revision)
+    if not family_of(config).masked:
+        raise ValueError(f"{recipe.checkpoint} is a {family_of(config).name}: masked pre-training is VideoMAE's.")
     return config
 
 # %% ../../nbs/engine/masked_run.ipynb #8bc08d9b

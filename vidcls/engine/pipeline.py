@@ -15,6 +15,7 @@ from safetensors import safe_open
 from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
+from .families import mend_logits
 from .machine import clip_loader
 from .record import saved_clips
 from ..infer import model_folder, Prediction, seen_views, top_labels
@@ -56,6 +57,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         **kwargs                 # As for `pipeline`
     ):
         super().__init__(*args, **kwargs)
+        mend_logits(self.model)
         name = self.model.name_or_path
         folder = Path(name) if Path(name).is_dir() else None if spec else hub_folder(self.model)
         self.spec, self.clips = spec or ClipSpec.load(folder), saved_clips(folder) if folder else 1

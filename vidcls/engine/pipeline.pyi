@@ -10,6 +10,7 @@ from safetensors import safe_open
 from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
+from .families import mend_logits
 from .machine import clip_loader
 from .record import saved_clips
 from ..infer import model_folder, Prediction, seen_views, top_labels

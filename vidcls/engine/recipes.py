@@ -41,6 +41,10 @@ class Recipe:
     precision: str|None = None            # "fp32", "bf16" or "fp16"; None: what suits the device
     eval_clips: int = 3                   # Clips per video in the evaluation, spread over its length
     seed: int = 0                         # Random seed of weights, order and augmentation
+    num_frames: int|None = None           # Frames in a clip; None: as many as the checkpoint was made for
+    size: int|None = None                 # Side of a frame in pixels; None: the checkpoint's
+    balance: bool = False                 # Show the videos of small classes more often, until all classes are even?
+    lora_rank: int|None = None            # Train only corrections of this rank (LoRA); None: all weights
 
     def __post_init__(self): self._check()
 
@@ -56,6 +60,9 @@ _RANGES = dict( # Allowed values: a description and a test
     label_smoothing=("at least 0 and below 1", lambda v: 0 <= v < 1),
     scale=("two numbers above 0 and at most 1, the smaller one first", lambda v: _scales(*v)),
     resize=("'crop' or 'squash'", ("crop", "squash").__contains__),
+    num_frames=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
+    size=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
+    lora_rank=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
     precision=("fp32, bf16 or fp16", (None, "fp32", "bf16", "fp16").__contains__))
 
 # %% ../../nbs/engine/recipes.ipynb #8fd8e2b3

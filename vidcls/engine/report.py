@@ -14,12 +14,16 @@ from .video import probe_video
 from ..scoring import confused_pairs, mistakes, pair_examples, Scores
 
 # %% ../../nbs/engine/report.ipynb #cb7e78dd
+_SHOWN = 112 # Pixels; below that nobody recognises a person
+
 def _gif(path, spec):
-    "The middle clip of a video as a data URI."
+    "The middle clip of a video as a data URI, at least `_SHOWN` pixels wide."
     from vidcls.gif import create_gif
     view = eval_views(probe_video(path), spec)
     with tempfile.TemporaryDirectory() as d:
-        file = create_gif(read_views(path, view, spec)[0], Path(d)/"clip.gif", spec=spec, every=2)
+        clip = read_views(path, view, spec)[0]
+        times = -(-_SHOWN//spec.size) # Small clips are shown with larger pixels
+        file = create_gif(clip.repeat_interleave(times, 2).repeat_interleave(times, 3), Path(d)/"clip.gif", spec=spec, every=2)
         return "data:image/gif;base64," + base64.b64encode(Path(file).read_bytes()).decode()
 
 def gallery(
@@ -30,7 +34,7 @@ def gallery(
     say = lambda x: html.escape(str(x))
     style = "display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top"
     one = lambda r: (f'<figure style="{style}">'
-        f'<img src="{_gif(r.path, spec)}" alt="{say(r.label)}" width="112" style="image-rendering:pixelated">'
+        f'<img src="{_gif(r.path, spec)}" alt="{say(r.label)}" width="128" style="image-rendering:pixelated">'
         f'<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
         f'<small style="overflow-wrap:anywhere">{say(Path(r.path).name)}</small></figcaption></figure>')
     return "".join(map(one, rows.itertuples())) or "<p>No mistakes.</p>"

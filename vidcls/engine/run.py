@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from ..clips import ClipSpec
 from .archive import sha256
 from .audit import short_videos
+from .lora import has_lora, merge_lora, save_adapter
 from .machine import disk_errors, no_bar, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
@@ -200,7 +201,8 @@ def save(self:Run,
         for cut in self.folder.glob(".saving-*"): shutil.rmtree(cut, ignore_errors=True) # Left by a killed process
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".saving-") as tmp:
             tmp = Path(tmp)
-            for part in (net, processor): part.save_pretrained(tmp)
+            if has_lora(net): save_adapter(net, tmp/"adapter")
+            for part in (merge_lora(net), processor): part.save_pretrained(tmp)
             spec.save(tmp)
             (tmp/"README.md").write_text(card or model_card(record), encoding="utf-8")
             (tmp/RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -213,7 +215,8 @@ def _put(self:Run, new):
     last = ("config.json", RECORD)
     for name in last: (self.folder/name).unlink(missing_ok=True) # A mixture of two models would load
     for f in sorted(new.iterdir(), key=lambda f: (f.name in last, f.name == RECORD)):
-        f.chmod(0o644)
+        if f.is_dir(): shutil.rmtree(self.folder/f.name, ignore_errors=True)
+        else: f.chmod(0o644)
         os.replace(f, self.folder/f.name)
 
 # %% ../../nbs/engine/run.ipynb #367380aa

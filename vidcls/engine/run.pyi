@@ -9,6 +9,7 @@ from fastcore.basics import patch
 from ..clips import ClipSpec
 from .archive import sha256
 from .audit import short_videos
+from .lora import has_lora, merge_lora, save_adapter
 from .machine import disk_errors, no_bar, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD

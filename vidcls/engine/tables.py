@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'SUFFIXES', 'parse_name', 'recordings', 'is_video', 'warn_skipped', 'video_files', 'folder_table',
-           'csv_table', 'apply_split_lists', 'draw_splits']
+           'csv_table', 'apply_split_lists', 'draw_splits', 'balance_classes']
 
 # %% ../../nbs/engine/tables.ipynb #ec99108d
 import os, re, warnings
@@ -220,3 +220,13 @@ def draw_splits(
     if not short: return split
     raise ValueError(f"The class {short!r} cannot be in every split, because its groups also occur in other "
                      "classes: add recordings of it.")
+
+# %% ../../nbs/engine/tables.ipynb #e786a34e
+def balance_classes(
+    table, # From `video_table`: training videos
+) -> "pd.DataFrame": # The same rows, those of smaller classes repeated
+    "Repeat the videos of smaller classes until each class has as many rows as the largest."
+    import pandas as pd
+    most = table.label.value_counts().max()
+    take = lambda rows: rows.iloc[[i % len(rows) for i in range(most)]]
+    return pd.concat([take(rows) for _,rows in table.groupby("label", sort=False)], ignore_index=True)

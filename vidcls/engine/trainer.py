@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
+from .lora import has_lora, load_learned, save_learned
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
 from .progress import make_screen, Work
 from .recipes import Recipe
@@ -81,9 +82,13 @@ def clip_flops(
     "What one clip costs in training: a pass forward, and twice as much backward."
     from torch.utils.flop_counter import FlopCounterMode
     clip = torch.zeros(1, spec.num_frames, 3, spec.size, spec.size, device=net.device, dtype=net.dtype)
-    was = net.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter: net.eval()(**{spec.input_key: clip}, **inputs)
-    net.train(was)
+    was, learned = net.training, [p for p in net.parameters() if p.requires_grad]
+    for p in learned: p.requires_grad_(False) # The counter fails at a module that gets a parameter as its input
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter: net.eval()(**{spec.input_key: clip}, **inputs)
+    finally:
+        for p in learned: p.requires_grad_()
+        net.train(was)
     return 3.*counter.get_total_flops()
 
 # %% ../../nbs/engine/trainer.ipynb #9358e8c3
@@ -353,6 +358,12 @@ def _untimed(self:ClipTrainer, f, *args, **kwargs):
 def _save_checkpoint(self:ClipTrainer, *args, **kwargs):
     with no_bar(): return self._untimed(super(ClipTrainer, self)._save_checkpoint, *args, **kwargs)
 
+# %% ../../nbs/engine/trainer.ipynb #0d533d70
+@patch
+def _save(self:ClipTrainer, output_dir=None, state_dict=None):
+    if not has_lora(self.model): return super(ClipTrainer, self)._save(output_dir, state_dict)
+    save_learned(self.model, output_dir or self.args.output_dir)
+
 # %% ../../nbs/engine/trainer.ipynb #61742532
 @patch
 def _alone(self:ClipTrainer, f, *args, **kwargs):
@@ -374,7 +385,7 @@ def evaluate(self:ClipTrainer,
     *args,   # As for `Trainer`
     **kwargs # As for `Trainer`
 ) -> dict: # Scores
-    "As `Trainer`; the time it takes is no training time."
+    "As `Trainer`, but its time does not count as training time."
     return self._alone(self._untimed, super(ClipTrainer, self).evaluate, *args, **kwargs)
 
 # %% ../../nbs/engine/trainer.ipynb #cf6ada97
@@ -399,6 +410,7 @@ def predict(self:ClipTrainer,
 @patch
 def _reload(self:ClipTrainer, folder):
     "Weights of a checkpoint, through `from_pretrained`, which knows VideoMAE's old names."
+    if has_lora(self.model): return load_learned(self.model, folder)
     with no_bar(): saved = type(self.model).from_pretrained(folder, use_safetensors=True)
     self.model.load_state_dict(saved.state_dict(), strict=True)
 

@@ -9,6 +9,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
+from .lora import has_lora, load_learned, save_learned
 from .machine import get_device, half_precision, no_bar, process_state, reader_context
 from .progress import make_screen, Work
 from .recipes import Recipe
@@ -136,12 +137,15 @@ class ClipTrainer(Trainer):
     def _save_checkpoint(self, *args, **kwargs):
         ...
 
+    def _save(self, output_dir=None, state_dict=None):
+        ...
+
     def _alone(self, f, *args, **kwargs):
         """Call `f`, then end the processes that read clips, for which the garbage collector would wait."""
         ...
 
     def evaluate(self, *args, **kwargs) -> dict:
-        """As `Trainer`; the time it takes is no training time."""
+        """As `Trainer`, but its time does not count as training time."""
         ...
 
     def train(self, *args, **kwargs):

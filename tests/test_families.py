@@ -1,0 +1,192 @@
+"Every family of transformers' video classifiers, tiny and with random weights, in the layout in which it is published."
+import json
+from dataclasses import replace
+
+import numpy as np, pytest, torch
+import transformers as tf
+from transformers import AutoModelForVideoClassification, AutoVideoProcessor
+
+from test_hub import hub  # noqa: F401
+from vidcls.clips import ClipSpec, View, apply_view, normalize
+from vidcls.data import label_maps
+from vidcls.engine.families import FAMILIES, change_clip, clip_shape, family_of, read_config, read_processor
+from vidcls.engine.recipes import RECIPES
+from vidcls.engine.pipeline import VidclsPipeline
+from vidcls.infer import load_trained, predict, run_inference
+from vidcls.model import load_model, make_processor
+from vidcls.scoring import evaluate_videos
+from vidcls.train import finetune
+
+SMALL = dict(hidden_size=24, num_attention_heads=2)
+MORE = dict(SMALL, num_hidden_layers=1, intermediate_size=32)
+CONFIGS = dict(
+    videomae=lambda: tf.VideoMAEConfig(image_size=32, num_frames=8, decoder_hidden_size=24, decoder_num_attention_heads=2,
+                                       decoder_num_hidden_layers=1, decoder_intermediate_size=32, **MORE),
+    timesformer=lambda: tf.TimesformerConfig(image_size=32, num_frames=8, **MORE),
+    vivit=lambda: tf.VivitConfig(image_size=32, num_frames=8, tubelet_size=[2, 16, 16], **MORE),
+    vjepa2=lambda: tf.VJEPA2Config(crop_size=32, frames_per_clip=8, num_hidden_layers=1, mlp_ratio=2, pred_hidden_size=24,
+                                   pred_num_attention_heads=2, pred_num_hidden_layers=1, num_pooler_layers=1, **SMALL),
+    videoprism_vision_model=lambda: tf.VideoPrismVisionConfig(
+        image_size=36, num_frames=8, num_spatial_layers=1, num_temporal_layers=1, num_auxiliary_layers=1, intermediate_size=32, **SMALL))
+SIDE = lambda n: dict(height=n, width=n)
+PROCESSORS = dict( # What stands in the published checkpoints' files, with this size
+    videomae=dict(image_processor_type="VideoMAEImageProcessor", do_resize=True, do_center_crop=True, do_normalize=True, resample=2,
+                  size=dict(shortest_edge=32), crop_size=SIDE(32), image_mean=[.485, .456, .406], image_std=[.229, .224, .225]),
+    timesformer=dict(feature_extractor_type="VideoMAEFeatureExtractor", do_resize=True, do_center_crop=True, do_normalize=True,
+                     resample=2, size=dict(shortest_edge=32), crop_size=SIDE(32), image_mean=[.45]*3, image_std=[.225]*3),
+    vivit=dict(image_processor_type="VivitImageProcessor", do_resize=True, do_center_crop=True, do_rescale=True, do_normalize=True,
+               offset=True, rescale_factor=1/127.5, resample=2, size=dict(shortest_edge=36), crop_size=SIDE(32),
+               image_mean=[.5]*3, image_std=[.5]*3),
+    vjepa2=dict(video_processor_type="VJEPA2VideoProcessor", do_resize=True, do_center_crop=True, do_rescale=True, do_normalize=True,
+                rescale_factor=1/255, resample=2, size=dict(shortest_edge=36), crop_size=SIDE(32),
+                image_mean=[.485, .456, .406], image_std=[.229, .224, .225]),
+    videoprism_vision_model=dict(video_processor_type="LlavaOnevisionVideoProcessor", do_resize=True, do_center_crop=False,
+                                 do_rescale=True, do_normalize=False, rescale_factor=1/255, resample=2, size=SIDE(36)))
+NAMES = pytest.mark.parametrize("name", FAMILIES)
+SPEEDY = replace(RECIPES["stick"], name="tiny", from_scratch=False, epochs=1, batch_size=2, eval_clips=1, sampling_rate=1)
+
+
+def publish(folder, name, base=True, **change):
+    "A tiny checkpoint of a family: config, processor and weights; without a classifier, as it is pre-trained."
+    torch.manual_seed(0)
+    net = AutoModelForVideoClassification.from_config(CONFIGS[name]())
+    (getattr(net, net.base_model_prefix) if base else net).save_pretrained(folder)
+    file = "video_preprocessor_config.json" if "video_processor_type" in PROCESSORS[name] else "preprocessor_config.json"
+    (folder/file).write_text(json.dumps(PROCESSORS[name] | change))
+    return folder
+
+
+@NAMES
+def test_inputs_are_those_of_transformers_own_processor(name, tmp_path):
+    "Where no pixel is resized, they are equal to float accuracy; the resize itself differs by rounding at most."
+    path = publish(tmp_path, name)
+    resize = "squash" if not PROCESSORS[name]["do_center_crop"] else "crop"
+    spec = ClipSpec.from_checkpoint(path, replace(SPEEDY, resize=resize))
+    assert spec.input_key == FAMILIES[name].input_key and (spec.num_frames, spec.size) == clip_shape(CONFIGS[name]())
+    processor = AutoVideoProcessor.from_pretrained(path)
+    edge = round(spec.size/spec.part)
+    draw = np.random.default_rng(0)
+    for side, limit in ((edge, 1e-5), (2*edge, .1)):
+        smooth = torch.from_numpy(draw.integers(0, 256, (8, 3, 4, 4), dtype=np.uint8))
+        clip = torch.nn.functional.interpolate(smooth.float(), (side, side), mode="bicubic").clamp(0, 255).to(torch.uint8)
+        theirs = next(iter(processor(list(clip), return_tensors="pt").values()))[0]
+        ours = normalize(apply_view(clip, View(), spec), spec)
+        assert theirs.shape == ours.shape and float((theirs - ours).abs().max()) <= limit
+
+
+@NAMES
+def test_a_family_is_fine_tuned_saved_loaded_and_predicts(name, tmp_path, data):
+    path = publish(tmp_path/"published", name)
+    done = finetune(replace(SPEEDY, data=str(data), checkpoint=str(path)), tmp_path/"m", workers=0, progress=False)
+    assert done.metrics["videos"] == 4
+    net, spec = load_trained(done.model_dir, device="cpu")
+    assert net.config.model_type == name and spec == ClipSpec.load(done.model_dir)
+    again, _ = load_trained(done.model_dir, device="cpu")
+    clip = torch.randint(0, 256, (spec.num_frames, 3, spec.size, spec.size), dtype=torch.uint8)
+    assert torch.equal(run_inference(net, clip), run_inference(again, clip))
+    video = next((data/"test").glob("*/*.avi"))
+    answers = predict(done.model_dir, video)
+    assert {a["label"] for a in answers} == set(label_maps(sorted(p.name for p in (data/"test").iterdir()))[0])
+    assert abs(sum(a["score"] for a in answers) - 1) < 1e-4
+    [asked] = tf.pipeline("video-classification", str(done.model_dir), pipeline_class=VidclsPipeline, device="cpu")([str(video)])
+    assert [a["label"] for a in asked] == [a["label"] for a in answers]
+    assert np.allclose([a["score"] for a in asked], [a["score"] for a in answers], atol=1e-5)
+    assert len(evaluate_videos(done.model_dir, data, workers=0, progress=False).predictions) == 4
+
+
+@NAMES
+def test_a_family_comes_from_the_hub_under_its_published_name(name, hub, tmp_path, data):  # noqa: F811
+    "Config, processor and weights are found there, and nothing else is asked for that the Hub does not have."
+    repo_id = FAMILIES[name].example
+    hub.add_repo(repo_id, {p.name: p.read_bytes() for p in publish(tmp_path/"published", name).iterdir()})
+    recipe = replace(SPEEDY, data=str(data), checkpoint=repo_id)
+    done = finetune(recipe, tmp_path/"m", workers=0, progress=False)
+    assert done.metrics["videos"] == 4 and json.loads((done.model_dir/"vidcls.json").read_text())["recipe"]["checkpoint"] == repo_id
+    assert load_trained(done.model_dir, device="cpu")[0].config.model_type == name
+
+
+@NAMES
+def test_the_saved_processor_means_what_the_spec_says(name, tmp_path):
+    "Saved and read again, the processor gives the same spec."
+    path, recipe = publish(tmp_path/"a", name), SPEEDY
+    spec = ClipSpec.from_checkpoint(path, recipe)
+    make_processor(spec, str(path)).save_pretrained(tmp_path/"b")
+    read_config(path).save_pretrained(tmp_path/"b")
+    again = ClipSpec.from_checkpoint(tmp_path/"b", recipe)
+    assert np.allclose(again.mean + again.std, spec.mean + spec.std, atol=1e-6) and abs(again.part - spec.part) < .02
+    assert replace(again, mean=spec.mean, std=spec.std, part=spec.part) == spec
+
+
+@NAMES
+def test_frames_and_size_change_where_the_family_allows_it(name, tmp_path, data):
+    path, family = publish(tmp_path/"published", name), FAMILIES[name]
+    frames, size = clip_shape(CONFIGS[name]())
+    for axis, change in (("T", dict(num_frames=2*frames)), ("S", dict(size=2*size))):
+        recipe = replace(SPEEDY, data=str(data), checkpoint=str(path), **change)
+        if axis not in family.free:
+            with pytest.raises(ValueError, match=f"This {family.name} takes .* choose another"):
+                finetune(recipe, tmp_path/f"refused{axis}", workers=0, progress=False)
+            assert not (tmp_path/f"refused{axis}").exists()
+            continue
+        done = finetune(recipe, tmp_path/axis, workers=0, progress=False)
+        net, spec = load_trained(done.model_dir, device="cpu")
+        assert clip_shape(net.config) == (spec.num_frames, spec.size) == (change.get("num_frames", frames), change.get("size", size))
+
+
+@pytest.mark.parametrize("name", [n for n, f in FAMILIES.items() if f.positions])
+def test_what_transformers_can_interpolate_is_interpolated_as_it_does(name, tmp_path):
+    "TimeSformer by itself, VideoPrism with its flag; ViViT's own way fails with a video, which this test would notice."
+    path, family = publish(tmp_path, name), FAMILIES[name]
+    net = load_model(str(path), {"a": 0, "b": 1}).eval()
+    with torch.no_grad():
+        for p in net.parameters(): p.copy_(torch.randn_like(p)*.1) # Tables that are not constant
+    frames, size = clip_shape(net.config)
+    frames *= 2 if "T" in family.free else 1
+    x = {family.input_key: torch.randn(1, frames, 3, 2*size, 2*size)}
+    new = change_clip(net, frames, 2*size)
+    with torch.no_grad():
+        if name == "vivit":
+            with pytest.raises(RuntimeError): net(**x, interpolate_pos_encoding=True)
+            return
+        if name == "timesformer": net.config.num_frames = frames # or it counts its tokens wrongly
+        flag = dict(interpolate_pos_encoding=True) if name.startswith("videoprism") else {}
+        assert torch.allclose(net(**x, **flag).logits, new(**x).logits, atol=1e-4)
+
+
+def test_a_clip_of_64_frames_from_a_file_of_35_repeats_frames_and_says_so(tmp_path, caplog):
+    from videos import write_video
+    path = publish(tmp_path/"published", "vjepa2")
+    spec = ClipSpec.from_checkpoint(path, replace(SPEEDY, num_frames=64))
+    net = load_model(str(path), {"a": 0, "b": 1}, spec=spec)
+    net.save_pretrained(tmp_path/"m"); spec.save(tmp_path/"m")
+    assert len(predict(tmp_path/"m", write_video(tmp_path/"short.mp4", frames=35))) == 2
+    assert "fewer frames than a clip needs: 29 of 64 repeat others" in caplog.text
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda d: (d/"preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
+    (lambda d: (d/"preprocessor_config.json").write_text(json.dumps(PROCESSORS["videomae"] | dict(crop_size=SIDE(48)))), "a processor for 48 pixels and a model for 32"),
+    (lambda d: (d/"config.json").write_text('{"model_type": "bert"}'), "does not classify videos"),
+    (lambda d: (d/"config.json").write_text('{"model_type": "newest"}'), "update transformers"),
+    (lambda d: torch.save({}, d/"pytorch_model.bin") or (d/"model.safetensors").unlink(), "safetensors")])
+def test_a_checkpoint_that_cannot_be_used_is_refused_in_one_sentence(spoil, message, tmp_path, data):
+    path = publish(tmp_path/"published", "videomae")
+    spoil(path)
+    recipe = replace(SPEEDY, data=str(data), checkpoint=str(path))
+    with pytest.raises((ValueError, OSError), match=message) as e: finetune(recipe, tmp_path/"m", workers=0, progress=False)
+    assert "\n" not in str(e.value) and not (tmp_path/"m"/"model.safetensors").exists()
+
+
+def test_model_types_are_asked_for_in_one_place():
+    from pathlib import Path
+    import vidcls
+    root = Path(vidcls.__file__).parent
+    asking = [p for p in root.rglob("*.py") if "model_type ==" in p.read_text(encoding="utf-8") or "model_type !=" in p.read_text(encoding="utf-8")]
+    assert asking == []
+
+
+def test_the_processor_file_decides_and_not_the_class(tmp_path):
+    "VideoMAE's class has 0.5 as its mean; a published checkpoint says ImageNet's."
+    path = publish(tmp_path, "videomae")
+    assert ClipSpec.from_checkpoint(path, SPEEDY).mean == (.485, .456, .406) == tuple(read_processor(path)["image_mean"])
+    assert family_of(read_config(path)).name == "VideoMAE"
