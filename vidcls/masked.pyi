@@ -1,28 +1,31 @@
-"""Hide most of a video and learn to paint it, learn other actions, and measure what that is worth when labels are few."""
+"""Hide most of a clip, learn to fill in what is missing, and measure what that is worth when labels are few."""
 from typing import Any as _Any
-__all__ = ['MASKING', 'TARGETS', 'MASKED', 'unlabelled', 'tube_masks', 'random_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'MaskedTrainer', 'step_losses', 'PretrainResult', 'masked_trainer', 'pretrain', 'data_hash', 'reconstruct', 'fewer_labels', 'transfer']
-import hashlib, json, logging, math, os
+__all__ = ['MASKING', 'unlabelled', 'tube_masks', 'random_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'masked_net', 'load_masked', 'reconstruct', 'MaskedTrainer', 'masked_trainer', 'PretrainResult', 'pretrain', 'fewer_labels', 'transfer', 'data_hash', 'MASKED', 'step_losses', 'TARGETS']
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from transformers import set_seed
+from transformers import set_seed, VideoMAEForPreTraining
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from .clips import ClipDataset, ClipSpec, normalize
-from .data import data_root, parse_name, video_files, video_table
-from .engine.audit import known_check, usable_videos
-from .engine.cache import frame_cache
-from .engine.families import family_of, read_config
-from .engine.machine import atomic_write, get_device, home, process_state
-from .engine.recipes import Recipe
-from .engine.record import checkpoint_path, weight_errors
-from .engine.run import recipe_identity, Run, start_hash, table_hash
-from .engine.start import positional_start
-from .engine.trainer import clip_flops, ClipTrainer, training_arguments
-from .model import check_biases, check_encoder, make_processor, weights_folder
-from .train import collate_fn, finetune
-from .transforms import train_transform
+_all_ = ['data_hash', 'MASKED', 'step_losses', 'TARGETS']
+from vidcls.clips import ClipDataset, ClipSpec, normalize
+from vidcls.data import data_root, parse_name, video_files, video_table
+from vidcls.engine.audit import known_check, usable_videos
+from vidcls.engine.cache import frame_cache
+from vidcls.engine.machine import get_device, home, process_state
+from vidcls.engine.masked_run import check_loss, check_target, data_hash, MASKED, masked_config, pretrain_card, step_losses, TARGETS
+from vidcls.engine.recipes import Recipe
+from vidcls.engine.record import checkpoint_path, weight_errors
+from vidcls.engine.run import Run
+from vidcls.engine.start import positional_start
+from vidcls.engine.trainer import clip_flops, ClipTrainer, training_arguments
+from vidcls.engine.transfer import TransferRows
+from vidcls.model import check_biases, check_encoder, make_processor, weights_folder
+from vidcls.scoring import evaluate_videos
+from vidcls.train import collate_fn, finetune
+from vidcls.transforms import train_transform
 logger = logging.getLogger('vidcls.masked')
 
 def unlabelled(root) -> 'pd.DataFrame':
@@ -53,14 +56,35 @@ def unpatchify(x: torch.Tensor, config) -> torch.Tensor:
 def motion(frames: torch.Tensor, config) -> torch.Tensor:
     """How far each tubelet is from the clip's mean picture."""
     ...
-TARGETS = ('pixels', 'motion', 'normalised')
 _IMAGENET = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])[:, :, None, None]
 
-def _unit(frames):
+def _weighted(out, frames, mask, config):
+    """The mean squared error of the hidden tubelets, weighted by how much moves in them."""
     ...
 
 def masked_loss(net, frames: torch.Tensor, mask: torch.Tensor, target: str='pixels') -> torch.Tensor:
-    """Mean squared error of the hidden tubelets, pixels in 0 to 1; `normalised` is the paper's, `motion` weights pixels by how much moves."""
+    """Mean squared error of the hidden tubelets. Raises `ValueError` if the model's config does not fit the target."""
+    ...
+
+def _loaded(recipe):
+    """The weights of the recipe's checkpoint; where it has no decoder, that begins with random weights."""
+    ...
+
+def masked_net(recipe: Recipe, target: str='pixels') -> VideoMAEForPreTraining:
+    """The model to pre-train, with its decoder."""
+    ...
+
+def load_masked(model: str='videomae-masked', recipe: Recipe=MASKED) -> tuple:
+    """A pre-trained model with its decoder, to look at what it reconstructs."""
+    ...
+
+def _to_bytes(pixels, spec):
+    """From transformers' pixels [B, T, C, H, W], which assume ImageNet's mean, to the clip's own bytes."""
+    ...
+
+@torch.no_grad()
+def reconstruct(net, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
+    """Clips with the hidden tubelets as the model predicts them, for the targets `pixels` and `motion`."""
     ...
 
 class MaskedTrainer(ClipTrainer):
@@ -78,14 +102,15 @@ class MaskedTrainer(ClipTrainer):
         """The masked loss, with masks that follow from the seed and the step alone."""
         ...
 
-    def _clip_flops(self):
-        ...
-
     def _write(self, step, loss):
         ...
 
-def step_losses(history: list) -> list:
-    """The losses that `MaskedTrainer` wrote down."""
+    def _clip_flops(self):
+        ...
+_ARGUMENTS = dict(eval_strategy='no', load_best_model_at_end=False, label_smoothing_factor=0.0, adam_beta2=0.95, logging_steps=50)
+
+def masked_trainer(recipe: Recipe, table, folder, mask_ratio: float=0.75, target: str='pixels', masking: str='tubes', cache=None, workers: int | None=None, **kwargs) -> MaskedTrainer:
+    """Model, data and arguments of a masked pre-training."""
     ...
 
 @dataclass
@@ -96,39 +121,30 @@ class PretrainResult:
     losses: list = field(repr=False)
     skipped: list = field(default_factory=list)
 
-def masked_trainer(recipe: Recipe, table, folder, mask_ratio: float=0.75, target: str='pixels', masking: str='tubes', cache=None, workers: int | None=None, **kwargs) -> MaskedTrainer:
-    """Model, data and arguments of a masked pre-training."""
-    ...
-
-def pretrain(recipe: Recipe, output_dir=None, mask_ratio: float=0.75, target: str='pixels', masking: str='tubes', resume: bool=False, strict: bool=False, workers: int | None=None, progress: bool=True, cache: str | None=None, overwrite: bool=False, check: str | None=None) -> PretrainResult:
-    """Masked pre-training of VideoMAE on any folder of videos. Raises `FloatingPointError` when the loss explodes. Also under `torchrun`."""
-    ...
-
 def _learned(trainer, seconds, recipe):
     """What a pre-training writes down."""
     ...
 
-def _config(recipe):
-    """The config of a recipe's checkpoint, which must be a VideoMAE."""
+def _pretrained(recipe, run, how, cache, workers, progress, strict, check):
+    """Try the videos, then train or go on: (the run's record, the videos that cannot be used)."""
     ...
 
-def pretrain_card(record):
+def _refuse(recipe, mask_ratio, target, masking):
+    """Raise `ValueError` for settings with which no pre-training is possible."""
     ...
 
-def data_hash(recipe: Recipe) -> dict:
-    """Say which data a recipe means, exactly where it is generated."""
+def pretrain(recipe: Recipe, output_dir=None, mask_ratio: float=0.75, target: str='pixels', masking: str='tubes', resume: bool=False, strict: bool=False, workers: int | None=None, progress: bool=True, cache: str | None=None, overwrite: bool=False, check: str | None=None) -> PretrainResult:
+    """Pre-train VideoMAE on any folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."""
     ...
-
-@torch.no_grad()
-def reconstruct(net, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
-    """Clips with the hidden tubelets painted by the model. For the targets `motion` and `pixels`."""
-    ...
-MASKED = Recipe('masked', data='moves', checkpoint='videomae-stick', from_scratch=True, per_class=(300, 4, 4), scale=(1.0, 1.0), epochs=10, batch_size=8, learning_rate=0.0008, precision='bf16', eval_clips=1)
 
 def fewer_labels(table, share: float) -> 'pd.DataFrame':
     """The first videos of every class; a smaller share is part of a larger one."""
     ...
 
-def transfer(starts: dict, recipe: Recipe, folder, runs=((1.0, 0), (0.3, 0), (0.1, 0)), workers: int | None=None, progress: bool=True) -> 'pd.DataFrame':
-    """Fine-tune from several starts on several shares of the labels. Raises `ValueError` where `folder` holds rows of another recipe, of other videos or other weights."""
+def _scored(recipe, folder, **kwargs):
+    """Fine-tune: (what the row says, the test videos with a column `correct`)."""
+    ...
+
+def transfer(starts: dict, recipe: Recipe, folder, runs=((1.0, 0), (0.3, 0), (0.1, 0)), progress: bool=True, **kwargs) -> TransferRows:
+    """Fine-tune from several starts on several shares of the labels. Continues where it stopped."""
     ...

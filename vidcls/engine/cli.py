@@ -192,7 +192,8 @@ def pretrain_command(
     epochs:int=50,           # Passes over the videos
     batch_size:int=32,       # Clips per step
     learning_rate:float=1e-3, # Highest learning rate of the schedule
-    mask_ratio:float=.75,     # Fraction of the tubelets that is hidden
+    mask_ratio:float=.75,    # Fraction of the tubelets that is hidden
+    masking:str="tubes",     # What to hide: tubes (as in the paper) or random (easier, for small models)
     target:str="pixels",     # What to predict: pixels, motion or normalised (as in the paper)
     seed:int=0,              # Random seed of weights, order, crops and masks
     resume:bool=False,       # Continue this run from what the model folder contains, or start it
@@ -200,15 +201,17 @@ def pretrain_command(
     strict:bool=False,       # Stop at a video that cannot be read or has too few frames
     check:str=None, # Check the videos first: full, quick or none; default: full if that takes at most about a minute
     workers:int=None,        # Worker processes that read clips
+    cache:str=None,          # Keep decoded frames: ram or disk; default: decode in every epoch
     json:bool=False,         # Print JSON
 ):
     "Pre-train VideoMAE on videos without labels: hide most of each clip and learn to reconstruct it."
-    _known(check=(check, ("full", "quick", "none")))
+    _known(check=(check, ("full", "quick", "none")), cache=(cache, ("ram", "disk")))
     from vidcls.masked import MASKED, pretrain
     r = replace(MASKED, name=f"{Path(data).stem}-masked", data=data, checkpoint=checkpoint or MASKED.checkpoint,
                 from_scratch=checkpoint is None, per_class=None, precision=None, epochs=epochs, batch_size=batch_size,
                 learning_rate=learning_rate, seed=seed)
-    done = pretrain(r, out, mask_ratio, target, resume, strict, workers, overwrite=overwrite, check=check)
+    done = pretrain(r, out, mask_ratio, target, masking, resume, strict, workers, cache=cache, overwrite=overwrite,
+                    check=check)
     return _trained(done)
 
 # %% ../../nbs/engine/cli.ipynb #6fa1fcbe
