@@ -6,7 +6,7 @@
 __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'extract_features', 'ProbeResult', 'fit_probe',
            'load_probe']
 
-# %% ../nbs/10_backbones.ipynb #0f0ed26f
+# %% ../nbs/10_backbones.ipynb #dbe4f372
 import hashlib, json, logging, os, time, warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from .engine.run import Run, start_hash
 from .engine.video import VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
+from .share import model_card
 
 # %% ../nbs/10_backbones.ipynb #3ac9031e
 logger = logging.getLogger("vidcls.backbones")
@@ -405,7 +406,15 @@ def _processor(backbone):
     return VideoMAEVideoProcessor(size=dict(shortest_edge=s.size), crop_size=side, image_mean=list(s.mean),
                                   image_std=list(s.std))
 
-# %% ../nbs/10_backbones.ipynb #7e27b539
+# %% ../nbs/10_backbones.ipynb #ba88c4a4
+def _card(record):
+    "The model card, with the backbone's commit and licence."
+    b = record["backbone"]
+    where = f"the commit `{b['revision']}` on the Hub" if b["revision"] else "a local network"
+    return (f"{model_card(record)}\n## Backbone\n\nThe head was trained on frozen features of {b['name']}, {where} (fingerprint "
+            f"`{b['fingerprint']}`). The licence of its weights: {b['licence'] or 'not known'}.\n")
+
+# %% ../nbs/10_backbones.ipynb #7df4650b
 KINDS = dict(linear=_linear, attentive=_attentive)
 
 def fit_probe(
@@ -432,7 +441,7 @@ def fit_probe(
     record |= dict(metrics=metrics, history=tried)
     net = _probe_model(features, head, about, labels)
     run.folder.mkdir(parents=True, exist_ok=True)
-    run.save(net, _processor(features.backbone), features.backbone.spec, record)
+    run.save(net, _processor(features.backbone), features.backbone.spec, record, _card(record))
     return ProbeResult(run.folder, metrics, tried, features.skipped)
 
 # %% ../nbs/10_backbones.ipynb #c297bc0d

@@ -24,6 +24,7 @@ from .engine.run import Run, start_hash
 from .engine.video import VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
+from .share import model_card
 logger = logging.getLogger('vidcls.backbones')
 
 @dataclass
@@ -193,6 +194,10 @@ def _record(features, kind, table, labels, seed, how):
 
 def _processor(backbone):
     """A processor for transformers' own pipelines."""
+    ...
+
+def _card(record):
+    """The model card, with the backbone's commit and licence."""
     ...
 KINDS = dict(linear=_linear, attentive=_attentive)
 

@@ -41,6 +41,7 @@ def _metadata(record):
 def _scores(record):
     "The test scores and how they were measured, in two sentences."
     m, clips = record["metrics"], record["recipe"]["eval_clips"]
+    if "video_accuracy" not in m: return "The model was not tested, because the data has no test videos."
     return (f"Test accuracy: **{m['video_accuracy']:.3f}** over {m['videos']} videos ({clips} clips × 1 crop each, "
             f"probabilities averaged); {m['clip_accuracy']:.3f} over {m['clips']} clips.")
 

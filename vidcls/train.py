@@ -25,7 +25,7 @@ from .engine.record import load_record
 from .engine.run import Run
 from .engine.trainer import batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
 from .model import load_model, make_processor
-from .share import check_token
+from .share import check_token, push_model
 from .transforms import train_transform
 
 # %% ../nbs/06_train.ipynb #78ae56ef
@@ -138,6 +138,18 @@ def _trained(recipe, run, cache, workers, progress, strict, check, kwargs):
     trainer = _trainer(recipe, spec, table, cache, run.checkpoints, workers, **kwargs)
     return run.train(trainer, table, bad, _tested), bad
 
+# %% ../nbs/06_train.ipynb #a38f0c42
+def _probed(method, recipe, output_dir, workers, progress, push_to_hub):
+    "A linear probe on the features of the recipe's checkpoint."
+    from vidcls.backbones import extract_features, fit_probe, load_backbone
+    if method != "probe": raise ValueError(f"method is 'full' or 'probe', not {method!r}.")
+    backbone = load_backbone(recipe.checkpoint, recipe.checkpoint_revision, recipe=recipe)
+    with process_state().main_process_first(): root = data_root(recipe, progress)
+    features = extract_features(backbone, root, num_clips=recipe.eval_clips, workers=workers, progress=progress)
+    done = fit_probe(replace(features, data=recipe.data), "linear", output_dir or home()/"models"/recipe.name, recipe.seed)
+    if push_to_hub and process_state().is_main_process: push_model(done.model_dir, push_to_hub)
+    return FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped)
+
 # %% ../nbs/06_train.ipynb #da6ff34a
 def finetune(
     what=None,                # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
@@ -150,12 +162,14 @@ def finetune(
     cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
     overwrite:bool=False,     # Begin again where another or an interrupted run has left checkpoints?
     check:str|None=None,      # Try the videos: "full", "quick", "none"; None: in full if that takes about a minute
+    method:str="full",        # Train the whole network, or only a "probe" on its features (chapter 10)
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
     known_check(check)
     recipe = as_recipe(what)
     if push_to_hub: check_token()
+    if method != "full": return _probed(method, recipe, output_dir, workers, progress, push_to_hub)
     batch_share(recipe.batch_size) # Raises an error if the processes cannot share it
     with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
         folder = output_dir or home()/"models"/recipe.name

@@ -138,14 +138,14 @@ def head_logits(
     rows = np.asarray(rows)
     return torch.cat([head(read(rows[a:a + size])).float().cpu() for a in range(0, len(rows), size)])
 
-# %% ../../nbs/engine/fitting.ipynb #dca53140
+# %% ../../nbs/engine/fitting.ipynb #48e0d9a1
 def _validate(head, read, rows, y):
-    "(accuracy, minus log-loss) over videos, their clips averaged."
+    "(minus log-loss, accuracy) over videos, their clips averaged."
     logits = head_logits(head.eval(), read, rows)
     p = logits.softmax(-1).unflatten(0, (len(rows), -1)).mean(1)
     truth = torch.as_tensor(y[rows])
     head.train()
-    return float((p.argmax(1) == truth).float().mean()), float(p.gather(1, truth[:, None]).clamp(1e-9).log().mean())
+    return float(p.gather(1, truth[:, None]).clamp(1e-9).log().mean()), float((p.argmax(1) == truth).float().mean())
 
 def _one_clip(tokens, n, rng):
     "For each of `n` videos, one of its clips at random."
@@ -153,7 +153,7 @@ def _one_clip(tokens, n, rng):
     which = torch.as_tensor(rng.integers(clips, size=n)) + torch.arange(n)*clips
     return tokens[which.to(tokens.device)]
 
-# %% ../../nbs/engine/fitting.ipynb #e0034b8a
+# %% ../../nbs/engine/fitting.ipynb #25cd2212
 class HeadTraining:
     "Several heads that are trained on the same batches, each with its own learning rate and weight decay."
     def __init__(self,
@@ -170,7 +170,7 @@ class HeadTraining:
         self.optimizer = torch.optim.AdamW(groups)
         warmup = max(1, steps//20)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda s: _schedule(s, steps, warmup))
-        self.best = [(-1., -math.inf)]*len(settings)
+        self.best = [(-math.inf, 0.)]*len(settings)
         self.states, self.epochs = [None]*len(settings), [0]*len(settings)
 
     def step(self,
@@ -188,7 +188,7 @@ class HeadTraining:
 
     def note(self,
         epoch:int,    # Which one has ended
-        scores:list,  # For each head, (accuracy, minus log-loss)
+        scores:list,  # For each head, (minus log-loss, accuracy)
     ):
         "Keep the weights of the heads that are better than before."
         for i,s in enumerate(scores):
@@ -196,7 +196,7 @@ class HeadTraining:
                 self.best[i], self.epochs[i] = s, epoch
                 self.states[i] = copy.deepcopy(self.heads[i].state_dict())
 
-# %% ../../nbs/engine/fitting.ipynb #81a53aab
+# %% ../../nbs/engine/fitting.ipynb #ff058c2d
 def train_heads(
     make,             # Function that makes a head
     read,             # Function from row numbers to tokens [n × clips, N, D] on `device`
@@ -219,7 +219,7 @@ def train_heads(
             heads.step(_one_clip(read(rows), len(rows), rng), torch.as_tensor(y[rows], device=device))
         heads.note(epoch, [_validate(h, read, val, y) for h in heads.heads])
     log = [dict(learning_rate=lr, weight_decay=wd, epoch=e, accuracy=a, loss=-l)
-           for (lr,wd),e,(a,l) in zip(settings, heads.epochs, heads.best)]
+           for (lr,wd),e,(l,a) in zip(settings, heads.epochs, heads.best)]
     best = max(range(len(log)), key=lambda i: heads.best[i])
     head = heads.heads[best]
     head.load_state_dict(heads.states[best])
