@@ -46,6 +46,8 @@ def load_weights(
 ): # The module, in evaluation mode, on the CPU
     "Load a video classifier and make sure that every weight comes from the file. Raises `ValueError`."
     from transformers import AutoModelForVideoClassification as Auto
+    from vidcls.engine.probe import register_probe
+    register_probe()
     with weight_errors(model), no_bar():
         net, info = Auto.from_pretrained(
             folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)

@@ -17,6 +17,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
 from .families import mend
 from .machine import clip_loader
+from .probe import register_probe
 from .record import saved_clips
 from ..infer import model_folder, Prediction, seen_views, top_labels
 
@@ -50,6 +51,8 @@ def hub_folder(
                      "tests differ: pass spec=ClipSpec.load(model_folder(name, revision)).")
 
 # %% ../../nbs/engine/pipeline.ipynb #624afdd3
+register_probe() # So that `pipeline` finds the class of probes
+
 class VidclsPipeline(VideoClassificationPipeline):
     "transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."
     def __init__(self, *args,
