@@ -45,7 +45,7 @@ def damaged_in_the_middle(path):
     write_video(path, frames=60, gop=6)
     b = bytearray(path.read_bytes())
     i = len(b)//2
-    b[i:i + len(b)//20] = os.urandom(1)*(len(b)//20)
+    b[i:i + len(b)//20] = b"\xff"*(len(b)//20)
     path.write_bytes(b)
     return path
 

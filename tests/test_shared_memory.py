@@ -65,8 +65,10 @@ def test_semaphores_that_cannot_be_made_are_the_same_fault(monkeypatch):
     assert list(clip_loader([1], num_workers=0, batch_size=None)) == [1]
 
 
+def broken(samples): raise RuntimeError("stack expects each tensor to be equal size")
+
+
 def test_other_faults_of_a_batch_are_not_blamed_on_the_memory():
-    def broken(samples): raise RuntimeError("stack expects each tensor to be equal size")
     with pytest.raises(RuntimeError, match="equal size"): list(clip_loader([1], num_workers=1, collate_fn=broken))
 
 

@@ -130,7 +130,8 @@ def shared_memory_errors():
     try: yield
     except (OSError, RuntimeError) as e:
         passed = [Path(f.filename).parts[-2:] for f in traceback.extract_tb(e.__traceback__)]
-        shared = r"(allocate|open) shared memory|</torch_.*(No space left|File too large|Cannot allocate)"
+        full = "No space left|File too large|Cannot allocate|No such file|Read-only|Permission denied"
+        shared = rf"allocate shared memory|</torch_.*({full})" # Too many open files are a different problem
         if not re.search(shared, str(e)) and ("multiprocessing", "synchronize.py") not in passed: raise
         raise SharedMemoryError from e
 
@@ -162,7 +163,8 @@ def prepare_workers(
     if loader.num_workers:
         loader.multiprocessing_context = context = reader_context()
         import multiprocessing
-        with shared_memory_errors(): (context or multiprocessing).Lock()
+        lock = (context or multiprocessing).Lock # One semaphore; a `DataLoader` needs 8, and 3 per worker
+        with shared_memory_errors(): _ = [lock() for _ in range(8 + 3*loader.num_workers)]
         loader.collate_fn = SharedBatch(loader.collate_fn)
     return loader
 
