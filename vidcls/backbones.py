@@ -129,6 +129,24 @@ def load_backbone(
     found = _published(checkpoint, revision, spec, recipe)
     return replace(found, licence=licence or found.licence)
 
+# %% ../nbs/10_backbones.ipynb #1d3580e1
+@patch(as_prop=True)
+def how(self:Backbone) -> dict: # For `keep_tokens`
+    "How the tokens are ordered."
+    return dict(skip=self.cls_tokens, steps=self.steps, places_first=self.places_first)
+
+@patch
+def features(self:Backbone,
+    clips:torch.Tensor,  # uint8 [B, T, C, H, W], from `read_views`
+    tokens:str="mean",   # "mean" of the tokens, one for each of the "frames", or "all"
+) -> np.ndarray: # float32 [B, D], or float16 [B, N, D]
+    "What is kept of some clips. Raises `ValueError` if the network returns NaN."
+    x = keep_tokens(self.tokens(normalize(clips, self.spec)), tokens, **self.how)
+    if not torch.isfinite(x).all(): raise ValueError(f"{self.name} returns NaN or infinite features for some clips.")
+    if tokens == "mean": return x[:, 0].cpu().numpy()
+    if x.abs().max() > 65000: raise ValueError(f"{self.name}'s tokens are too large to store: use tokens='mean'.")
+    return x.half().cpu().numpy()
+
 # %% ../nbs/10_backbones.ipynb #d15cfb75
 @dataclass
 class Features:
@@ -186,27 +204,10 @@ def _batches(keys, found, size, bad):
             group = []
     if group: yield [k for k,_ in group], torch.cat([v for _,v in group])
 
-# %% ../nbs/10_backbones.ipynb #1d3580e1
-@patch(as_prop=True)
-def how(self:Backbone) -> dict: # For `keep_tokens`
-    "How the tokens are ordered."
-    return dict(skip=self.cls_tokens, steps=self.steps, places_first=self.places_first)
-
-@patch
-def features(self:Backbone,
-    clips:torch.Tensor,  # uint8 [B, T, C, H, W], from `read_views`
-    tokens:str="mean",   # "mean" of the tokens, one for each of the "frames", or "all"
-) -> np.ndarray: # float32 [B, D], or float16 [B, N, D]
-    "What is kept of some clips. Raises `ValueError` if the network returns NaN."
-    x = keep_tokens(self.tokens(normalize(clips, self.spec)), tokens, **self.how)
-    if not torch.isfinite(x).all(): raise ValueError(f"{self.name} returns NaN or infinite features for some clips.")
-    if tokens == "mean": return x[:, 0].cpu().numpy()
-    if x.abs().max() > 65000: raise ValueError(f"{self.name}'s tokens are too large to store: use tokens='mean'.")
-    return x.half().cpu().numpy()
-
-# %% ../nbs/10_backbones.ipynb #31ea5d8f
+# %% ../nbs/10_backbones.ipynb #5b33a327
 def _shelf(backbone, num_clips, tokens, store, max_bytes):
     "The store for these features, and a function that makes room for so many bytes in it."
+    if tokens not in ("mean", "frames", "all"): raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {tokens!r}.")
     identity = dict(name=backbone.name, backbone=backbone.fingerprint, spec=asdict(backbone.spec) | dict(pad=True),
                     num_clips=num_clips, tokens=tokens)
     key = hashlib.sha256(json.dumps({k: v for k,v in identity.items() if k != "name"}).encode()).hexdigest()[:16]
@@ -257,7 +258,7 @@ def _found(backbone, shelf, table, keys, bad, tokens, name):
     rows = shelf.rows([k for k,h in zip(keys, here) if h])
     return Features(table[here].reset_index(drop=True), rows, backbone, tokens, shelf.folder, name, reasons)
 
-# %% ../nbs/10_backbones.ipynb #c8e14d56
+# %% ../nbs/10_backbones.ipynb #17258587
 def extract_features(
     backbone,                # From `load_backbone`, or what it takes
     data,                    # A table from `video_table`, a data set, or a list of files
@@ -273,9 +274,7 @@ def extract_features(
     revision:str|None=None,  # Commit on the Hub
 ) -> Features: # One row per video that can be read
     "The features of all videos: computed once, then read. A second call continues where the first one stopped."
-    if tokens not in ("mean", "frames", "all"): raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {tokens!r}.")
-    backbone = load_backbone(backbone, revision, spec)
-    table, name = _videos(data)
+    backbone, (table, name) = load_backbone(backbone, revision, spec), _videos(data)
     shelf, room = _shelf(backbone, num_clips, tokens, store, max_bytes)
     keys = FileHashes(home()/"features"/"hashes.sqlite")(list(table.path), progress)
     bad = _fill(backbone, shelf, table.path, keys, device, workers, progress, num_clips=num_clips, tokens=tokens,
@@ -414,9 +413,23 @@ def _card(record):
     return (f"{model_card(record)}\n## Backbone\n\nThe head was trained on frozen features of {b['name']}, {where} (fingerprint "
             f"`{b['fingerprint']}`). The licence of its weights: {b['licence'] or 'not known'}.\n")
 
-# %% ../nbs/10_backbones.ipynb #7df4650b
+# %% ../nbs/10_backbones.ipynb #8c41b0e5
 KINDS = dict(linear=_linear, attentive=_attentive)
 
+def _check(kind, depth):
+    if kind not in KINDS: raise ValueError(f"kind is {' or '.join(map(repr, KINDS))}, not {kind!r}.")
+    if not 1 <= depth <= 4: raise ValueError(f"An attentive probe has 1 to 4 blocks, not {depth}.")
+
+def _fitted(features, kind, table, labels, seed, how):
+    "(head, what it is, record): trained, tested, and described."
+    start, y, split = time.time(), table.label.map(labels).to_numpy(), table.split.to_numpy()
+    head, about, tried = KINDS[kind](features, y, table.group.to_numpy(), split, seed=seed, **how)
+    kept = {k: how[k] for k in ("depth", "epochs") if kind == "attentive"}
+    record = _record(features, kind, table, labels, seed, kept)
+    metrics = dict(seconds=round(time.time() - start, 1), **_scores(head, features, y, split))
+    return head, about, record | dict(metrics=metrics, history=tried)
+
+# %% ../nbs/10_backbones.ipynb #dc34f1af
 def fit_probe(
     features:Features,      # From `extract_features`
     kind:str="linear",      # "linear": logistic regression on mean tokens; "attentive": a query attends to the tokens
@@ -429,20 +442,15 @@ def fit_probe(
     progress:bool=True,     # Show a progress bar?
 ) -> ProbeResult: # Model folder, scores, what was tried
     "Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."
-    if kind not in KINDS: raise ValueError(f"kind is {' or '.join(map(repr, KINDS))}, not {kind!r}.")
-    if not 1 <= depth <= 4: raise ValueError(f"An attentive probe has 1 to 4 blocks, not {depth}.")
-    run, start = Run(output_dir or home()/"models"/f"{features.data}-probe").claim(overwrite=True), time.time()
+    _check(kind, depth)
+    run = Run(output_dir or home()/"models"/f"{features.data}-probe").claim(overwrite=True)
     table, labels = _labelled(features, seed)
-    y, split = table.label.map(labels).to_numpy(), table.split.to_numpy()
-    head, about, tried = KINDS[kind](features, y, table.group.to_numpy(), split, seed=seed, depth=depth, epochs=epochs,
-                                     settings=settings, device=device, progress=progress)
-    metrics = dict(seconds=round(time.time() - start, 1), **_scores(head, features, y, split))
-    record = _record(features, kind, table, labels, seed, dict(depth=depth, epochs=epochs) if kind == "attentive" else {})
-    record |= dict(metrics=metrics, history=tried)
-    net = _probe_model(features, head, about, labels)
+    how = dict(depth=depth, epochs=epochs, settings=settings, device=device, progress=progress)
+    head, about, record = _fitted(features, kind, table, labels, seed, how)
     run.folder.mkdir(parents=True, exist_ok=True)
+    net = _probe_model(features, head, about, labels)
     run.save(net, _processor(features.backbone), features.backbone.spec, record, _card(record))
-    return ProbeResult(run.folder, metrics, tried, features.skipped)
+    return ProbeResult(run.folder, record["metrics"], record["history"], features.skipped)
 
 # %% ../nbs/10_backbones.ipynb #c297bc0d
 def load_probe(

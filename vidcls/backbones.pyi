@@ -201,6 +201,13 @@ def _card(record):
     ...
 KINDS = dict(linear=_linear, attentive=_attentive)
 
+def _check(kind, depth):
+    ...
+
+def _fitted(features, kind, table, labels, seed, how):
+    """(head, what it is, record): trained, tested, and described."""
+    ...
+
 def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int=0, depth: int=1, epochs: int=20, settings=SETTINGS, device: str | None=None, progress: bool=True) -> ProbeResult:
     """Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."""
     ...

@@ -60,10 +60,10 @@ def _folds(y, groups, n=5):
         found = StratifiedGroupKFold(min(n, fewest), shuffle=True, random_state=0).split(y, y, groups)
         return [(a, b) for a,b in found if len(set(y[a])) == len(set(y)) and len(b)]
 
-# %% ../../nbs/engine/fitting.ipynb #94024b2d
+# %% ../../nbs/engine/fitting.ipynb #fc6f4733
 def _regression(c):
     from sklearn.linear_model import LogisticRegression
-    return LogisticRegression(C=c, max_iter=500, tol=1e-3, warm_start=True)
+    return LogisticRegression(C=c, max_iter=200, tol=1e-3, warm_start=True)
 
 def _losses(x, y, fit, held, x_held=None):
     "The log-loss of held-out rows, for each value of the grid."
