@@ -83,13 +83,12 @@ def _published(checkpoint, revision, spec, recipe):
     if family.model_type in OWN_TYPES: raise ValueError(f"{checkpoint} is a probe itself: name its backbone.")
     spec = spec or _spec_of(checkpoint, revision, recipe)
     net = change_clip(load_base(checkpoint, revision), spec.num_frames, spec.size)
-    options = dict(skip_predictor=True) if family.model_type == "vjepa2" else None
     start = SimpleNamespace(checkpoint=checkpoint, checkpoint_revision=revision, from_scratch=False)
     local = Path(path).is_dir()
-    return Backbone(TokenNet(net, family.input_key, options=options), spec, str(checkpoint),
+    return Backbone(TokenNet(net, family.input_key, options=dict(family.options)), spec, str(checkpoint),
                     None if local else getattr(config, "_commit_hash", None) or revision,
                     "apache-2.0" if checkpoint == "videomae-stick" else None if local else family.licence,
-                    start_hash(start), family.cls_tokens, _steps(family, net, spec), family.model_type == "timesformer")
+                    start_hash(start), family.cls_tokens, _steps(family, net, spec), family.places_first)
 
 # %% ../nbs/10_backbones.ipynb #72ed6c07
 def _hash_of(net, sample):
