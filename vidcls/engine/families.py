@@ -40,13 +40,15 @@ class Family:
 FAMILIES = {f.model_type: f for f in (
     Family("videomae", "VideoMAE", lora=r".*\.(query|value)", masked=True, licence="cc-by-nc-4.0",
            example="MCG-NJU/videomae-base", renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
-    Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, places_first=True, free="TS", licence="cc-by-nc-4.0",
-           positions=(("embeddings.position_embeddings", "S", "nearest"), ("embeddings.time_embeddings", "T", "nearest")),
+    Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, places_first=True, free="TS",
+           positions=(("embeddings.position_embeddings", "S", "nearest"),
+                      ("embeddings.time_embeddings", "T", "nearest")), licence="cc-by-nc-4.0",
            example="facebook/timesformer-base-finetuned-k400"),
     Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
-           lora=r".*encoder\..*\.(query|value)", unused="predictor", options=(("skip_predictor", True),), licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
+           lora=r".*encoder\..*\.(query|value)", unused="predictor", options=(("skip_predictor", True),),
+           licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
            positions=(("spatial_embeddings.position_embeddings", "S", "bilinear"),
                       ("temporal_embeddings.position_embeddings", "T", "bilinear")),
@@ -211,7 +213,7 @@ def change_clip(
     frames:int, # Frames that it shall take
     size:int,   # Side that it shall take, in pixels
 ): # The same model if nothing changes, else a new one
-    "A model for clips of another length or size, with interpolated positions. Raises `ValueError` where that is impossible."
+    "A model for clips of another length or size, with interpolated positions. Raises `ValueError` if that cannot be."
     have = clip_shape(net.config)
     if (frames, size) == have: return net
     check_change(net.config, frames, size)
