@@ -79,10 +79,12 @@ def finetune_command(
     given = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, eval_clips=eval_clips,
                  layer_decay=layer_decay, mix=mix or None, balance=balance or None, num_frames=num_frames, size=size,
                  lora_rank=lora_rank)
+    if method == "lora": given |= dict(lora_rank=lora_rank or 8)
     r = _recipe(recipe, data, checkpoint, from_scratch, given)
-    from vidcls.train import finetune
-    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
-                    method=method or "full", torch_compile=compile)
+    from vidcls import finetune, probe_videos
+    if method == "probe": done = probe_videos(r, out, push_to_hub, workers)
+    else: done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
+                          torch_compile=compile)
     return _trained(done, lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
 
 # %% ../../nbs/engine/cli.ipynb #a672558b
