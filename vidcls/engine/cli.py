@@ -81,7 +81,8 @@ def finetune_command(
                  lora_rank=lora_rank)
     if method == "lora": given |= dict(lora_rank=lora_rank or 8)
     r = _recipe(recipe, data, checkpoint, from_scratch, given)
-    from vidcls import finetune, probe_videos
+    from vidcls.backbones import probe_videos
+    from vidcls.train import finetune
     if method == "probe": done = probe_videos(r, out, push_to_hub, workers)
     else: done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
                           torch_compile=compile)
