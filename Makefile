@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test test-slow lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint clean
+.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +46,9 @@ test: $(STAMP)  ## run the notebooks' checks and the fast part of tests/ (about 
 test-slow: $(STAMP)  ## run the slow tests: stand-ins, installations, killed processes, and Chromium if it is installed
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m slow
 	@$(PY) -m pytest -m slow tests/browser
+
+test-spawn: $(STAMP)  ## run tests/ as on other systems: with the start method spawn, and if Linux allows it, without shared memory
+	@bash tests/tools/spawn.sh $(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" tests
 
 lint: $(STAMP)  ## run ruff and mypy, and check that `make export` would not change any file
 	@$(PY) -m ruff check

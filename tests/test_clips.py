@@ -18,7 +18,7 @@ from vidcls.engine import machine, video as video_module
 from vidcls.engine.video import in_span, probe_video, read_frames, VideoError
 from vidcls.data import video_table
 from vidcls.engine.archive import extract_archive
-from videos import ODD, REAL, needs_odd, needs_real, write_dataset, write_long, write_video
+from videos import ODD, REAL, needs_odd, needs_real, needs_shared_memory, write_dataset, write_long, write_video
 
 SPEC = ClipSpec(seconds=1., size=32)
 
@@ -273,6 +273,7 @@ if __name__ == "__main__":
 """
 
 
+@needs_shared_memory
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_same_clips_with_any_number_of_workers(tmp_path, context):
     "Also after the parent has converted frames itself, where PyAV 19 hangs, and in each epoch anew."
@@ -291,17 +292,19 @@ from vidcls.data import video_table
 class Collecting(ClipDataset):
     def __getitem__(self, i): gc.collect(); return super().__getitem__(i)
 
-gc.disable()
-container = av.open(sys.argv[1]) # its decoder starts threads
-frames = container.decode(video=0)
-left = [container, frames, next(frames)]
-left.append(left)
-del left, container, frames
-loader = clip_loader(Collecting(video_table(sys.argv[2]), ClipSpec(seconds=1., size=32)), num_workers=1, timeout=60)
-assert len(list(loader)) == 12
+if __name__ == "__main__":
+    gc.disable()
+    container = av.open(sys.argv[1]) # its decoder starts threads
+    frames = container.decode(video=0)
+    left = [container, frames, next(frames)]
+    left.append(left)
+    del left, container, frames
+    loader = clip_loader(Collecting(video_table(sys.argv[2]), ClipSpec(seconds=1., size=32)), num_workers=1, timeout=60)
+    assert len(list(loader)) == 12
 """
 
 
+@needs_shared_memory
 def test_a_worker_leaves_decoders_alone_that_it_inherited(tmp_path):
     "Their threads are not there, and the garbage collector would wait for them."
     (tmp_path/"left.py").write_text(LEFT)

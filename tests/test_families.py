@@ -177,6 +177,21 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_in_one_sentence(spoil, mess
     assert "\n" not in str(e.value) and not (tmp_path/"m"/"model.safetensors").exists()
 
 
+@NAMES
+def test_lower_layers_learn_more_slowly_in_every_family(name, tmp_path):
+    from vidcls.engine.trainer import layer_groups
+    net = load_model(str(publish(tmp_path, name)), {"a": 0, "b": 1})
+    learned = {n: p for n, p in net.named_parameters() if p.requires_grad}
+    groups = layer_groups(net, [dict(params=list(learned.values()), lr=1.)], .5)
+    assert sum(len(g["params"]) for g in groups) == len(learned)
+    rate = {id(p): g["lr"] for g in groups for p in g["params"]}
+    by_name = {n: rate[id(p)] for n, p in learned.items()}
+    layers = sorted({r for n, r in by_name.items() if "layer" in n and n.startswith(net.base_model_prefix) and "layernorm" not in n and "embed" not in n})
+    assert by_name["classifier.weight"] == 1 and layers == [.5**k for k in range(len(layers), 0, -1)] and len(layers) == (2 if "prism" in name else 1)
+    assert max(r for n, r in by_name.items() if "embeddings" in n) < layers[0] or name == "videoprism_vision_model"
+    assert not any("predictor" in n for n in learned)
+
+
 def test_model_types_are_asked_for_in_one_place():
     from pathlib import Path
     import vidcls

@@ -14,7 +14,7 @@ from vidcls.engine.batch import predict_files
 from vidcls.engine.pipeline import VidclsPipeline
 from vidcls.infer import load_trained, model_folder, predict, run_inference, video_clips
 from vidcls.engine.record import RECORD
-from videos import write_dataset, write_model, write_video
+from videos import needs_shared_memory, write_dataset, write_model, write_video
 
 
 def with_record(folder, clips):
@@ -38,7 +38,8 @@ def videos(tmp_path_factory):
 
 # ---------------------------------------------------------------------------------------------- transformers' pipeline
 
-@pytest.mark.parametrize("kw", [dict(batch_size=2), dict(batch_size=3, num_workers=2), dict(batch_size=4, num_crops=3), dict(num_workers=1)])
+@pytest.mark.parametrize("kw", [dict(batch_size=2), pytest.param(dict(batch_size=3, num_workers=2), marks=needs_shared_memory),
+                                dict(batch_size=4, num_crops=3), pytest.param(dict(num_workers=1), marks=needs_shared_memory)])
 def test_a_batched_pipeline_answers_as_a_single_one(model, videos, kw):
     from transformers import pipeline
     pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)

@@ -3,7 +3,7 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
-import av, numpy as np, pytest
+import av, numpy as np, pytest, torch
 
 from vidcls.synthetic import stick
 
@@ -11,6 +11,15 @@ SHARED = Path(__file__).resolve().parents[2]/"shared"/"data"
 REAL, ODD = SHARED/"UCF101_real6.tar.gz", SHARED/"odd"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="the real UCF101 clips are not beside the checkout (../shared/data)")
 needs_odd = pytest.mark.skipif(not ODD.exists(), reason="the odd video files are not beside the checkout (../shared/data/odd)")
+
+
+def _has_shared_memory(size=2**24):
+    try: torch.zeros(size, dtype=torch.uint8).share_memory_()
+    except RuntimeError: return False
+    return True
+
+
+needs_shared_memory = pytest.mark.skipif(not _has_shared_memory(), reason="worker processes cannot pass clips on here: there are no 16 MB of shared memory")
 
 
 def picture(i, h=48, w=64):

@@ -9,6 +9,7 @@ __all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_
 
 # %% ../nbs/02_clips.ipynb #4341449c
 import html, json, math, sys, warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import numpy as np, torch
@@ -312,7 +313,9 @@ class ClipDataset(torch.utils.data.Dataset):
         # Plain lists for the workers: text may live in Arrow, which starts threads, and those do not survive a fork
         self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
         self.num_clips, self.num_crops, self.seed, self.cache = num_clips, num_crops, seed, cache
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_() # Seen by workers that live on
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        # Shared, so that workers that live on see it; a system without shared memory has no workers
+        with suppress(RuntimeError): self._epoch.share_memory_()
 
 # %% ../nbs/02_clips.ipynb #9376d0a5
 def _label_numbers(table, label2id):

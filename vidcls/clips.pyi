@@ -2,6 +2,7 @@
 from typing import Any as _Any
 __all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
 import html, json, math, sys, warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import numpy as np, torch

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from .clips import ClipSpec
 from vidcls.engine.families import (
-    change_clip, family_of, mend_logits, processor_scale, read_config, read_processor
+    change_clip, family_of, mend, processor_scale, read_config, read_processor
 )
 from .engine.machine import no_bar
 from .engine.record import checkpoint_path, weight_errors
@@ -111,7 +111,7 @@ def load_model(
     report = load_report(net, info)
     net = change_clip(net, spec.num_frames, spec.size) if spec else net
     net.load_report = report
-    return mend_logits(net)
+    return mend(net)
 
 # %% ../nbs/05_model.ipynb #6949f5d0
 def make_processor(

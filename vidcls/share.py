@@ -47,6 +47,7 @@ def _interval(record):
 def _scores(record):
     "The test scores and how they were measured, in two sentences."
     m, clips = record["metrics"], record["recipe"]["eval_clips"]
+    if "video_accuracy" not in m: return "The model was not tested, because the data has no test videos."
     views = (f"The probabilities of {clips} clips of each video are averaged; the accuracy of single clips is "
              f"{m['clip_accuracy']:.3f}." if clips > 1 else "The model sees one clip of each video.")
     return f"The test accuracy is **{m['video_accuracy']:.3f}** over {m['videos']} videos{_interval(record)}. {views}"

@@ -152,6 +152,9 @@ class _Checks(torch.utils.data.Dataset):
         except VideoError as e: return str(e)
 
 # %% ../../nbs/engine/audit.ipynb #e51912fb
+_NO_START = ("The processes that check videos could not start: put the code of your script below "
+            'if __name__ == "__main__":, or check in one process with workers=0.')
+
 def _check_each(paths, spec, how, workers):
     "Yield the results of `_Checks` in order. If a process crashes, report the file that caused it."
     from torchvision.transforms import v2 # noqa: F401 (import it before forking, or each process would)
@@ -164,6 +167,7 @@ def _check_each(paths, spec, how, workers):
                 yield found
         except RuntimeError as e:
             if not re.match(r"DataLoader worker \(pid", str(e)): raise
+            if "with exit code 1." in str(e.__cause__): raise RuntimeError(_NO_START) from e
             how_it_died = re.search(r"signal: ([\w ]+)", f"{e} {e.__cause__}")
             if len(paths) == 1:
                 why = how_it_died[1] if how_it_died else 'no reason given'

@@ -75,6 +75,7 @@ class _Checks(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         ...
+_NO_START = 'The processes that check videos could not start: put the code of your script below if __name__ == "__main__":, or check in one process with workers=0.'
 
 def _check_each(paths, spec, how, workers):
     """Yield the results of `_Checks` in order. If a process crashes, report the file that caused it."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 import torch
 from .archive import hub_reason
-from .families import clip_shape, mend_logits, read_config
+from .families import clip_shape, mend, read_config
 from .machine import no_bar
 from .record import weight_errors
 
@@ -46,12 +46,14 @@ def load_weights(
 ): # The module, in evaluation mode, on the CPU
     "Load a video classifier and make sure that every weight comes from the file. Raises `ValueError`."
     from transformers import AutoModelForVideoClassification as Auto
+    from vidcls.engine.probe import register_probe
+    register_probe()
     with weight_errors(model), no_bar():
         net, info = Auto.from_pretrained(
             folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"{model} has no {missing[0]}, so it is not a trained classifier: fine-tune it first.")
-    return mend_logits(net.eval())
+    return mend(net.eval())
 
 # %% ../../nbs/engine/loading.ipynb #b5d605ba
 def check_frames(

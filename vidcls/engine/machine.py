@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['home', 'atomic_write', 'file_stamp', 'no_bar', 'get_device', 'half_precision', 'process_state', 'show_messages',
-           'reader_context', 'clip_loader', 'disk_errors', 'Report', 'versions', 'doctor']
+           'reader_context', 'SharedMemoryError', 'shared_memory_errors', 'SharedBatch', 'prepare_workers',
+           'clip_loader', 'disk_errors', 'Report', 'versions', 'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
-import errno, gc, logging, os, platform, re, shutil, sys
+import errno, gc, logging, os, platform, re, shutil, sys, traceback
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -114,6 +116,58 @@ def reader_context() -> "multiprocessing.context.BaseContext|None": # None if pr
     class Readers(mp.context.ForkContext): Process = Reader
     return Readers()
 
+# %% ../../nbs/engine/machine.ipynb #722b3364
+class SharedMemoryError(OSError):
+    "The workers have too little shared memory. Whatever the arguments, the message is one sentence that says what to do."
+    def __init__(self, *args):
+        super().__init__("The processes that read clips have too little shared memory (/dev/shm): take fewer with "
+                         "--workers (workers=), or none with --workers 0, or give the container more "
+                         "(docker run --shm-size).")
+
+@contextmanager
+def shared_memory_errors():
+    "Turn an error about shared memory into a `SharedMemoryError`."
+    try: yield
+    except (OSError, RuntimeError) as e:
+        passed = [Path(f.filename).parts[-2:] for f in traceback.extract_tb(e.__traceback__)]
+        full = "No space left|File too large|Cannot allocate|No such file|Read-only|Permission denied"
+        shared = rf"allocate shared memory|</torch_.*({full})" # Too many open files are a different problem
+        if not re.search(shared, str(e)) and ("multiprocessing", "synchronize.py") not in passed: raise
+        raise SharedMemoryError from e
+
+# %% ../../nbs/engine/machine.ipynb #bcb12880
+def _share(x):
+    "Move all tensors of a batch to shared memory."
+    if isinstance(x, Mapping): x = list(x.values())
+    if isinstance(x, (list, tuple)):
+        for part in x: _share(part)
+    elif hasattr(x, "share_memory_") and x.numel(): x.share_memory_()
+
+class SharedBatch:
+    "A collate function for workers, whose batches are in shared memory. Raises `SharedMemoryError`."
+    def __init__(self,
+        collate, # Function from a list of samples to a batch
+    ): self.collate = collate
+
+    def __call__(self, samples):
+        with shared_memory_errors():
+            batch = self.collate(samples)
+            _share(batch)
+        return batch
+
+# %% ../../nbs/engine/machine.ipynb #8f3a32de
+def prepare_workers(
+    loader, # PyTorch's `DataLoader`
+) -> "DataLoader": # The same
+    "Make sure that the workers of a loader can start and do not hang. Raises `SharedMemoryError`."
+    if loader.num_workers:
+        loader.multiprocessing_context = context = reader_context()
+        import multiprocessing
+        lock = (context or multiprocessing).Lock # One semaphore; a `DataLoader` needs 8, and 3 per worker
+        with shared_memory_errors(): _ = [lock() for _ in range(8 + 3*loader.num_workers)]
+        loader.collate_fn = SharedBatch(loader.collate_fn)
+    return loader
+
 def clip_loader(
     dataset,           # Of clips or views
     num_workers:int=0, # Processes that read them
@@ -121,9 +175,8 @@ def clip_loader(
 ) -> "DataLoader": # PyTorch's
     "A `DataLoader` for data sets that decode videos."
     if num_workers < 0: raise ValueError(f"workers must be at least 0, not {num_workers}.")
-    context = reader_context() if num_workers else None
     from torch.utils.data import DataLoader
-    return DataLoader(dataset, num_workers=num_workers, multiprocessing_context=context, **kwargs)
+    return prepare_workers(DataLoader(dataset, num_workers=num_workers, **kwargs))
 
 # %% ../../nbs/engine/machine.ipynb #6246ff49
 @contextmanager
@@ -131,14 +184,11 @@ def disk_errors(
     folder, # The folder that is being written to
 ):
     "Turn any library's error about a full disk or full shared memory into an `OSError` of one sentence."
-    try: yield
+    try:
+        with shared_memory_errors(): yield
     except Exception as e:
         says = str(e)
-        shared = r"Bus error|allocate shared memory|</torch_.*(No space left|File too large|Cannot allocate)"
-        if re.search(shared, says):
-            raise OSError("The processes that read clips have too little shared memory (/dev/shm): take fewer "
-                          "with --workers (workers=), or none with --workers 0, or give the container more "
-                          "(docker run --shm-size).") from e
+        if "Bus error" in says: raise SharedMemoryError from e
         full = getattr(e, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
         full = full or re.search(r"No space left|File too large|Disk quota|enforce fail at inline_container", says)
         if not full: raise

@@ -15,8 +15,9 @@ from safetensors import safe_open
 from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
-from .families import mend_logits
+from .families import mend
 from .machine import clip_loader
+from .probe import register_probe
 from .record import saved_clips
 from ..infer import model_folder, Prediction, seen_views, top_labels
 
@@ -50,6 +51,8 @@ def hub_folder(
                      "tests differ: pass spec=ClipSpec.load(model_folder(name, revision)).")
 
 # %% ../../nbs/engine/pipeline.ipynb #624afdd3
+register_probe() # So that `pipeline` finds the class of probes
+
 class VidclsPipeline(VideoClassificationPipeline):
     "transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."
     def __init__(self, *args,
@@ -57,7 +60,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         **kwargs                 # As for `pipeline`
     ):
         super().__init__(*args, **kwargs)
-        mend_logits(self.model)
+        mend(self.model)
         name = self.model.name_or_path
         folder = Path(name) if Path(name).is_dir() else None if spec else hub_folder(self.model)
         self.spec, self.clips = spec or ClipSpec.load(folder), saved_clips(folder) if folder else 1

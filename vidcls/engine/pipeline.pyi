@@ -10,8 +10,9 @@ from safetensors import safe_open
 from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
-from .families import mend_logits
+from .families import mend
 from .machine import clip_loader
+from .probe import register_probe
 from .record import saved_clips
 from ..infer import model_folder, Prediction, seen_views, top_labels
 
@@ -26,6 +27,7 @@ def _has_weights(net, folder):
 def hub_folder(net) -> Path:
     """The folder of the commit that a model's weights come from. Raises `ValueError` if that is ambiguous."""
     ...
+register_probe()
 
 class VidclsPipeline(VideoClassificationPipeline):
     """transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."""

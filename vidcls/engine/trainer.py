@@ -16,7 +16,7 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .lora import has_lora, load_learned, save_learned
-from .machine import get_device, half_precision, no_bar, process_state, reader_context
+from .machine import get_device, half_precision, no_bar, prepare_workers, process_state
 from .progress import make_screen, Work
 from .recipes import Recipe
 
@@ -66,10 +66,13 @@ def layer_groups(
     decay:float,  # Learning rate of a layer as a share of the next one's
 ) -> list: # As many groups more as there are layers
     "Split parameter groups by layer: embeddings lowest, the head highest."
-    number = {p: re.search(r"\blayers?\.(\d+)\.", n) for n,p in net.named_parameters()}
-    top = 2 + max([int(m[1]) for m in number.values() if m], default=0)
+    base, where = net.base_model_prefix + ".", re.compile(r"^(.*layers?\.\d+)\.")
+    part = {p: where.match(n)[1] if n.startswith(base) and where.match(n) else n for n,p in net.named_parameters()
+            if p.requires_grad}
+    layers = list(dict.fromkeys(k for k in part.values() if k[-1].isdigit()))
+    top = 1 + len(layers)
     low = {p for n,p in net.named_parameters() if "embeddings" in n}
-    depth = lambda p: 0 if p in low else int(number[p][1]) + 1 if number[p] else top
+    depth = lambda p: 0 if p in low else 1 + layers.index(part[p]) if part[p] in layers else top
     return [{**g, "params": ps, "lr": g["lr"]*decay**(top - d)} for g in groups for d in range(top + 1)
             if (ps := [p for p in g["params"] if depth(p) == d])]
 
@@ -296,7 +299,7 @@ def _get_dataloader(self:ClipTrainer, *args, **kwargs):
     loader = super(ClipTrainer, self)._get_dataloader(*args, **kwargs)
     base = getattr(loader, "base_dataloader", loader)
     if base.generator is None: base.generator = torch.Generator().manual_seed(self.args.seed)
-    if base.num_workers: base.multiprocessing_context = reader_context()
+    prepare_workers(base)
     return loader
 
 # %% ../../nbs/engine/trainer.ipynb #cef45478

@@ -10,7 +10,7 @@ from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .lora import has_lora, load_learned, save_learned
-from .machine import get_device, half_precision, no_bar, process_state, reader_context
+from .machine import get_device, half_precision, no_bar, prepare_workers, process_state
 from .progress import make_screen, Work
 from .recipes import Recipe
 logger = logging.getLogger('vidcls.engine.trainer')

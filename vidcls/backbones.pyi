@@ -1,0 +1,217 @@
+"""Send every video once through a frozen network, keep what comes out, and train classifiers on it in seconds."""
+from typing import Any as _Any
+__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe']
+import hashlib, json, logging, os, time, warnings
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np, torch
+from accelerate.utils import gather_object
+from fastcore.basics import patch
+from .clips import ClipSpec, normalize, video_probabilities
+from .data import label_maps, recordings, split_by_group, video_table
+from .engine.batch import process_device
+from .engine.families import change_clip, family_of, OWN_TYPES, read_config
+from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
+from .engine.fitting import fit_linear, head_logits, SETTINGS, train_heads
+from .engine.loading import model_folder
+from .engine.machine import clip_loader, half_precision, home, process_state, versions
+from vidcls.engine.probe import factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
+from .engine.progress import progress_bar
+from .engine.recipes import get_recipe
+from .engine.record import checkpoint_path
+from .engine.run import Run, start_hash
+from .engine.video import VideoError
+from .infer import load_trained, seen_views
+from .model import make_processor
+from .share import model_card
+logger = logging.getLogger('vidcls.backbones')
+
+@dataclass
+class Backbone:
+    """A frozen network, the clips that it takes, and where it comes from."""
+    net: TokenNet = field(repr=False)
+    spec: ClipSpec
+    name: str
+    revision: str | None = None
+    licence: str | None = None
+    fingerprint: str = ''
+    cls_tokens: int = 0
+    steps: int | None = None
+    places_first: bool = False
+    factory: str | None = None
+
+    def tokens(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the network says about each piece of a clip."""
+        ...
+
+    @property
+    def how(self) -> dict:
+        """How the tokens are ordered."""
+        ...
+
+    def features(self, clips: torch.Tensor, tokens: str='mean') -> np.ndarray:
+        """What is kept of some clips. Raises `ValueError` if the network returns NaN."""
+        ...
+
+def _spec_of(checkpoint, revision, recipe):
+    """What a checkpoint's clips are: its clip_spec.json, or the configuration with the recipe's time span."""
+    ...
+
+def _steps(family, net, spec):
+    """How many moments the tokens of a checkpoint have."""
+    ...
+
+def _published(checkpoint, revision, spec, recipe):
+    """The backbone of a checkpoint of transformers."""
+    ...
+
+def _hash_of(net, sample):
+    """A hash of a module's class and weights; of its features of a fixed clip if it has no weights of its own."""
+    ...
+
+def _own(make, spec, layout, steps, name, licence):
+    """The backbone of the user's own module, or of a function that makes it."""
+    ...
+
+def load_backbone(checkpoint, revision: str | None=None, spec: ClipSpec | None=None, recipe=None, layout: str='BTCHW', steps: int | None=None, name: str | None=None, licence: str | None=None) -> Backbone:
+    """A network without its head. Raises `ValueError` of one sentence where it cannot be used."""
+    ...
+
+@dataclass
+class Features:
+    """The features of a data set: one row per video, in the table's order."""
+    table: 'pd.DataFrame'
+    array: StoredArray
+    backbone: Backbone
+    tokens: str
+    store: Path
+    data: str = 'table'
+    skipped: list = field(default_factory=list)
+
+    def __repr__(self):
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the backbone, the clips and the kind of tokens."""
+        ...
+
+    @property
+    def num_clips(self) -> int:
+        """How many clips each video has."""
+        ...
+
+def _videos(data):
+    """A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files."""
+    ...
+
+class _Views(torch.utils.data.Dataset):
+    """For each video its views, or the reason why it cannot be read."""
+    num_clips: _Any
+    paths: _Any
+    spec: _Any
+
+    def __init__(self, paths, spec, num_clips):
+        ...
+
+    def __len__(self):
+        ...
+
+    def __getitem__(self, i):
+        ...
+
+def _batches(keys, found, size, bad):
+    """Groups of videos with about `size` clips: (their keys, uint8 [videos × clips, T, C, H, W]); notes what is bad."""
+    ...
+
+def _shelf(backbone, num_clips, tokens, store, max_bytes):
+    """The store for these features, and a function that makes room for so many bytes in it."""
+    ...
+
+def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress):
+    """Compute and keep the features of the videos `todo` (key → path); returns why some of them have none."""
+    ...
+
+def _fill(backbone, shelf, paths, keys, device, workers, progress, **options):
+    """Compute what the store lacks, each process its share; returns key → reason for videos that cannot be read."""
+    ...
+
+def _found(backbone, shelf, table, keys, bad, tokens, name):
+    """The features of a table's videos; those that have none are named and left out."""
+    ...
+
+def extract_features(backbone, data, spec: ClipSpec | None=None, num_clips: int=1, tokens: str='mean', device: str | None=None, workers: int | None=None, store=None, progress: bool=True, batch_size: int=16, max_bytes: int=16 * 2 ** 30, revision: str | None=None) -> Features:
+    """The features of all videos: computed once, then read. A second call continues where the first one stopped."""
+    ...
+
+@dataclass
+class ProbeResult:
+    """A trained probe: where it is, how good it is, how it was chosen."""
+    model_dir: Path
+    metrics: dict
+    history: list = field(repr=False)
+    skipped: list = field(default_factory=list)
+
+    def _repr_markdown_(self):
+        ...
+
+def _labelled(features, seed):
+    """The table with splits and recordings, and the classes' numbers. Raises `ValueError` if a probe cannot learn from it."""
+    ...
+
+def _means(features, rows):
+    """The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."""
+    ...
+
+def _linear(features, y, groups, split, **_):
+    """A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."""
+    ...
+
+def _reader(features, device):
+    """A function from row numbers to the tokens of their clips, float32 [rows × clips, N, D]."""
+    ...
+
+def _attentive(features, y, groups, split, seed, depth, epochs, settings, device, progress):
+    """An attentive head, the best of several that are trained in one pass."""
+    ...
+
+def _scores(head, features, y, split):
+    """Accuracy on validation and test videos, probabilities averaged over the clips of a video."""
+    ...
+
+def _logits(head, features, rows):
+    """Logits of some videos' clips [rows × clips, classes]."""
+    ...
+
+def _probe_model(features, head, kind, labels):
+    """The backbone and the head as one model."""
+    ...
+
+def _record(features, kind, table, labels, seed, how):
+    """What is known about a probe before it is trained."""
+    ...
+
+def _processor(backbone):
+    """A processor for transformers' own pipelines."""
+    ...
+
+def _card(record):
+    """The model card, with the backbone's commit and licence."""
+    ...
+KINDS = dict(linear=_linear, attentive=_attentive)
+
+def _check(kind, depth):
+    ...
+
+def _fitted(features, kind, table, labels, seed, how):
+    """(head, what it is, record): trained, tested, and described."""
+    ...
+
+def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int=0, depth: int=1, epochs: int=20, settings=SETTINGS, device: str | None=None, progress: bool=True) -> ProbeResult:
+    """Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."""
+    ...
+
+def load_probe(model, factory=None, device: str | None=None, revision: str | None=None) -> tuple:
+    """A probe and what it expects, as `load_trained` returns them, with your function for its backbone."""
+    ...

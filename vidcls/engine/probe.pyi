@@ -1,0 +1,181 @@
+"""Put a head on a network that stays as it is, save the two as one model, and load them again without running any code that a folder names."""
+from typing import Any as _Any
+__all__ = ['HEADS', 'TokenNet', 'keep_tokens', 'LinearHead', 'QueryAttention', 'AttentiveHead', 'ProbeConfig', 'make_head', 'factory_name', 'use_factory', 'made_by_user', 'sample_features', 'check_sample', 'load_base', 'published', 'restore_base', 'ProbeModel', 'saved_backbone', 'load_probe_net', 'register_probe']
+import math, tempfile
+from contextlib import contextmanager
+from pathlib import Path
+import torch
+from fastcore.basics import patch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForVideoClassification, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import ImageClassifierOutput
+from transformers.utils import logging
+from .machine import no_bar
+from .record import checkpoint_path, weight_errors
+
+class TokenNet(nn.Module):
+    """Any network as a function from normalised clips [B, T, C, H, W] to tokens [B, N, D]."""
+    input_key: str | None
+    layout: str
+    net: nn.Module
+    options: _Any
+
+    def __init__(self, net: nn.Module, input_key: str | None=None, layout: str='BTCHW', options: dict | None=None):
+        ...
+
+    def forward(self, clips):
+        ...
+
+def keep_tokens(tokens: torch.Tensor, how: str='all', skip: int=0, steps: int | None=None, places_first: bool=False) -> torch.Tensor:
+    """The tokens that a head sees. Raises `ValueError` where there are no moments to average over."""
+    ...
+
+class LinearHead(nn.Module):
+    """Mean of the tokens, then one linear layer."""
+    out: _Any
+
+    def __init__(self, dim: int, classes: int):
+        ...
+
+    def forward(self, tokens):
+        ...
+
+class QueryAttention(nn.Module):
+    """Attention of one learned query to all tokens: a weight for each token and head, and the weighted sum."""
+    heads: _Any
+    norm: _Any
+    query: _Any
+
+    def __init__(self, dim: int, heads: int=16):
+        ...
+
+    def weights(self, tokens: torch.Tensor) -> torch.Tensor:
+        """How much each token counts."""
+        ...
+
+    def forward(self, tokens):
+        ...
+
+def _block(dim, heads):
+    ...
+
+class AttentiveHead(nn.Module):
+    """V-JEPA 2's attentive probe: a learned query attends to the tokens, then a linear layer."""
+    attention: _Any
+    blocks: _Any
+    mlp: _Any
+    out: _Any
+
+    def __init__(self, dim: int, classes: int, depth: int=1, heads: int=16):
+        ...
+
+    def forward(self, tokens):
+        ...
+
+def _small_start(m):
+    """Initial weights as in V-JEPA 2."""
+    ...
+
+class ProbeConfig(PreTrainedConfig):
+    """The configuration of a probe: which backbone, which head, which labels."""
+    backbone: _Any
+    head: _Any
+    tokens: _Any
+    model_type = 'vidcls-probe'
+
+    def __init__(self, backbone: dict | None=None, head: dict | None=None, tokens: dict | None=None, **kwargs):
+        ...
+HEADS = dict(linear=LinearHead, attentive=AttentiveHead)
+
+def make_head(head: dict, classes: int) -> nn.Module:
+    """The head that a configuration describes. Raises `ValueError`."""
+    ...
+_FACTORIES = {}
+
+def factory_name(make) -> str:
+    """The name under which a function is stored with a probe."""
+    ...
+
+def use_factory(make, name: str | None=None) -> str:
+    """Allow probes that name this function as the maker of their backbone. Holds until the process ends."""
+    ...
+
+def made_by_user(name: str) -> nn.Module:
+    """Call the function of this name if the user has handed it over. Raises `ValueError`, and imports nothing."""
+    ...
+
+@torch.inference_mode()
+def sample_features(net: TokenNet, shape: tuple) -> list:
+    """The features of a fixed clip of noise, which tell one network from another."""
+    ...
+
+def check_sample(net: TokenNet, shape: tuple, was: list, name: str):
+    """Raise `ValueError` if a network gives other features than the one that a probe was trained on."""
+    ...
+
+@contextmanager
+def _quiet():
+    """Neither bars nor reports: that the head is left out is what we want."""
+    ...
+
+def load_base(checkpoint, revision: str | None=None) -> nn.Module:
+    """A checkpoint's network without its head. Raises `ValueError` if a weight is missing."""
+    ...
+
+def _all_there(missing, name):
+    ...
+
+def published(net: PreTrainedModel) -> dict:
+    """The weights under the names that `save_pretrained` gives them, which do not change with transformers' version."""
+    ...
+
+def restore_base(config: dict, state: dict, name: str) -> nn.Module:
+    """A backbone from its configuration and weights. Raises `ValueError` if a weight is missing."""
+    ...
+
+class ProbeModel(PreTrainedModel):
+    """A frozen backbone and a head, as a video classifier."""
+    backbone: _Any
+    head: _Any
+    config_class = ProbeConfig
+    main_input_name = 'pixel_values'
+
+    def __init__(self, config: ProbeConfig, backbone: TokenNet, head: nn.Module | None=None):
+        ...
+
+    def forward(self, pixel_values=None, pixel_values_videos=None, **_):
+        ...
+
+    def save_pretrained(self, folder, **_):
+        """Write `config.json` and `model.safetensors`: the head, and the backbone unless it is on the Hub."""
+        ...
+
+    @classmethod
+    def from_pretrained(cls, folder, *args, config: PreTrainedConfig | None=None, output_loading_info: bool=False, **_) -> ProbeModel:
+        """Load a probe, as `load_probe_net` does."""
+        ...
+
+def saved_backbone(backbone: TokenNet, name: str, revision: str | None=None, licence: str | None=None, fingerprint: str='', factory: str | None=None, shape: tuple | None=None) -> dict:
+    """What a probe's folder says about its backbone."""
+    ...
+
+def _part(state, prefix):
+    ...
+
+def _strict(net, state, name):
+    """Load weights. Raises `ValueError` if one is missing, unknown, or of another size."""
+    ...
+
+def _backbone(about, state, name):
+    """The backbone of a saved probe."""
+    ...
+
+def load_probe_net(folder, name) -> ProbeModel:
+    """Load a probe and its backbone. Raises `ValueError` of one sentence."""
+    ...
+
+def register_probe():
+    """Make sure that transformers knows the model type of probes."""
+    ...
+register_probe()
