@@ -1,9 +1,10 @@
-"Masked pre-training, the shipped checkpoint's record, and transfer."
+"Masked pre-training, the records of the checkpoints that ship, and transfer."
 import json, shutil, subprocess, sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
+from safetensors.torch import load_file
 from transformers import TrainerCallback, VideoMAEForPreTraining, set_seed
 
 import make_checkpoint as M
@@ -14,13 +15,14 @@ from vidcls.engine.video import VideoError
 from vidcls.data import video_table
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import checkpoint_path, load_record
+from vidcls.engine.run import start_hash
 from videos import tiny_config, write_checkpoint, write_dataset
 from vidcls.engine import trainer as trainer_module
 from vidcls import model as model_module
 from vidcls.synthetic import stick as stick_module
 
-SHIPPED = Path(checkpoint_path("videomae-stick"))
-PAINTED = json.loads((SHIPPED/"masked.json").read_text())
+SHIPPED, MASKED = (Path(checkpoint_path(name)) for name in ("videomae-stick", "videomae-masked"))
+MADE = json.loads((MASKED/"masked.json").read_text()) # The record of `videomae-masked`
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,11 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
     made = replace(recipe, name="moves", epochs=1, eval_clips=1)
     stick = replace(RECIPES["stick"], data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
     calls, package = [], tmp_path/"package"
-    monkeypatch.setattr(M, "transfer", lambda starts, r, folder, runs, workers: calls.append(starts) or folder.mkdir() or (folder/"transfer.csv").write_text("start\n"))
+    def transfer(starts, r, folder, runs, **kwargs):
+        calls.append(starts)
+        folder.mkdir()
+        for name in ("transfer.csv", "videos.csv"): (folder/name).write_text("start\n")
+    monkeypatch.setattr(M, "transfer", transfer)
     ship = lambda: M.ship(package, tmp_path/"work", made, masked, stick, workers=0)
     def dies(self, *args, **kwargs): raise KeyboardInterrupt
     for cls in (P.MaskedTrainer, trainer_module.ClipTrainer):
@@ -152,15 +158,21 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
             m.setattr(cls, "train", dies)
             with pytest.raises(KeyboardInterrupt): ship()
     assert ship() == package and len(calls) == 1
-    assert load_record(package)["recipe"]["name"] == "moves" and json.loads((package/"masked.json").read_text())["task"] == "pretrain"
-    assert {f.name for f in package.iterdir()} == {"config.json", "model.safetensors", "vidcls.json", "masked.json", "transfer.csv"}
+    one, other = package/"videomae-masked", package/"videomae-stick"
+    assert load_record(other)["recipe"]["name"] == "moves" and json.loads((one/"masked.json").read_text())["masking"] == "random"
+    assert {f.name for f in other.iterdir()} == {"config.json", "model.safetensors", "vidcls.json", "transfer.csv", "videos.csv"}
+    assert {f.name for f in one.iterdir()} == {"config.json", "model.safetensors", "masked.json", "preprocessor_config.json", "video_preprocessor_config.json"}
+    a, b = (load_file(d/"model.safetensors") for d in (tmp_path/"work"/"masked", one))
+    assert all(v.dtype == torch.half and torch.equal(a[k].half(), v) for k, v in b.items()) and a.keys() == b.keys()
+    net, spec = P.load_masked(one) # The config says float32
+    assert net.dtype == torch.float32 and spec.size == 64
 
 
 def test_what_is_made_in_miniature_does_not_replace_what_ships():
-    before = {f.name: f.stat().st_mtime_ns for f in SHIPPED.iterdir()}
+    before = {f: f.stat().st_mtime_ns for d in (SHIPPED, MASKED) for f in d.iterdir()}
     p = subprocess.run([sys.executable, M.__file__, "--tiny"], capture_output=True, text=True)
     assert p.returncode == 2 and "name a folder with --package" in p.stderr
-    assert {f.name: f.stat().st_mtime_ns for f in SHIPPED.iterdir()} == before and M.PACKAGE == SHIPPED.resolve()
+    assert all(f.stat().st_mtime_ns == t for f, t in before.items()) and M.PACKAGE == SHIPPED.resolve().parent
 
 
 def test_a_transfer_that_was_interrupted_goes_on_with_its_training(recipe, data, tmp_path, monkeypatch):
@@ -171,15 +183,28 @@ def test_a_transfer_that_was_interrupted_goes_on_with_its_training(recipe, data,
         m.setattr(T, "test_scores", killed)
         with pytest.raises(KeyboardInterrupt): go()
     first = {d.name: d.stat().st_mtime_ns for d in (tmp_path/"t"/"model"/"checkpoints").glob("checkpoint-*")}
-    assert first and len(go()) == 1
+    assert first and len(go().rows) == 1
     assert load_record(tmp_path/"t"/"model")["history"][-1]["step"] == 6
+
+
+def test_a_transfer_keeps_which_videos_each_start_got_right(recipe, data, tmp_path):
+    r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
+    starts = {"random weights": None, "twice as long": dict(from_scratch=True, epochs=2)}
+    done = P.transfer(starts, r, tmp_path, [(1., 0), (.5, 1)], workers=0, progress=False)
+    assert len(done.rows) == 4 and done.rows.epochs.tolist() == [1, 2, 1, 3] and set(done.rows.changes) == {"", "epochs=2"}
+    right = done.videos.groupby(["start", "share", "seed"]).correct
+    rows = done.rows.set_index(["start", "share", "seed"])
+    assert np.allclose(right.mean().loc[rows.index], rows.video_accuracy) and (right.size() == (video_table(data).split == "test").sum()).all()
+    assert all((data/p).is_file() for p in done.videos.path)
+    again = P.transfer(starts, r, tmp_path, [(1., 0)], workers=0, progress=False)
+    assert len(again.rows) == 4 and len(again.videos) == len(done.videos)
 
 
 def test_rows_of_other_weights_or_videos_of_the_same_name_are_not_taken(recipe, data, tmp_path):
     r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
     models = [write_checkpoint(tmp_path/k/"own", VideoMAEForPreTraining(tiny_config())) for k in "ab"]
     go = lambda model, recipe=r: P.transfer({"own": model}, recipe, tmp_path/"t", [(1., 0)], workers=0, progress=False)
-    assert len(go(models[0])) == len(go(models[0])) == 1
+    assert len(go(models[0]).rows) == len(go(models[0]).rows) == 1
     with pytest.raises(ValueError, match="rows of other weights called 'own'"): go(models[1])
     with pytest.raises(ValueError, match="of other videos"): go(models[0], replace(r, data=str(write_dataset(tmp_path/"B"/Path(data).name, first=9))))
 
@@ -188,7 +213,8 @@ def test_rows_of_another_recipe_are_not_taken(recipe, data, tmp_path):
     r = replace(RECIPES["stick"], name="t", data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
     table = P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False)
     before = (tmp_path/"transfer.csv").read_bytes()
-    assert len(table) == 1 and P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False).equals(table)
+    again = P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False)
+    assert len(table.rows) == 1 and again.rows.to_csv() == table.rows.to_csv() and again.videos.to_csv() == table.videos.to_csv()
     with pytest.raises(ValueError, match="of another recipe"): P.transfer({"random weights": None}, replace(r, learning_rate=1e-2), tmp_path, [(.5, 0)], progress=False)
     assert (tmp_path/"transfer.csv").read_bytes() == before
 
@@ -202,8 +228,8 @@ def test_the_loss_and_the_config_must_agree():
 
 
 @pytest.mark.parametrize("mean", [.5, .45])
-def test_what_is_painted_is_in_the_clips_own_colours_whatever_the_processors_mean(mean):
-    "A model that paints one grey, in transformers' units, must come out as the grey that these units mean."
+def test_reconstructions_are_in_the_clips_own_colours_whatever_the_processors_mean(mean):
+    "A model that predicts one grey, in transformers' units, must come out as the grey that these units mean."
     spec, c = ClipSpec(8, .8, 32, mean=(mean,)*3, std=(.5,)*3), tiny_config(norm_pix_loss=False)
     model, clips = VideoMAEForPreTraining(c), torch.full((1, 8, 3, 32, 32), 100, dtype=torch.uint8)
     goal = (100/255 - mean)/.5*torch.tensor([.229, .224, .225]) + torch.tensor([.485, .456, .406]) # that clip, as transformers sees it
@@ -246,24 +272,47 @@ def test_a_longer_set_begins_with_the_shorter_one(tmp_path):
     assert a == b != moves.film_move(tmp_path/"c", c, 1).read_bytes()
 
 
-# --- videomae-stick ---
+# --- the checkpoints that ship ---
 
 def as_json(recipe): return json.loads(json.dumps(asdict(recipe)))
 
 
-def test_the_shipped_checkpoint_is_small_safe_and_explains_itself():
-    files = list(SHIPPED.iterdir())
-    assert sum(p.stat().st_size for p in files) <= 8e6 and {p.suffix for p in files} <= {".json", ".safetensors", ".csv"}
+@pytest.mark.parametrize("folder, most", [(SHIPPED, 8e6), (MASKED, 4e6)], ids=["stick", "masked"])
+def test_a_shipped_checkpoint_is_small_and_safe(folder, most):
+    files = list(folder.iterdir())
+    assert sum(p.stat().st_size for p in files) <= most and {p.suffix for p in files} <= {".json", ".safetensors", ".csv"}
+
+
+def test_the_shipped_checkpoints_explain_themselves():
     labelled = load_record(SHIPPED)
-    for record, recipe in ((labelled, M.SUPERVISED), (PAINTED, P.MASKED)):
-        assert record["data"] == json.loads(json.dumps(P.data_hash(recipe))), "the art changed: run `make checkpoint`"
+    for record, recipe in ((labelled, M.SUPERVISED), (MADE, P.MASKED)):
+        assert record["data"] == json.loads(json.dumps(P.data_hash(recipe))), "the generator changed: run `make checkpoint`"
         assert as_json(Recipe(**record["recipe"])) == as_json(recipe) # fields that are newer than the record have their default
         assert record["versions"]["torch"] and record["metrics"]["seconds"] > 0
     assert not set(labelled["labels"]) & set(stick.CLASSES) and set(labelled["labels"]) == set(moves.MOVES)
-    assert sum("loss" in h for h in labelled["history"]) > 100 and len(PAINTED["losses"]) > 1000 and "labels" not in PAINTED
-    full = pd.read_csv(SHIPPED/"transfer.csv")
-    assert set(full.share) == {1., .3, .1} and set(full.start) == {"random weights", "masked only", "videomae-stick"} and (full.videos == 75).all()
-    assert set(full[full.share == 1].seed) == {0, 1, 2}
+    assert sum("loss" in h for h in labelled["history"]) > 100 and len(MADE["losses"]) > 1000 and "labels" not in MADE
+    assert {k: MADE[k] for k in M.HIDE} == M.HIDE and MADE["metrics"]["last_loss"] < .009 # a third of the average clip's
+
+
+def test_the_masked_checkpoint_is_a_start_for_fine_tuning_and_for_going_on():
+    net = model_module.load_model("videomae-masked", {"a": 0, "b": 1})
+    report = net.load_report
+    assert net.dtype == torch.float32 and set(report.status[report.part == "encoder"]) == {"loaded"}
+    again, spec = P.load_masked()
+    assert spec == ClipSpec.from_checkpoint("videomae-stick", P.MASKED)
+    assert torch.equal(again.videomae.encoder.layer[0].attention.attention.query.weight, net.videomae.encoder.layer[0].attention.attention.query.weight)
+
+
+def test_the_shipped_table_knows_every_video():
+    full, right = (pd.read_csv(SHIPPED/f"{name}.csv") for name in ("transfer", "videos"))
+    key = ["start", "share", "seed"]
+    assert set(full.share) == {1., .3, .1} and (full.videos == 75).all() and not full.duplicated(key).any()
+    assert {"random weights", "videomae-masked", "videomae-stick"} <= set(full.start)
+    assert set(full.weights[full.start == "videomae-masked"]) == {start_hash(replace(M.FINETUNING, checkpoint="videomae-masked"))}
+    assert set(full.weights[full.start == "videomae-stick"]) == {start_hash(M.FINETUNING)}
+    means = right.groupby(key).correct.agg(["mean", "size"])
+    assert len(means) == len(full) and (means["size"] == 75).all()
+    assert np.allclose(means["mean"].loc[full.set_index(key).index], full.video_accuracy)
 
 
 def filmed_on_demand(recipe, root):
@@ -281,8 +330,8 @@ def filmed_on_demand(recipe, root):
 def test_the_first_masked_losses_are_found_again(tmp_path, monkeypatch):
     table, Filmed = filmed_on_demand(P.MASKED, tmp_path)
     table = table[table.split == "train"].assign(label="video").reset_index(drop=True)
-    recorded = [v for _, v in PAINTED["losses"][:6]]
-    trainer = P.masked_trainer(P.MASKED, table, tmp_path/"run", workers=0, disable_tqdm=True, max_steps=6, save_strategy="no",
+    recorded = [v for _, v in MADE["losses"][:6]]
+    trainer = P.masked_trainer(P.MASKED, table, tmp_path/"run", **M.HIDE, workers=0, disable_tqdm=True, max_steps=6, save_strategy="no",
                                warmup_steps=int(-(-len(table)//P.MASKED.batch_size)*P.MASKED.epochs*P.MASKED.warmup_ratio))
     trainer.train_dataset.__class__ = Filmed
     trainer.train()

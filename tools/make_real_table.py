@@ -27,7 +27,7 @@ def real_table(
     own = pretrain(masked, work/"own", resume=True, workers=workers, overwrite=True)
     starts = {"random weights": None, f"masked on these {own.metrics['videos']} clips": own.model_dir,
               "videomae-stick": "videomae-stick"}
-    transfer(starts, real, work/"table", [(1., 0)], workers)
+    transfer(starts, real, work/"table", [(1., 0)], workers=workers)
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(work/"table"/"transfer.csv", out)
     return out
