@@ -13,7 +13,7 @@ from torch import nn
 from .progress import progress_bar
 
 # %% ../../nbs/engine/fitting.ipynb #90e6b3e7
-def _blocks(n, size=8192): return [slice(a, a + size) for a in range(0, n, size)]
+def _blocks(n, size=1024): return [slice(a, a + size) for a in range(0, n, size)]
 
 def standardise(
     x:np.ndarray, # float32 [n, D]; overwritten
