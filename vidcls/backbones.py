@@ -28,7 +28,7 @@ from vidcls.engine.probe import (
 )
 from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, get_recipe
-from .engine.record import checkpoint_path
+from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.video import VideoError
 from .infer import load_trained, seen_views
@@ -87,7 +87,7 @@ def _published(checkpoint, revision, spec, recipe):
     local = Path(path).is_dir()
     return Backbone(TokenNet(net, family.input_key, options=dict(family.options)), spec, str(checkpoint),
                     None if local else getattr(config, "_commit_hash", None) or revision,
-                    "apache-2.0" if checkpoint == "videomae-stick" else None if local else family.licence,
+                    "apache-2.0" if checkpoint in SHIPPED else None if local else family.licence,
                     start_hash(start), family.cls_tokens, _steps(family, net, spec), family.places_first)
 
 # %% ../nbs/10_backbones.ipynb #72ed6c07

@@ -19,7 +19,7 @@ from .engine.machine import clip_loader, half_precision, home, process_state, ve
 from vidcls.engine.probe import factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
 from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, get_recipe
-from .engine.record import checkpoint_path
+from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.video import VideoError
 from .infer import load_trained, seen_views

@@ -310,7 +310,7 @@ def pretrain(
     overwrite:bool=False,  # Begin again where another or an interrupted run has left checkpoints?
     check:str|None=None,   # Try the videos: "full", "quick", "none"; None: in full if that takes about a minute
 ) -> PretrainResult: # Model folder and losses
-    "Pre-train VideoMAE on any folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."
+    "Pre-train VideoMAE on a folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."
     known_check(check)
     how = dict(mask_ratio=mask_ratio, target=target, masking=masking)
     _refuse(recipe, **how)

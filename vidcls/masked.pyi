@@ -134,7 +134,7 @@ def _refuse(recipe, mask_ratio, target, masking):
     ...
 
 def pretrain(recipe: Recipe, output_dir=None, mask_ratio: float=0.75, target: str='pixels', masking: str='tubes', resume: bool=False, strict: bool=False, workers: int | None=None, progress: bool=True, cache: str | None=None, overwrite: bool=False, check: str | None=None) -> PretrainResult:
-    """Pre-train VideoMAE on any folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."""
+    """Pre-train VideoMAE on a folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."""
     ...
 
 def fewer_labels(table, share: float) -> 'pd.DataFrame':

@@ -10,7 +10,7 @@ import html
 from .engine.archive import hub_reason
 from .engine.families import published_licence
 from .engine.recipes import RECIPES
-from .engine.record import load_record
+from .engine.record import load_record, SHIPPED
 
 # %% ../nbs/15_share.ipynb #3a7fd687
 def licence(
@@ -19,7 +19,7 @@ def licence(
     "What a model's start and its videos allow, as far as it is known."
     published, family = (None, None) if recipe["from_scratch"] else published_licence(recipe["checkpoint"])
     generated = recipe["data"] in ("stick", "moves")
-    ours = generated and recipe["checkpoint"] == "videomae-stick"
+    ours = generated and recipe["checkpoint"] in SHIPPED
     videos = ("The training videos are generated." if generated
               else "UCF101 states no licence for its videos." if recipe["data"] == RECIPES["ucf101"].data
               else "Ask the owner of the training videos what they allow.")
