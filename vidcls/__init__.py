@@ -27,6 +27,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.batch": "predict_files",
     "engine.pipeline": "VidclsPipeline",
     "scoring": "evaluate_videos",
+    "backbones": "extract_features fit_probe",
     "engine.report": "report",
     "share": "push_model",
 }
