@@ -39,6 +39,8 @@ from .infer import predict as predict
 from .engine.batch import predict_files as predict_files
 from .engine.pipeline import VidclsPipeline as VidclsPipeline
 from .scoring import evaluate_videos as evaluate_videos
+from .backbones import extract_features as extract_features
+from .backbones import fit_probe as fit_probe
 from .engine.report import report as report
 from .share import push_model as push_model
 
@@ -81,6 +83,8 @@ __all__ = [
     "predict_files",
     "VidclsPipeline",
     "evaluate_videos",
+    "extract_features",
+    "fit_probe",
     "report",
     "push_model",
 ]
