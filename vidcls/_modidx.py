@@ -372,6 +372,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'vidcls.engine.fitting._regression': ('engine/fitting.html#_regression', 'vidcls/engine/fitting.py'),
                                        'vidcls.engine.fitting._sample': ('engine/fitting.html#_sample', 'vidcls/engine/fitting.py'),
                                        'vidcls.engine.fitting._schedule': ('engine/fitting.html#_schedule', 'vidcls/engine/fitting.py'),
+                                       'vidcls.engine.fitting._threads': ('engine/fitting.html#_threads', 'vidcls/engine/fitting.py'),
                                        'vidcls.engine.fitting._validate': ('engine/fitting.html#_validate', 'vidcls/engine/fitting.py'),
                                        'vidcls.engine.fitting.choose_c': ('engine/fitting.html#choose_c', 'vidcls/engine/fitting.py'),
                                        'vidcls.engine.fitting.fit_linear': ('engine/fitting.html#fit_linear', 'vidcls/engine/fitting.py'),
