@@ -220,10 +220,10 @@ def change_clip(
     family, config, state = family_of(net.config), copy.deepcopy(net.config), net.state_dict()
     setattr(config, family.frames, frames)
     setattr(config, family.size, size)
-    grids = [_grid(config, *shape) for shape in (have, (frames, size))]
+    old, grid = _grid(config, *have), _grid(config, frames, size)
     for end,axes,how in family.positions:
         name, = (k for k in state if k.endswith(end))
-        state[name] = resize_positions(state[name], *grids, axes, how, family.cls_tokens if "S" in axes else 0)
+        state[name] = resize_positions(state[name], old, grid, axes, how, family.cls_tokens if "S" in axes else 0)
     new = type(net)(config)
     new.load_state_dict(state)
     return new.to(net.device, net.dtype).train(net.training)
