@@ -244,6 +244,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'vidcls.engine.cli': { 'vidcls.engine.cli.Usage': ('engine/cli.html#usage', 'vidcls/engine/cli.py'),
                                    'vidcls.engine.cli._attempt': ('engine/cli.html#_attempt', 'vidcls/engine/cli.py'),
                                    'vidcls.engine.cli._files': ('engine/cli.html#_files', 'vidcls/engine/cli.py'),
+                                   'vidcls.engine.cli._finetuned': ('engine/cli.html#_finetuned', 'vidcls/engine/cli.py'),
                                    'vidcls.engine.cli._found': ('engine/cli.html#_found', 'vidcls/engine/cli.py'),
                                    'vidcls.engine.cli._known': ('engine/cli.html#_known', 'vidcls/engine/cli.py'),
                                    'vidcls.engine.cli._lines': ('engine/cli.html#_lines', 'vidcls/engine/cli.py'),
