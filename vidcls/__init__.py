@@ -23,6 +23,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "model": "load_model",
     "train": "collate_fn compute_metrics finetune",
     "masked": "pretrain",
+    "backbones": "extract_features fit_probe probe_videos",
     "infer": "run_inference predict",
     "engine.batch": "predict_files",
     "engine.pipeline": "VidclsPipeline",

@@ -34,6 +34,9 @@ from .train import collate_fn as collate_fn
 from .train import compute_metrics as compute_metrics
 from .train import finetune as finetune
 from .masked import pretrain as pretrain
+from .backbones import extract_features as extract_features
+from .backbones import fit_probe as fit_probe
+from .backbones import probe_videos as probe_videos
 from .infer import run_inference as run_inference
 from .infer import predict as predict
 from .engine.batch import predict_files as predict_files
@@ -76,6 +79,9 @@ __all__ = [
     "compute_metrics",
     "finetune",
     "pretrain",
+    "extract_features",
+    "fit_probe",
+    "probe_videos",
     "run_inference",
     "predict",
     "predict_files",

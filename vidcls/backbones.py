@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'extract_features', 'ProbeResult', 'fit_probe',
-           'load_probe']
+           'load_probe', 'probe_videos']
 
 # %% ../nbs/10_backbones.ipynb #dbe4f372
 import hashlib, json, logging, os, time, warnings
@@ -15,7 +15,7 @@ import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
 from .clips import ClipSpec, normalize, video_probabilities
-from .data import label_maps, recordings, split_by_group, video_table
+from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
@@ -27,13 +27,13 @@ from vidcls.engine.probe import (
     saved_backbone, TokenNet, use_factory
 )
 from .engine.progress import progress_bar
-from .engine.recipes import get_recipe
+from .engine.recipes import as_recipe, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.video import VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
-from .share import model_card
+from .share import check_token, model_card, push_model
 
 # %% ../nbs/10_backbones.ipynb #3ac9031e
 logger = logging.getLogger("vidcls.backbones")
@@ -83,13 +83,12 @@ def _published(checkpoint, revision, spec, recipe):
     if family.model_type in OWN_TYPES: raise ValueError(f"{checkpoint} is a probe itself: name its backbone.")
     spec = spec or _spec_of(checkpoint, revision, recipe)
     net = change_clip(load_base(checkpoint, revision), spec.num_frames, spec.size)
-    options = dict(skip_predictor=True) if family.model_type == "vjepa2" else None
     start = SimpleNamespace(checkpoint=checkpoint, checkpoint_revision=revision, from_scratch=False)
     local = Path(path).is_dir()
-    return Backbone(TokenNet(net, family.input_key, options=options), spec, str(checkpoint),
+    return Backbone(TokenNet(net, family.input_key, options=dict(family.options)), spec, str(checkpoint),
                     None if local else getattr(config, "_commit_hash", None) or revision,
                     "apache-2.0" if checkpoint in SHIPPED else None if local else family.licence,
-                    start_hash(start), family.cls_tokens, _steps(family, net, spec), family.model_type == "timesformer")
+                    start_hash(start), family.cls_tokens, _steps(family, net, spec), family.places_first)
 
 # %% ../nbs/10_backbones.ipynb #72ed6c07
 def _hash_of(net, sample):
@@ -464,3 +463,22 @@ def load_probe(
         about = json.loads((model_folder(model, revision)/"config.json").read_text())
         use_factory(factory, about.get("backbone", {}).get("factory"))
     return load_trained(model, device=device, revision=revision)
+
+# %% ../nbs/10_backbones.ipynb #c8c943c6
+def probe_videos(
+    what=None,               # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
+    output_dir=None,         # Model folder; None: `home()/"models"/recipe.name`
+    push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
+    workers:int|None=None,   # Processes that read clips; None: as many as cores, at most 8
+    progress:bool=True,      # Show how far it is?
+) -> ProbeResult: # Model folder, scores, what was tried
+    "A linear probe on the features of a recipe's checkpoint."
+    if push_to_hub: check_token()
+    recipe = as_recipe(what)
+    backbone = load_backbone(recipe.checkpoint, recipe.checkpoint_revision, recipe=recipe)
+    with process_state().main_process_first(): root = data_root(recipe, progress)
+    features = extract_features(backbone, root, num_clips=recipe.eval_clips, workers=workers, progress=progress)
+    features = replace(features, data=recipe.data)
+    done = fit_probe(features, "linear", output_dir or home()/"models"/recipe.name, recipe.seed)
+    if push_to_hub and process_state().is_main_process: push_model(done.model_dir, push_to_hub)
+    return done

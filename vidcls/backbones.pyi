@@ -1,6 +1,6 @@
 """Send every video once through a frozen network, keep what comes out, and train classifiers on it in seconds."""
 from typing import Any as _Any
-__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe']
+__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_videos']
 import hashlib, json, logging, os, time, warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
 from .clips import ClipSpec, normalize, video_probabilities
-from .data import label_maps, recordings, split_by_group, video_table
+from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
@@ -18,13 +18,13 @@ from .engine.loading import model_folder
 from .engine.machine import clip_loader, half_precision, home, process_state, versions
 from vidcls.engine.probe import factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
 from .engine.progress import progress_bar
-from .engine.recipes import get_recipe
+from .engine.recipes import as_recipe, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.video import VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
-from .share import model_card
+from .share import check_token, model_card, push_model
 logger = logging.getLogger('vidcls.backbones')
 
 @dataclass
@@ -214,4 +214,8 @@ def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int
 
 def load_probe(model, factory=None, device: str | None=None, revision: str | None=None) -> tuple:
     """A probe and what it expects, as `load_trained` returns them, with your function for its backbone."""
+    ...
+
+def probe_videos(what=None, output_dir=None, push_to_hub: str | None=None, workers: int | None=None, progress: bool=True) -> ProbeResult:
+    """A linear probe on the features of a recipe's checkpoint."""
     ...

@@ -140,9 +140,9 @@ def masked_loss(
 def _loaded(recipe):
     "The weights of the recipe's checkpoint; where it has no decoder, that begins with random weights."
     path, revision = checkpoint_path(recipe.checkpoint), recipe.checkpoint_revision
-    options = dict(use_safetensors=True, output_loading_info=True, dtype=torch.float32)
     with weight_errors(recipe.checkpoint):
-        net, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, **options)
+        net, info = VideoMAEForPreTraining.from_pretrained(path, revision=revision, use_safetensors=True,
+                                                           output_loading_info=True, dtype=torch.float32)
     check_encoder(net, info, recipe.checkpoint)
     check_biases(net, weights_folder(path, revision))
     if info["missing_keys"] and process_state().is_main_process:

@@ -44,6 +44,14 @@ def _recipe(name, data, checkpoint, from_scratch, given):
     if checkpoint: given |= dict(checkpoint_revision=None)
     return replace(get_recipe(name), **given)
 
+# %% ../../nbs/engine/cli.ipynb #a7dd8f28
+def _finetuned(method, recipe, out, push_to_hub, workers, options):
+    "Train a probe, or the network with these options."
+    from vidcls.backbones import probe_videos
+    from vidcls.train import finetune
+    if method == "probe": return probe_videos(recipe, out, push_to_hub, workers)
+    return finetune(recipe, out, push_to_hub=push_to_hub, workers=workers, **options)
+
 # %% ../../nbs/engine/cli.ipynb #6a35a55c
 @command
 def finetune_command(
@@ -79,10 +87,10 @@ def finetune_command(
     given = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, eval_clips=eval_clips,
                  layer_decay=layer_decay, mix=mix or None, balance=balance or None, num_frames=num_frames, size=size,
                  lora_rank=lora_rank)
+    if method == "lora": given |= dict(lora_rank=lora_rank or 8)
     r = _recipe(recipe, data, checkpoint, from_scratch, given)
-    from vidcls.train import finetune
-    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
-                    method=method or "full", torch_compile=compile)
+    options = dict(resume=resume, strict=strict, cache=cache, overwrite=overwrite, check=check, torch_compile=compile)
+    done = _finetuned(method, r, out, push_to_hub, workers, options)
     return _trained(done, lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
 
 # %% ../../nbs/engine/cli.ipynb #a672558b

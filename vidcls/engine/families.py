@@ -25,10 +25,12 @@ class Family:
     input_key: str = "pixel_values" # The model's name for its input
     offset: float = 0.              # What its processor subtracts after rescaling
     cls_tokens: int = 0             # Tokens at the front that belong to no place
+    places_first: bool = False      # Are its tokens ordered by place, and within a place by time?
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
-    unused: str = ""                # Part of the model that classification does not use
+    unused: str = ""                # Part of the model that classification does not use ...
+    options: tuple = ()             # ... and what tells its base model so: (name, value) pairs
     renamed: tuple = ()             # Weights that older files call differently: (in the file, in the model)
     masked: bool = False            # Can it be pre-trained by masking?
     licence: str = "unknown"        # Of the published weights
@@ -38,13 +40,15 @@ class Family:
 FAMILIES = {f.model_type: f for f in (
     Family("videomae", "VideoMAE", lora=r".*\.(query|value)", masked=True, licence="cc-by-nc-4.0",
            example="MCG-NJU/videomae-base", renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
-    Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, free="TS", licence="cc-by-nc-4.0",
-           positions=(("embeddings.position_embeddings", "S", "nearest"), ("embeddings.time_embeddings", "T", "nearest")),
+    Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, places_first=True, free="TS",
+           positions=(("embeddings.position_embeddings", "S", "nearest"),
+                      ("embeddings.time_embeddings", "T", "nearest")), licence="cc-by-nc-4.0",
            example="facebook/timesformer-base-finetuned-k400"),
     Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
-           lora=r".*encoder\..*\.(query|value)", unused="predictor", licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
+           lora=r".*encoder\..*\.(query|value)", unused="predictor", options=(("skip_predictor", True),),
+           licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
            positions=(("spatial_embeddings.position_embeddings", "S", "bilinear"),
                       ("temporal_embeddings.position_embeddings", "T", "bilinear")),
@@ -88,7 +92,7 @@ def published_licence(
     for f in FAMILIES.values():
         owner, name = f.example.split("/")
         if not str(checkpoint).startswith(f"{owner}/{name.split('-')[0]}"): continue
-        larger = f.model_type == "vjepa2" and "vitl" not in str(checkpoint)
+        larger = f is FAMILIES["vjepa2"] and "vitl" not in str(checkpoint)
         return ("apache-2.0" if larger else f.licence), f.name
     return None, None
 
@@ -209,17 +213,17 @@ def change_clip(
     frames:int, # Frames that it shall take
     size:int,   # Side that it shall take, in pixels
 ): # The same model if nothing changes, else a new one
-    "A model for clips of another length or size, with interpolated positions. Raises `ValueError` where that is impossible."
+    "A model for clips of another length or size, with interpolated positions. Raises `ValueError` if that cannot be."
     have = clip_shape(net.config)
     if (frames, size) == have: return net
     check_change(net.config, frames, size)
     family, config, state = family_of(net.config), copy.deepcopy(net.config), net.state_dict()
     setattr(config, family.frames, frames)
     setattr(config, family.size, size)
-    grids = [_grid(config, *shape) for shape in (have, (frames, size))]
+    old, grid = _grid(config, *have), _grid(config, frames, size)
     for end,axes,how in family.positions:
         name, = (k for k in state if k.endswith(end))
-        state[name] = resize_positions(state[name], *grids, axes, how, family.cls_tokens if "S" in axes else 0)
+        state[name] = resize_positions(state[name], old, grid, axes, how, family.cls_tokens if "S" in axes else 0)
     new = type(net)(config)
     new.load_state_dict(state)
     return new.to(net.device, net.dtype).train(net.training)

@@ -6,14 +6,15 @@
 __all__ = ['GRID', 'MIDDLE', 'MOST', 'SETTINGS', 'standardise', 'folded', 'two_rows', 'choose_c', 'fit_linear', 'head_logits',
            'HeadTraining', 'train_heads']
 
-# %% ../../nbs/engine/fitting.ipynb #c9a94751
+# %% ../../nbs/engine/fitting.ipynb #b05ccdac
 import copy, math, warnings
+from contextlib import contextmanager
 import numpy as np, torch
 from torch import nn
 from .progress import progress_bar
 
 # %% ../../nbs/engine/fitting.ipynb #90e6b3e7
-def _blocks(n, size=8192): return [slice(a, a + size) for a in range(0, n, size)]
+def _blocks(n, size=1024): return [slice(a, a + size) for a in range(0, n, size)]
 
 def standardise(
     x:np.ndarray, # float32 [n, D]; overwritten
@@ -60,7 +61,13 @@ def _folds(y, groups, n=5):
         found = StratifiedGroupKFold(min(n, fewest), shuffle=True, random_state=0).split(y, y, groups)
         return [(a, b) for a,b in found if len(set(y[a])) == len(set(y)) and len(b)]
 
-# %% ../../nbs/engine/fitting.ipynb #fc6f4733
+# %% ../../nbs/engine/fitting.ipynb #cf2d0dd3
+@contextmanager
+def _threads(x):
+    "One thread for small problems: there, several threads mostly wait for each other, and for other programs."
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(1 if x.size < 10**7 else None): yield
+
 def _regression(c):
     from sklearn.linear_model import LogisticRegression
     return LogisticRegression(C=c, max_iter=200, tol=1e-3, warm_start=True)
@@ -105,7 +112,7 @@ def choose_c(
         return GRID[int(loss.argmin())], "on the validation videos, because a class has fewer than two recordings"
     return MIDDLE, "not chosen: a class has fewer than two recordings, and there are no validation videos"
 
-# %% ../../nbs/engine/fitting.ipynb #08b55e01
+# %% ../../nbs/engine/fitting.ipynb #d2353ac4
 def fit_linear(
     x:np.ndarray,      # Training features float32 [n, D]; overwritten
     y:np.ndarray,      # Their classes, 0, 1, ...
@@ -116,8 +123,9 @@ def fit_linear(
     if not np.isfinite(x[::max(1, len(x)//1000)]).all(): raise ValueError("The features contain NaN or infinite values.")
     mean, std = standardise(x)
     if val is not None: val = ((val[0] - mean)/std).astype(np.float32), val[1]
-    c, how = choose_c(x, y, groups, val)
-    model = _regression(c).fit(x, y)
+    with _threads(x):
+        c, how = choose_c(x, y, groups, val)
+        model = _regression(c).fit(x, y)
     weight, bias = two_rows(model.coef_.astype(np.float64), model.intercept_.astype(np.float64))
     return *folded(weight, bias, mean, std), dict(C=c, chosen=how)
 

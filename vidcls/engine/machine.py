@@ -176,7 +176,10 @@ def clip_loader(
     "A `DataLoader` for data sets that decode videos."
     if num_workers < 0: raise ValueError(f"workers must be at least 0, not {num_workers}.")
     from torch.utils.data import DataLoader
-    return prepare_workers(DataLoader(dataset, num_workers=num_workers, **kwargs))
+    class ClipLoader(DataLoader):
+        def __iter__(self): # A worker that is spawned gets the data set's tensors through shared memory too
+            with shared_memory_errors(): yield from super().__iter__()
+    return prepare_workers(ClipLoader(dataset, num_workers=num_workers, **kwargs))
 
 # %% ../../nbs/engine/machine.ipynb #6246ff49
 @contextmanager

@@ -36,9 +36,12 @@ class TokenNet(nn.Module):
         if layout not in ("BTCHW", "BCTHW"): raise ValueError(f"layout is 'BTCHW' or 'BCTHW', not {layout!r}.")
         self.net, self.input_key, self.layout, self.options = net, input_key, layout, options or {}
 
-# %% ../../nbs/engine/probe.ipynb #16320530
+# %% ../../nbs/engine/probe.ipynb #3c3f94b8
 @patch
-def forward(self:TokenNet, clips): # [B, T, C, H, W]
+def forward(self:TokenNet,
+    clips:torch.Tensor, # Normalised [B, T, C, H, W]
+) -> torch.Tensor: # [B, N, D]
+    "The tokens of some clips. Raises `ValueError` if the network returns something else."
     x = clips.transpose(1, 2) if self.layout == "BCTHW" else clips
     if self.input_key: out = self.net(**{self.input_key: x}, **self.options).last_hidden_state
     else: out = self.net(x, **self.options)
@@ -48,7 +51,7 @@ def forward(self:TokenNet, clips): # [B, T, C, H, W]
                          f"{what}: wrap it in a module whose forward does.")
     return out if out.ndim == 3 else out[:, None] # [B, N, D]
 
-# %% ../../nbs/engine/probe.ipynb #764c4754
+# %% ../../nbs/engine/probe.ipynb #f7b2aa3e
 def keep_tokens(
     tokens:torch.Tensor,   # [B, N, D]
     how:str="all",         # "all", "frames" (one per moment) or "mean" (one per clip)
@@ -75,7 +78,11 @@ class LinearHead(nn.Module):
         super().__init__()
         self.out = nn.Linear(dim, classes)
 
-    def forward(self, tokens): return self.out(tokens.mean(1)) # [B, N, D] to [B, classes]
+    def forward(self,
+        tokens:torch.Tensor, # [B, N, D]
+    ) -> torch.Tensor: # [B, classes]
+        "The logits."
+        return self.out(tokens.mean(1))
 
 # %% ../../nbs/engine/probe.ipynb #91b908ce
 class QueryAttention(nn.Module):
@@ -90,7 +97,7 @@ class QueryAttention(nn.Module):
         self.query = nn.Parameter(torch.zeros(dim))
         self.q, self.k, self.v, self.out = (nn.Linear(dim, dim, bias=name != "k") for name in "qkvo")
 
-# %% ../../nbs/engine/probe.ipynb #2e1bc28d
+# %% ../../nbs/engine/probe.ipynb #703d9de6
 @patch
 def weights(self:QueryAttention,
     tokens:torch.Tensor, # [B, N, D]
@@ -102,12 +109,15 @@ def weights(self:QueryAttention,
     return (self.norm(tokens) @ back).softmax(1)
 
 @patch
-def forward(self:QueryAttention, tokens): # [B, N, D]
+def forward(self:QueryAttention,
+    tokens:torch.Tensor, # [B, N, D]
+) -> torch.Tensor: # [B, D]
+    "The query with what it has gathered."
     mixed = self.weights(tokens).mT @ self.norm(tokens)                   # [B, heads, D]
     v = self.v.weight.unflatten(0, (self.heads, -1))                      # [heads, d, D]
     return self.query + self.out(torch.einsum("bhD,hdD->bhd", mixed, v).flatten(1) + self.v.bias) # [B, D]
 
-# %% ../../nbs/engine/probe.ipynb #38c2475d
+# %% ../../nbs/engine/probe.ipynb #a50842db
 def _block(dim, heads): return nn.TransformerEncoderLayer(
     dim, math.gcd(dim, heads), 4*dim, 0., "gelu", batch_first=True, norm_first=True)
 
@@ -126,7 +136,10 @@ class AttentiveHead(nn.Module):
         self.out = nn.Linear(dim, classes)
         self.apply(_small_start)
 
-    def forward(self, tokens): # [B, N, D] to [B, classes]
+    def forward(self,
+        tokens:torch.Tensor, # [B, N, D]
+    ) -> torch.Tensor: # [B, classes]
+        "The logits."
         for block in self.blocks: tokens = block(tokens)
         pooled = self.attention(tokens)
         return self.out(pooled + self.mlp(pooled))
@@ -262,7 +275,7 @@ def restore_base(
     _all_there(info["missing_keys"], name)
     return net.eval()
 
-# %% ../../nbs/engine/probe.ipynb #40495473
+# %% ../../nbs/engine/probe.ipynb #a5cdb252
 class ProbeModel(PreTrainedModel):
     "A frozen backbone and a head, as a video classifier."
     config_class = ProbeConfig
@@ -276,7 +289,12 @@ class ProbeModel(PreTrainedModel):
         self.backbone = backbone.requires_grad_(False)
         self.head = head or make_head(config.head, len(config.id2label))
 
-    def forward(self, pixel_values=None, pixel_values_videos=None, **_):
+    def forward(self,
+        pixel_values=None,        # Normalised clips [B, T, C, H, W]
+        pixel_values_videos=None, # The same, under the name that some families use
+        **_                       # As for any model of transformers, not used
+    ) -> ImageClassifierOutput: # With `logits` [B, classes]
+        "Classify clips."
         x = pixel_values if pixel_values is not None else pixel_values_videos # [B, T, C, H, W]
         return ImageClassifierOutput(logits=self.head(keep_tokens(self.backbone(x), **self.config.tokens)))
 

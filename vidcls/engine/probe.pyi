@@ -24,7 +24,8 @@ class TokenNet(nn.Module):
     def __init__(self, net: nn.Module, input_key: str | None=None, layout: str='BTCHW', options: dict | None=None):
         ...
 
-    def forward(self, clips):
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """The tokens of some clips. Raises `ValueError` if the network returns something else."""
         ...
 
 def keep_tokens(tokens: torch.Tensor, how: str='all', skip: int=0, steps: int | None=None, places_first: bool=False) -> torch.Tensor:
@@ -38,7 +39,8 @@ class LinearHead(nn.Module):
     def __init__(self, dim: int, classes: int):
         ...
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The logits."""
         ...
 
 class QueryAttention(nn.Module):
@@ -54,7 +56,8 @@ class QueryAttention(nn.Module):
         """How much each token counts."""
         ...
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The query with what it has gathered."""
         ...
 
 def _block(dim, heads):
@@ -70,7 +73,8 @@ class AttentiveHead(nn.Module):
     def __init__(self, dim: int, classes: int, depth: int=1, heads: int=16):
         ...
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The logits."""
         ...
 
 def _small_start(m):
@@ -144,7 +148,8 @@ class ProbeModel(PreTrainedModel):
     def __init__(self, config: ProbeConfig, backbone: TokenNet, head: nn.Module | None=None):
         ...
 
-    def forward(self, pixel_values=None, pixel_values_videos=None, **_):
+    def forward(self, pixel_values=None, pixel_values_videos=None, **_) -> ImageClassifierOutput:
+        """Classify clips."""
         ...
 
     def save_pretrained(self, folder, **_):
