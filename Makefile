@@ -89,7 +89,7 @@ stats: $(STAMP)  ## print the cell lengths and other figures of the notebooks
 bench: $(STAMP)  ## compare the speed of the input pipelines and the training step with the guide's; writes runs/bench/
 	@$(PY) tools/bench.py --out $(VIDCLS_HOME)/bench
 
-checkpoint: $(STAMP)  ## train both shipped checkpoints again and make their tables (five hours on two cores)
+checkpoint: $(STAMP)  ## train both shipped checkpoints again and make their tables (three hours on two cores)
 	@$(PY) tools/make_checkpoint.py
 
 clean:  ## remove all generated files (keeps .venv)

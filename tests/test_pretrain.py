@@ -147,8 +147,8 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
     stick = replace(RECIPES["stick"], data=str(data), checkpoint=recipe.checkpoint, from_scratch=True, epochs=1, batch_size=2, eval_clips=1)
     calls, package = [], tmp_path/"package"
     def transfer(starts, r, folder, runs, **kwargs):
-        calls.append(starts)
-        folder.mkdir()
+        calls.append(list(starts))
+        folder.mkdir(exist_ok=True)
         for name in ("transfer.csv", "videos.csv"): (folder/name).write_text("start\n")
     monkeypatch.setattr(M, "transfer", transfer)
     ship = lambda: M.ship(package, tmp_path/"work", made, masked, stick, workers=0)
@@ -157,7 +157,7 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
         with monkeypatch.context() as m:
             m.setattr(cls, "train", dies)
             with pytest.raises(KeyboardInterrupt): ship()
-    assert ship() == package and len(calls) == 1
+    assert ship() == package and calls == [["random weights", "positional start", "videomae-masked", "videomae-stick"], ["random weights, 4 times as long"]]
     one, other = package/"videomae-masked", package/"videomae-stick"
     assert load_record(other)["recipe"]["name"] == "moves" and json.loads((one/"masked.json").read_text())["masking"] == "random"
     assert {f.name for f in other.iterdir()} == {"config.json", "model.safetensors", "vidcls.json", "transfer.csv", "videos.csv"}
