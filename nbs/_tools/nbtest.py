@@ -87,7 +87,7 @@ def own_home(config, name):
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home/"data").symlink_to(shared/"data", target_is_directory=True)
-    # `evaluate` imports metric scripts from this folder; notebooks that share it can catch each other half-way
+    # `evaluate` imports metric scripts from this folder
     return {**env, "VIDCLS_HOME": str(home), "HF_MODULES_CACHE": str(home/"modules")}
 
 
@@ -103,6 +103,8 @@ def main(nb):
     from nbdev.test import test_nb
     hidden = (NBS, ROOT/"tests")  # A notebook must not be able to import the tools
     sys.path[:] = [p for p in sys.path if not any(Path(p).resolve().is_relative_to(h) for h in hidden)]
+    # A test that loaded a metric in this session has left its folder here, which would hide the notebook's own metrics
+    sys.path[:] = [p for p in sys.path if not (Path(p)/"evaluate_modules").is_dir()]
     flags = get_config(Path(nb).parent).get("tst_flags") or ""
     flags = flags.split() if isinstance(flags, str) else flags
     ok, _ = test_nb(nb, skip_flags=flags, basepath=ROOT, cell_timeout=900, cell_timing_min=5)
