@@ -99,6 +99,7 @@ def clip_accuracy(self:Scores):
     "Share of views that are right."
     return float(self.by_view.mean())
 
+# %% ../nbs/08_evaluate.ipynb #d1085689
 @patch(as_prop=True)
 def groups(self:Scores):
     "For each video: the recording it comes from."
@@ -190,6 +191,7 @@ def _in_batches(clips, batch_size):
             waiting = waiting[batch_size:]
     if len(waiting): yield waiting
 
+# %% ../nbs/08_evaluate.ipynb #2ca81071
 def _by_video(batches, asked):
     "Logits of batches, regrouped by video; `asked` holds (number, views) of the videos that were read so far."
     done = torch.empty(0)
@@ -221,6 +223,7 @@ def _journal(out, run):
         if out is None and process_state().num_processes > 1: broadcast_object_list(box)
         yield Journal(out or Path(box[0])/"logits.jsonl", run)
 
+# %% ../nbs/08_evaluate.ipynb #6430fceb
 def _score_missing(log, net, spec, videos, batch_size, workers, progress):
     "Do what the journal lacks; returns its rows, in the order of the videos."
     number = {p: i for i, p in enumerate(videos.paths)}
