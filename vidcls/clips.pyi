@@ -116,7 +116,7 @@ def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torc
     ...
 
 def _check_views(path, views):
-    """Raise `ValueError` if there is no view, or one that cannot be."""
+    """Raise `ValueError` if there is no view, or one that begins before the video."""
     ...
 
 def read_clip(path, view: View=View(), spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:
