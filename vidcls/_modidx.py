@@ -50,6 +50,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vidcls.bench._floor': ('speed.html#_floor', 'vidcls/bench.py'),
                               'vidcls.bench._guide': ('speed.html#_guide', 'vidcls/bench.py'),
                               'vidcls.bench._loaders': ('speed.html#_loaders', 'vidcls/bench.py'),
+                              'vidcls.bench._one_thread': ('speed.html#_one_thread', 'vidcls/bench.py'),
                               'vidcls.bench._opencv': ('speed.html#_opencv', 'vidcls/bench.py'),
                               'vidcls.bench._opencv_frames': ('speed.html#_opencv_frames', 'vidcls/bench.py'),
                               'vidcls.bench._rate': ('speed.html#_rate', 'vidcls/bench.py'),

@@ -7,6 +7,7 @@ __all__ = ['bench_files', 'runners', 'time_views', 'race', 'plot_races', 'loader
 
 # %% ../nbs/13_speed.ipynb #e1133f24
 import logging, time
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from importlib import util
@@ -31,6 +32,7 @@ _H264 = dict(codec="libx264", size=(1920, 1080), preset="veryfast", bf=-1) # bf=
 _KINDS = {"AVI, a key frame every 12": ("short.avi", dict(g=12)), "AVI, one key frame": ("long.avi", dict(g=10_000)),
           "1080p H.264": ("full.mp4", dict(g=250, **_H264))} # Name → (file, how to encode it)
 
+# %% ../nbs/13_speed.ipynb #7af61623
 def bench_files(
     folder,          # Where to put them
     seconds:float=8, # Length of each
@@ -119,6 +121,7 @@ def _works(name, f, path):
         return False
     return True
 
+# %% ../nbs/13_speed.ipynb #8b19de9a
 def runners(
     path, # A video to try them on
 ) -> dict: # Name → function (path, views, spec, train)
@@ -158,6 +161,15 @@ def _compared(ms):
     if "floor" in ms: t["share of the floor"] = ms["floor"]/ms
     return t
 
+# %% ../nbs/13_speed.ipynb #489e3b3f
+@contextmanager
+def _one_thread():
+    "PyTorch computes with a single thread inside the block."
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(threads)
+
 # %% ../nbs/13_speed.ipynb #b757a8d9
 def race(
     path,            # Video file
@@ -170,10 +182,7 @@ def race(
     "Time the runners against each other on one core, in interleaved rounds."
     import pandas as pd
     who = {k: f for k,f in runners(path).items() if names is None or k in names}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: took = list(_rounds(path, spec, num_clips, num_crops, rounds, who))
-    finally: torch.set_num_threads(threads)
+    with _one_thread(): took = list(_rounds(path, spec, num_clips, num_crops, rounds, who))
     return _compared(pd.DataFrame(took).median())
 
 # %% ../nbs/13_speed.ipynb #b000da0c

@@ -16,7 +16,9 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
-from .engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
+from vidcls.engine.families import (
+    check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
+)
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 # %% ../nbs/02_clips.ipynb #dbec196f
@@ -75,7 +77,7 @@ def load(cls:ClipSpec,
     if not file.is_file():
         raise FileNotFoundError(f"{folder} has no clip_spec.json: "
                                 "pass spec=ClipSpec(...) to say what the model expects.")
-    # Whether short videos are refused is decided anew by whoever uses the model
+    # `pad` is not a property of the model: whoever uses it decides whether short videos are allowed
     try: return cls(**json.loads(file.read_text()) | dict(pad=True))
     except (TypeError, ValueError) as e:
         raise ValueError(f"{file} is not a ClipSpec ({e}): copy the model again.") from e
@@ -267,7 +269,7 @@ def read_views(
 
 # %% ../nbs/02_clips.ipynb #9a6306e8
 def _check_views(path, views):
-    "Raise `ValueError` if there is no view, or one that cannot be."
+    "Raise `ValueError` if there is no view, or one that begins before the video."
     if not views:
         raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
     for v in views:

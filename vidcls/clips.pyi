@@ -9,7 +9,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
-from .engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
+from vidcls.engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torc
     ...
 
 def _check_views(path, views):
-    """Raise `ValueError` if there is no view, or one that cannot be."""
+    """Raise `ValueError` if there is no view, or one that begins before the video."""
     ...
 
 def read_clip(path, view: View=View(), spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:

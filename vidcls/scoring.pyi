@@ -1,4 +1,4 @@
-"""Score whole videos, say how sure the score is, and find out what the model goes by before you believe it."""
+"""Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
 __all__ = ['MIN_GROUPS', 'MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature', 'fit_temperature']
 import tempfile
