@@ -1011,6 +1011,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'vidcls.synthetic.moves.tuck_jumps': ( 'synthetic/moves.html#tuck_jumps',
                                                                                'vidcls/synthetic/moves.py'),
                                         'vidcls.synthetic.moves.turn': ('synthetic/moves.html#turn', 'vidcls/synthetic/moves.py'),
+                                        'vidcls.synthetic.moves.unit': ('synthetic/moves.html#unit', 'vidcls/synthetic/moves.py'),
                                         'vidcls.synthetic.moves.walking': ('synthetic/moves.html#walking', 'vidcls/synthetic/moves.py'),
                                         'vidcls.synthetic.moves.wall_marches': ( 'synthetic/moves.html#wall_marches',
                                                                                  'vidcls/synthetic/moves.py'),

@@ -18,46 +18,92 @@ from vidcls.synthetic.stick import (
 )
 
 # %% ../../nbs/synthetic/moves.ipynb #36e3d054
-def neck_of(hips, a, lean=0.): return np.asarray(hips, float) + a.torso*np.array([math.sin(lean), math.cos(lean), 0])
-def turn(p): return math.cos(2*math.pi*p), math.sin(2*math.pi*p)
-def ball(at, r, colour): return [Part(np.array([at, at], float), (r, r), colour)]
-def stand(a, low=0.): return np.array([0, leg(a)-low, 0])
+def stand(
+    a:Actor,      # The person
+    low:float=0., # How much lower the hips are than with straight legs
+) -> np.ndarray: # [3]
+    "The middle of the hips of a person who stands."
+    return np.array([0, leg(a)-low, 0])
+
+def neck_of(
+    hips,          # Middle of the hips, [3]
+    a:Actor,       # The person
+    lean:float=0., # Forward lean, radians
+) -> np.ndarray: # [3]
+    "The neck of a person who stands."
+    return np.asarray(hips, float) + a.torso*np.array([math.sin(lean), math.cos(lean), 0])
+
+# %% ../../nbs/synthetic/moves.ipynb #acb0a71a
+def turn(
+    p:float, # Phase
+) -> tuple: # (cosine, sine)
+    "A point that goes round a circle once per cycle."
+    return math.cos(2*math.pi*p), math.sin(2*math.pi*p)
+
+def unit(
+    *xyz:float, # Coordinates
+) -> np.ndarray: # [3]
+    "A vector of length one in this direction."
+    v = np.array(xyz)
+    return v/np.linalg.norm(v)
+
+def ball(
+    at,           # Its middle, [3]
+    r:float,      # Radius
+    colour:tuple, # RGB, 0 to 255
+) -> list: # One `Part`
+    "A ball: a capsule whose two ends are the same point."
+    return [Part(np.array([at, at], float), (r, r), colour)]
 
 # %% ../../nbs/synthetic/moves.ipynb #6675bd66
 @action('Waving', hz=1.3)
 def waving(p:float, a:Actor) -> Pose:
     "One hand waves overhead."
-    n = neck_of(stand(a), a); hands = n + both(.02, -.32, .15); hands[1] = n + (.03, .26, .2+.12*math.sin(2*math.pi*p))
+    n = neck_of(stand(a), a)
+    hands = n + both(.02, -.32, .15)
+    hands[1] = n + (.03, .26, .2+.12*math.sin(2*math.pi*p))
     return upright(a, stand(a), hands=hands, elbows=(0, -.3, 1))
 
 @action('Clapping', hz=1.6)
 def clapping(p:float, a:Actor) -> Pose:
     "Hands meet before the chest."
-    return upright(a, stand(a), hands=neck_of(stand(a), a)+both(.2, -.08, .01+.2*a.amp*wave(p)), elbows=(-.2, -1, .8))
+    hands = neck_of(stand(a), a) + both(.2, -.08, .01+.2*a.amp*wave(p))
+    return upright(a, stand(a), hands=hands, elbows=(-.2, -1, .8))
 
 @action('ArmCircles', hz=.9)
 def arm_circles(p:float, a:Actor) -> Pose:
     "Stretched arms draw circles forward."
     c, s = turn(p)
-    return upright(a, stand(a), hands=neck_of(stand(a), a)+both(.2*a.amp*c, .2*a.amp*s, .34), elbows=(-1, -.2, 0))
+    hands = neck_of(stand(a), a) + both(.2*a.amp*c, .2*a.amp*s, .34)
+    return upright(a, stand(a), hands=hands, elbows=(-1, -.2, 0))
 
 # %% ../../nbs/synthetic/moves.ipynb #f14b7397
 @action('LateralRaise', hz=.6, rests=True)
 def lateral_raise(p:float, a:Actor) -> Pose:
     "Straight arms go out to the side and up."
     w = .1+1.6*a.amp*wave(p)
-    return upright(a, stand(a), hands=neck_of(stand(a), a)+both(.02, -.32*math.cos(w)-.03, a.shoulders/2+.32*math.sin(w)), elbows=(-1, 0, 0))
+    hands = neck_of(stand(a), a) + both(.02, -.32*math.cos(w)-.03, a.shoulders/2+.32*math.sin(w))
+    return upright(a, stand(a), hands=hands, elbows=(-1, 0, 0))
 
 @action('BicepCurls', hz=.8, rests=True)
 def bicep_curls(p:float, a:Actor) -> Pose:
     "Dumb-bells come up as the elbows bend."
-    w = 2.5*a.amp*wave(p); n = neck_of(stand(a), a)
-    hands = n + both(.02+.17*math.sin(w), -.2-.15*math.cos(w), .13)
-    return upright(a, stand(a), hands=hands, props=[Part(h+np.array([[-.05, 0, 0], [.05, 0, 0]]), (.028, .028), a.prop) for h in hands])
+    w = 2.5*a.amp*wave(p)
+    hands = neck_of(stand(a), a) + both(.02+.17*math.sin(w), -.2-.15*math.cos(w), .13)
+    ends = np.array([[-.05, 0, 0], [.05, 0, 0]])
+    return upright(a, stand(a), hands=hands, props=[Part(h+ends, (.028, .028), a.prop) for h in hands])
 
-def barbell(hands, a, w=.42):
-    m, z = hands.mean(0), np.array([0, 0, w]); ends = np.array([m-z, m+z])
-    return line(ends, .011, a.prop) + [Part(np.array([e-[0, 0, .015], e+[0, 0, .015]]), (.07, .07), a.prop) for e in ends]
+# %% ../../nbs/synthetic/moves.ipynb #073cc5ad
+def barbell(
+    hands:np.ndarray, # Palms, [2, 3]
+    a:Actor,          # The person, whose prop it is
+    w:float=.42,      # Half of the length
+) -> list: # `Part`s
+    "A bar through the middle of two hands, with a disc at each end."
+    m, z = hands.mean(0), np.array([0, 0, w])
+    ends = np.array([m-z, m+z])
+    discs = [Part(np.array([e-[0, 0, .015], e+[0, 0, .015]]), (.07, .07), a.prop) for e in ends]
+    return line(ends, .011, a.prop) + discs
 
 # %% ../../nbs/synthetic/moves.ipynb #befe3ec0
 @action('ShoulderPress', hz=.6, rests=True)
@@ -69,41 +115,58 @@ def shoulder_press(p:float, a:Actor) -> Pose:
 @action('Deadlift', hz=.45, rests=True)
 def deadlift(p:float, a:Actor) -> Pose:
     "A bar leaves the floor as hips and knees stretch."
-    d = a.amp*(1-wave(p)); hips, lean = np.array([-.14*d, leg(a)-.16*d, 0]), 1.1*d
+    d = a.amp*(1-wave(p))
+    hips, lean = np.array([-.14*d, leg(a)-.16*d, 0]), 1.1*d
     hands = neck_of(hips, a, lean) + both(.03, -.32, .14)
-    return upright(a, hips, lean=lean, hands=hands, feet=both(0, FOOT, .08), knees=(1, 0, .3), props=barbell(hands, a))
+    feet, bar = both(0, FOOT, .08), barbell(hands, a)
+    return upright(a, hips, lean=lean, hands=hands, feet=feet, knees=(1, 0, .3), props=bar)
 
+# %% ../../nbs/synthetic/moves.ipynb #89f582bc
 @action('KettlebellSwing', hz=.7)
 def kettlebell(p:float, a:Actor) -> Pose:
     "A weight swings from between the legs to shoulder height."
-    d = 1-wave(p); hips, lean, w = np.array([-.12*d, leg(a)-.1*d, 0]), .8*d, 1.5-1.9*d*a.amp
+    d = 1-wave(p)
+    hips, lean, w = np.array([-.12*d, leg(a)-.1*d, 0]), .8*d, 1.5-1.9*d*a.amp
     hands = neck_of(hips, a, lean) + np.array([.32*math.sin(w), -.32*math.cos(w), 0]) + both(0, 0, .03)
-    m = hands.mean(0)
-    return upright(a, hips, lean=lean, hands=hands, feet=both(0, FOOT, .13), knees=(1, 0, .4), props=ball(m+(.07*math.sin(w), -.07*math.cos(w), 0), .06, a.prop))
+    weight = ball(hands.mean(0)+(.07*math.sin(w), -.07*math.cos(w), 0), .06, a.prop)
+    return upright(a, hips, lean=lean, hands=hands, feet=both(0, FOOT, .13), knees=(1, 0, .4), props=weight)
 
 # %% ../../nbs/synthetic/moves.ipynb #c1d80966
 @action('BattleRopes', hz=1.6)
 def battle_ropes(p:float, a:Actor) -> Pose:
     "Hands whip up and down in turn, waves run along two ropes."
-    hips = np.array([-.08, leg(a)-.1, 0]); n, s = neck_of(hips, a, .4), np.linspace(0, 1, 9)
-    hands = n + np.array([[.24, -.18+.14*a.amp*math.sin(2*math.pi*p), -.1], [.24, -.18-.14*a.amp*math.sin(2*math.pi*p), .1]])
-    ropes = [np.stack([h[0]+.55*s, h[1]*(1-s)+.02+.1*(1-s)*np.sin(2*math.pi*(p+q-1.5*s))*(s > 0), h[2]+0*s], 1) for h,q in zip(hands, (0, .5))]
-    return upright(a, hips, lean=.4, hands=hands, feet=both(0, FOOT, .1), knees=(1, 0, .4), props=[x for r in ropes for x in line(r, .014, a.prop)])
+    hips, s = np.array([-.08, leg(a)-.1, 0]), np.linspace(0, 1, 9)
+    up = .14*a.amp*math.sin(2*math.pi*p)
+    hands = neck_of(hips, a, .4) + np.array([[.24, -.18+up, -.1], [.24, -.18-up, .1]])
+    ropes = []
+    for (x, y, z),q in zip(hands, (0, .5)):
+        height = y*(1-s)+.02+.1*(1-s)*np.sin(2*math.pi*(p+q-1.5*s))*(s > 0)
+        ropes += line(np.stack([x+.55*s, height, z+0*s], 1), .014, a.prop)
+    return upright(a, hips, lean=.4, hands=hands, feet=both(0, FOOT, .1), knees=(1, 0, .4), props=ropes)
 
+# %% ../../nbs/synthetic/moves.ipynb #88db4ec9
 @action('SpinningPoi', hz=1.1)
 def poi(p:float, a:Actor) -> Pose:
     "Balls on strings circle at the sides of the body."
-    hips = stand(a); n, (c, s) = neck_of(hips, a), turn(p); hands = n + both(.12+.04*c, -.1+.04*s, .24)
-    props = [x for h in hands for x in line([h, h+(.24*c, .24*s, 0)], .008, a.prop)+ball(h+(.24*c, .24*s, 0), .035, a.prop)]
+    hips, (c, s) = stand(a), turn(p)
+    hands = neck_of(hips, a) + both(.12+.04*c, -.1+.04*s, .24)
+    props = []
+    for h in hands:
+        end = h+(.24*c, .24*s, 0)
+        props += line([h, end], .008, a.prop) + ball(end, .035, a.prop)
     return upright(a, hips, hands=hands, props=props)
 
+# %% ../../nbs/synthetic/moves.ipynb #125acf35
 @action('Juggling', hz=1.)
 def juggling(p:float, a:Actor) -> Pose:
     "Three balls go from hand to hand."
-    n = neck_of(stand(a), a); hands = n + both(.2, -.18, .12); hands[:,1] += .03*np.array([math.sin(4*math.pi*p), -math.sin(4*math.pi*p)])
+    n = neck_of(stand(a), a)
+    hands = n + both(.2, -.18, .12)
+    hands[:,1] += .03*np.array([math.sin(4*math.pi*p), -math.sin(4*math.pi*p)])
     balls = []
     for k in range(3):
-        q = (p+k/3) % 1; side, t = (1 if q < .5 else -1), (q % .5)*2
+        q = (p+k/3) % 1
+        side, t = (1 if q < .5 else -1), (q % .5)*2
         balls += ball(n + (.22, -.16+1.5*t*(1-t), side*(.12-.24*t)), .032, a.prop)
     return upright(a, stand(a), hands=hands, elbows=(-1, -.6, .3), props=balls)
 
@@ -111,50 +174,73 @@ def juggling(p:float, a:Actor) -> Pose:
 @action('Dribbling', hz=1.4)
 def dribbling(p:float, a:Actor) -> Pose:
     "One hand bounces a ball."
-    d = wave(p); hips = np.array([-.05, leg(a)-.05, 0]); n = neck_of(hips, a, .25)
-    hands = n + both(.05, -.25, .16); hands[1] = n + (.18, -.18-.12*(1-d), .14)
-    return upright(a, hips, lean=.25, hands=hands, knees=(1, 0, .2), props=ball((hands[1,0]+.02, .055+(hands[1,1]-.09)*abs(math.cos(math.pi*p)), .16), .055, a.prop))
+    hips = np.array([-.05, leg(a)-.05, 0])
+    n = neck_of(hips, a, .25)
+    hands = n + both(.05, -.25, .16)
+    hands[1] = n + (.18, -.18-.12*(1-wave(p)), .14)
+    x, y, _ = hands[1]
+    props = ball((x+.02, .055+(y-.09)*abs(math.cos(math.pi*p)), .16), .055, a.prop)
+    return upright(a, hips, lean=.25, hands=hands, knees=(1, 0, .2), props=props)
 
+# %% ../../nbs/synthetic/moves.ipynb #7d712223
 @action('Hammering', hz=1.1)
 def hammering(p:float, a:Actor) -> Pose:
     "A hammer comes down on a post."
-    d = wave(p)**2; hips = np.array([-.04, leg(a)-.04, 0]); n, w = neck_of(hips, a, .2), 2.6-1.8*d*a.amp
-    hands = n + both(.05, -.25, .1); hands[1] = n + (.26*math.sin(w), -.26*math.cos(w), .08)
+    d, hips = wave(p)**2, np.array([-.04, leg(a)-.04, 0])
+    n, w = neck_of(hips, a, .2), 2.6-1.8*d*a.amp
+    hands = n + both(.05, -.25, .1)
+    hands[1] = n + (.26*math.sin(w), -.26*math.cos(w), .08)
     tip = hands[1] + .16*np.array([math.sin(w-.9+.9*d), -math.cos(w-.9+.9*d), 0])
     post = line([(.42, 0, .08), (.42, .42, .08)], .045, a.prop)
-    return upright(a, hips, lean=.2, hands=hands, props=post+line([hands[1], tip], .012, a.prop)+ball(tip, .035, a.prop))
+    hammer = line([hands[1], tip], .012, a.prop) + ball(tip, .035, a.prop)
+    return upright(a, hips, lean=.2, hands=hands, props=post+hammer)
 
+# %% ../../nbs/synthetic/moves.ipynb #ad1c7435
 @action('Sawing', hz=1.2)
 def sawing(p:float, a:Actor) -> Pose:
     "A saw goes back and forth over a bench."
-    c, _ = turn(p); hips = np.array([-.1, leg(a)-.06, 0]); n = neck_of(hips, a, .6)
-    hands = n + both(.14, -.22, .1); hands[1] += (.11*a.amp*c, -.05*c, 0)
-    bench = [Part(np.array([[.2, .4, -.3], [.2, .4, .3]]), (.03, .03), a.prop)] + line([[.2, 0, -.28], [.2, .4, -.28], [.2, .4, .28], [.2, 0, .28]], .018, a.prop)
-    return upright(a, hips, lean=.6, hands=hands, feet=both(0, FOOT, .1)-[[.15, 0, 0], [0, 0, 0]], props=bench+line([hands[1], hands[1]+(.3, -.12, 0)], .014, a.prop))
+    c, hips = turn(p)[0], np.array([-.1, leg(a)-.06, 0])
+    hands = neck_of(hips, a, .6) + both(.14, -.22, .1)
+    hands[1] += (.11*a.amp*c, -.05*c, 0)
+    feet = both(0, FOOT, .1) - [[.15, 0, 0], [0, 0, 0]]
+    top = Part(np.array([[.2, .4, -.3], [.2, .4, .3]]), (.03, .03), a.prop)
+    legs = line([[.2, 0, -.28], [.2, .4, -.28], [.2, .4, .28], [.2, 0, .28]], .018, a.prop)
+    saw = line([hands[1], hands[1]+(.3, -.12, 0)], .014, a.prop)
+    return upright(a, hips, lean=.6, hands=hands, feet=feet, props=[top]+legs+saw)
 
 # %% ../../nbs/synthetic/moves.ipynb #ea8654df
 @action('GolfSwing', hz=.5, rests=True)
 def golf_swing(p:float, a:Actor) -> Pose:
     "A club swings from shoulder to shoulder."
-    w = 2.2*a.amp*math.cos(2*math.pi*p); hips = np.array([-.06, leg(a)-.04, 0]); n = neck_of(hips, a, .5)
-    hands = n + np.array([.12, -.26*math.cos(.75*w), .26*math.sin(.75*w)]) + both(0, 0, .025)
+    w, hips = 2.2*a.amp*math.cos(2*math.pi*p), np.array([-.06, leg(a)-.04, 0])
+    hands = neck_of(hips, a, .5) + np.array([.12, -.26*math.cos(.75*w), .26*math.sin(.75*w)]) + both(0, 0, .025)
     m = hands.mean(0)
-    return upright(a, hips, lean=.5, hands=hands, feet=both(0, FOOT, .12), twist=.5*w/2.2, props=line([m, m+.38*np.array([.25, -math.cos(w), math.sin(w)])], .012, a.prop))
+    club = line([m, m+.38*np.array([.25, -math.cos(w), math.sin(w)])], .012, a.prop)
+    return upright(a, hips, lean=.5, hands=hands, feet=both(0, FOOT, .12), twist=.5*w/2.2, props=club)
 
 @action('Drumming', hz=1.5)
 def drumming(p:float, a:Actor) -> Pose:
     "Two sticks on one drum, in turn."
-    n = neck_of(stand(a), a); hands = n + both(.2, -.2, .1); hands[:,1] += .1*a.amp*np.array([wave(p), wave(p+.5)])
+    n = neck_of(stand(a), a)
+    hands = n + both(.2, -.2, .1)
+    hands[:,1] += .1*a.amp*np.array([wave(p), wave(p+.5)])
     tips = hands + np.array([.16, -.04, 0]) + np.array([[0, h-n[1]+.2, 0] for h in hands[:,1]])
-    drum = [Part(np.array([[.42, .3, 0], [.42, .48, 0]]), (.14, .14), a.prop)]
-    return upright(a, stand(a), hands=hands, elbows=(-1, -.6, .5), props=drum+[x for h,t in zip(hands, tips) for x in line([h, t], .009, a.shoes)])
+    drum = Part(np.array([[.42, .3, 0], [.42, .48, 0]]), (.14, .14), a.prop)
+    sticks = [x for h,t in zip(hands, tips) for x in line([h, t], .009, a.shoes)]
+    return upright(a, stand(a), hands=hands, elbows=(-1, -.6, .5), props=[drum]+sticks)
 
+# %% ../../nbs/synthetic/moves.ipynb #af33ce6f
 @action('ThrowingBall', hz=.6, rests=True)
 def throwing(p:float, a:Actor) -> Pose:
     "An arm goes back and throws."
-    w, hips = 3.6-3.*a.amp*wave(p), np.array([0, leg(a)-.02, 0]); n = neck_of(hips, a, .15*math.sin(w))
-    hands = n + both(.12, -.2, .12); hands[1] = n + (-.3*math.sin(-w+.6), .3*math.cos(w-3.6+.4), .12)
-    return upright(a, hips, lean=.15*math.sin(w), twist=.5*math.cos(2*math.pi*p), hands=hands, feet=both(0, FOOT, .06)+[[.1, 0, 0], [-.1, 0, 0]], props=ball(hands[1]+(0, .04, 0), .04, a.prop))
+    w, hips = 3.6-3.*a.amp*wave(p), np.array([0, leg(a)-.02, 0])
+    lean = .15*math.sin(w)
+    n = neck_of(hips, a, lean)
+    hands = n + both(.12, -.2, .12)
+    hands[1] = n + (-.3*math.sin(-w+.6), .3*math.cos(w-3.6+.4), .12)
+    feet = both(0, FOOT, .06) + [[.1, 0, 0], [-.1, 0, 0]]
+    twist, thrown = .5*math.cos(2*math.pi*p), ball(hands[1]+(0, .04, 0), .04, a.prop)
+    return upright(a, hips, lean=lean, twist=twist, hands=hands, feet=feet, props=thrown)
 
 # %% ../../nbs/synthetic/moves.ipynb #e8970434
 @action('SideBends', hz=.5)
@@ -166,28 +252,40 @@ def side_bends(p:float, a:Actor) -> Pose:
 @action('TrunkTwists', hz=.7)
 def trunk_twists(p:float, a:Actor) -> Pose:
     "The shoulders turn with the arms held out."
-    w = 1.1*a.amp*math.sin(2*math.pi*p); n = neck_of(stand(a), a); d = .3*np.array([math.sin(w), 0, math.cos(w)])
-    return upright(a, stand(a), twist=w, hands=np.array([n-d, n+d])-(0, .04, 0), feet=both(0, FOOT, .12), elbows=(-1, -.2, 0))
+    w, n = 1.1*a.amp*math.sin(2*math.pi*p), neck_of(stand(a), a)
+    d = .3*np.array([math.sin(w), 0, math.cos(w)])
+    hands = np.array([n-d, n+d]) - (0, .04, 0)
+    return upright(a, stand(a), twist=w, hands=hands, feet=both(0, FOOT, .12), elbows=(-1, -.2, 0))
 
 # %% ../../nbs/synthetic/moves.ipynb #59d1ec5f
 @action('ToeTouches', hz=.45, rests=True)
 def toe_touches(p:float, a:Actor) -> Pose:
     "From reaching up to touching the toes."
-    d = min(a.amp*wave(p), 1.05); hips, lean = np.array([-.1*d, leg(a)-.01, 0]), 1.9*d; n = neck_of(hips, a, lean)
-    return upright(a, hips, lean=lean, hands=n+both(.05, -.1-.22*d if d > .3 else .32-1.6*d, .08), feet=both(0, FOOT, .07))
+    d = min(a.amp*wave(p), 1.05)
+    hips, lean = np.array([-.1*d, leg(a)-.01, 0]), 1.9*d
+    hands = neck_of(hips, a, lean) + both(.05, -.1-.22*d if d > .3 else .32-1.6*d, .08)
+    return upright(a, hips, lean=lean, hands=hands, feet=both(0, FOOT, .07))
 
 @action('Bowing', hz=.4, rests=True)
 def bowing(p:float, a:Actor) -> Pose:
     "A polite bow, hands on the hips."
-    d = a.amp*wave(p); hips, lean = np.array([-.06*d, leg(a)-.01, 0]), 1.2*d
-    s = np.array([math.sin(lean), math.cos(lean), 0])
-    return upright(a, hips, lean=lean, hands=hips+s*.06+np.array([math.cos(lean), -math.sin(lean), 0])*.03+both(0, 0, .13))
+    d = a.amp*wave(p)
+    hips, lean = np.array([-.06*d, leg(a)-.01, 0]), 1.2*d
+    up, front = np.array([math.sin(lean), math.cos(lean), 0]), np.array([math.cos(lean), -math.sin(lean), 0])
+    return upright(a, hips, lean=lean, hands=hips+up*.06+front*.03+both(0, 0, .13))
 
 # %% ../../nbs/synthetic/moves.ipynb #b7bad06f
-def stepping(p, a, knee, back=0., arms=0.):
+def stepping(
+    p:float,       # Phase
+    a:Actor,       # The person
+    knee:float,    # How far a foot goes forward; negative: backward
+    back:float=0., # How much higher it goes than it goes far
+    arms:float=0., # How far the hands swing
+) -> tuple: # (hips, feet, hands)
     "Feet leave the floor in turn."
-    lift = np.array([max(0, math.sin(2*math.pi*p)), max(0, -math.sin(2*math.pi*p))])[:,None]
-    hips = stand(a, .01); swing = arms*math.sin(2*math.pi*p)
+    s = math.sin(2*math.pi*p)
+    lift = np.array([max(0, s), max(0, -s)])[:,None]
+    hips, swing = stand(a, .01), arms*s
     hands = neck_of(hips, a) + np.array([[.08-swing, -.24, -.13], [.08+swing, -.24, .13]])
     return hips, both(0, FOOT, .06)+lift*np.array([knee, abs(knee)*.8+back, 0]), hands
 
@@ -207,211 +305,272 @@ def butt_kicks(p:float, a:Actor) -> Pose:
 @action('Walking', hz=.9)
 def walking(p:float, a:Actor) -> Pose:
     "Walking on the spot."
-    c, s = turn(p); hips = stand(a, .03); st = .2*a.amp
-    feet = np.array([[st*c, FOOT+.07*max(0, -s), -.05], [-st*c, FOOT+.07*max(0, s), .05]])
+    (c, s), hips, step = turn(p), stand(a, .03), .2*a.amp
+    feet = np.array([[step*c, FOOT+.07*max(0, -s), -.05], [-step*c, FOOT+.07*max(0, s), .05]])
     hands = neck_of(hips, a) + np.array([[-.16*c, -.29, -.14], [.16*c, -.29, .14]])
     return upright(a, hips, hands=hands, feet=feet, lean=.06, twist=.2*c)
 
 @action('FrontKicks', hz=.6, rests=True)
 def front_kicks(p:float, a:Actor) -> Pose:
     "A straight leg kicks forward, then the other."
-    d, i = a.amp*wave(2*p), int(p % 1 >= .5); w = 1.5*d; feet = both(0, FOOT, .06)
+    d, i = a.amp*wave(2*p), int(p % 1 >= .5)
+    w, feet = 1.5*d, both(0, FOOT, .06)
     feet[i] = (.47*math.sin(w), leg(a)-.47*math.cos(w), feet[i,2])
     return upright(a, stand(a), lean=-.15*d, feet=feet)
 
+# %% ../../nbs/synthetic/moves.ipynb #8611797d
 @action('SideLegRaises', hz=.6, rests=True)
 def side_leg_raises(p:float, a:Actor) -> Pose:
     "A straight leg goes out to the side, then the other."
-    d, i = a.amp*wave(2*p), int(p % 1 >= .5); w = 1.0*d; feet = both(0, FOOT, .06)
-    feet[i] = (0, leg(a)-.47*math.cos(w), (1 if i else -1)*(.06+.47*math.sin(w)))
+    d, i = a.amp*wave(2*p), int(p % 1 >= .5)
+    feet = both(0, FOOT, .06)
+    feet[i] = (0, leg(a)-.47*math.cos(d), (1 if i else -1)*(.06+.47*math.sin(d)))
     return upright(a, stand(a), tilt=(-.2 if i else .2)*d, feet=feet)
 
 # %% ../../nbs/synthetic/moves.ipynb #cd618998
 @action('SideSteps', hz=.6)
 def side_steps(p:float, a:Actor) -> Pose:
     "A step to one side and back."
-    z = .22*a.amp*math.sin(2*math.pi*p); hips = np.array([0, leg(a)-.06, z])
-    f = lambda q: (.2*a.amp*math.sin(2*math.pi*q), .05*max(0, math.cos(2*math.pi*q+.4)))
-    (l, ly), (r, ry) = f(p-.08), f(p+.08)
+    hips = np.array([0, leg(a)-.06, .22*a.amp*math.sin(2*math.pi*p)])
+    step = lambda q: (.2*a.amp*math.sin(2*math.pi*q), .05*max(0, math.cos(2*math.pi*q+.4)))
+    (l, ly), (r, ry) = step(p-.08), step(p+.08)
     return upright(a, hips, feet=np.array([[0, FOOT+ly, l-.08], [0, FOOT+ry, r+.08]]))
 
 @action('SkaterHops', hz=.7)
 def skater_hops(p:float, a:Actor) -> Pose:
     "Leaps from foot to foot, the free leg behind."
-    s = math.sin(2*math.pi*p); z, hop = .24*a.amp*s, .08*abs(math.cos(2*math.pi*p)); hips = np.array([0, leg(a)-.1+hop, z])
-    feet = np.array([[-.12*max(s, 0), FOOT+hop+.06*max(s, 0), z-.06+.12*max(s, 0)], [-.12*max(-s, 0), FOOT+hop+.06*max(-s, 0), z+.06-.12*max(-s, 0)]])
+    c, s = turn(p)
+    z, hop, left, right = .24*a.amp*s, .08*abs(c), max(s, 0), max(-s, 0)
+    hips = np.array([0, leg(a)-.1+hop, z])
+    feet = np.array([[-.12*left, FOOT+hop+.06*left, z-.06+.12*left], [-.12*right, FOOT+hop+.06*right, z+.06-.12*right]])
     hands = neck_of(hips, a, .4) + np.array([[.1, -.2, -.12-.12*s], [.1, -.2, .12-.12*s]])
     return upright(a, hips, lean=.4, hands=hands, feet=feet, knees=(1, 0, .2))
 
+# %% ../../nbs/synthetic/moves.ipynb #cfb4c10d
 @action('TuckJumps', hz=.8)
 def tuck_jumps(p:float, a:Actor) -> Pose:
     "Jumps with the knees pulled up."
-    s = math.sin(2*math.pi*p); up, low = max(s, 0)**.8*.2*a.amp, max(-s, 0)*.14; hips = stand(a, low) + (0, up, 0)
-    return upright(a, hips, lean=.3*max(-s, 0), feet=both(0+.12*max(s, 0), FOOT+2.0*up, .06), knees=(1, 0, .2), toes=(.8, -.6, 0))
+    s = math.sin(2*math.pi*p)
+    up, low = max(s, 0)**.8*.2*a.amp, max(-s, 0)*.14
+    feet = both(0+.12*max(s, 0), FOOT+2.0*up, .06)
+    return upright(a, stand(a, low)+(0, up, 0), lean=.3*max(-s, 0), feet=feet, knees=(1, 0, .2), toes=(.8, -.6, 0))
 
 # %% ../../nbs/synthetic/moves.ipynb #d0771636
 @action('OneLegHops', hz=1.3)
 def one_leg_hops(p:float, a:Actor) -> Pose:
     "Hops on one leg."
-    hop = .08*a.amp*max(math.sin(2*math.pi*p), 0); hips = stand(a, .03*wave(2*p)) + (0, hop, 0)
+    hop = .08*a.amp*max(math.sin(2*math.pi*p), 0)
+    hips = stand(a, .03*wave(2*p)) + (0, hop, 0)
     return upright(a, hips, feet=np.array([[0, FOOT+hop, -.03], [-.16, FOOT+.24+hop, .06]]))
 
 @action('SplitJumps', hz=.9)
 def split_jumps(p:float, a:Actor) -> Pose:
     "Feet change places in the air, front and back."
-    c, s = turn(p); hop = .06*abs(s); hips = stand(a, .09) + (0, hop, 0); st = .24*a.amp*c
+    c, s = turn(p)
+    hop, step = .06*abs(s), .24*a.amp*c
+    hips = stand(a, .09) + (0, hop, 0)
     hands = neck_of(hips, a) + np.array([[-.14*c, -.22, -.14], [.14*c, -.22, .14]])
-    return upright(a, hips, hands=hands, feet=np.array([[st, FOOT+hop, -.06], [-st, FOOT+hop, .06]]))
+    return upright(a, hips, hands=hands, feet=np.array([[step, FOOT+hop, -.06], [-step, FOOT+hop, .06]]))
 
 # %% ../../nbs/synthetic/moves.ipynb #ab8229b4
 @action('SitUps', hz=.5, rests=True)
 def sit_ups(p:float, a:Actor) -> Pose:
     "From lying to sitting, knees bent."
-    w = 1.35*a.amp*wave(p); s = np.array([-math.cos(w), math.sin(w), 0]); hips = np.array([0, .08, 0]); n = hips+s*a.torso
-    return Pose(hips, s, n+s*.07+both(0, .02, .1), both(.3, FOOT, .07), elbows=(0, 1, 1), face=(s[1], -s[0], 0), knees=(0, 1, .1))
+    w, hips = 1.35*a.amp*wave(p), np.array([0, .08, 0])
+    s = np.array([-math.cos(w), math.sin(w), 0])
+    hands = hips+s*a.torso+s*.07+both(0, .02, .1)
+    return Pose(hips, s, hands, both(.3, FOOT, .07), elbows=(0, 1, 1), face=(s[1], -s[0], 0), knees=(0, 1, .1))
 
 @action('LegRaises', hz=.5, rests=True)
 def leg_raises(p:float, a:Actor) -> Pose:
     "Lying, straight legs come up."
-    w = 1.5*a.amp*wave(p); hips = np.array([0, .08, 0]); s = np.array([-1., .02, 0])
-    feet = hips + .465*np.array([math.cos(w), math.sin(w), 0]) + both(0, 0, .05)
-    return Pose(hips, s, hips+both(-.02, -.04, .18), feet, face=(0, 1, 0), toes=(.3, 1, 0), knees=(0, 1, .1), elbows=(0, 0, 1))
+    w, hips, s = 1.5*a.amp*wave(p), np.array([0, .08, 0]), np.array([-1., .02, 0])
+    hands, feet = hips + both(-.02, -.04, .18), hips + .465*np.array([math.cos(w), math.sin(w), 0]) + both(0, 0, .05)
+    return Pose(hips, s, hands, feet, face=(0, 1, 0), toes=(.3, 1, 0), knees=(0, 1, .1), elbows=(0, 0, 1))
 
+# %% ../../nbs/synthetic/moves.ipynb #0204d778
 @action('BicycleCrunches', hz=.9)
 def bicycle(p:float, a:Actor) -> Pose:
     "Lying, the legs pedal and the shoulders turn."
-    c, s = turn(p); hips = np.array([0, .09, 0]); sp = np.array([-math.cos(.45), math.sin(.45), 0]); n = hips+sp*a.torso
+    (c, s), hips = turn(p), np.array([0, .09, 0])
+    spine = np.array([-math.cos(.45), math.sin(.45), 0])
+    hands = hips+spine*a.torso+spine*.07+both(0, 0, .1)
     feet = hips + np.array([[.3+.14*c, .13+.05*s, -.06], [.3-.14*c, .13-.05*s, .06]])
-    return Pose(hips, sp, n+sp*.07+both(0, 0, .1), feet, twist=.5*c, face=(.5, .8, 0), toes=(.6, .7, 0), knees=(0, 1, .1), elbows=(0, .8, 1))
+    directions = dict(face=(.5, .8, 0), toes=(.6, .7, 0), knees=(0, 1, .1), elbows=(0, .8, 1))
+    return Pose(hips, spine, hands, feet, twist=.5*c, **directions)
 
-# %% ../../nbs/synthetic/moves.ipynb #b1eed32a
 @action('GluteBridges', hz=.6, rests=True)
 def glute_bridges(p:float, a:Actor) -> Pose:
     "Lying, the hips go up."
-    d = a.amp*wave(p); hips = np.array([0, .08+.2*d, 0]); sh = np.array([-math.sqrt(a.torso**2-(.2*d)**2), .07, 0])
-    s = (sh-hips)/np.linalg.norm(sh-hips)
-    return Pose(hips, s, np.array([-.02, .03, 0])+both(0, 0, .17), both(.28, FOOT, .07), face=(0, 1, 0), knees=(.3, 1, .1), elbows=(0, 0, 1))
+    d = a.amp*wave(p)
+    hips, neck = np.array([0, .08+.2*d, 0]), np.array([-math.sqrt(a.torso**2-(.2*d)**2), .07, 0])
+    hands, feet = np.array([-.02, .03, 0])+both(0, 0, .17), both(.28, FOOT, .07)
+    return Pose(hips, unit(*(neck-hips)), hands, feet, face=(0, 1, 0), knees=(.3, 1, .1), elbows=(0, 0, 1))
 
+# %% ../../nbs/synthetic/moves.ipynb #b1eed32a
 @action('BirdDogs', hz=.5, rests=True)
 def bird_dogs(p:float, a:Actor) -> Pose:
     "On hands and knees, one arm and the other leg stretch."
-    d, i = a.amp*wave(2*p), int(p % 1 >= .5); hips, s = np.array([-.15, .27, 0]), np.array([.995, .1, 0]); n = hips+s*a.torso
+    d, i = a.amp*wave(2*p), int(p % 1 >= .5)
+    hips, s = np.array([-.15, .27, 0]), np.array([.995, .1, 0])
+    n = hips+s*a.torso
     hands, feet = both(n[0]+.01, .02, .1), both(-.38, .04, .06)
-    hands[i] += d*(n+(.3, .02, hands[i,2])-hands[i]); feet[1-i] += d*(hips+(-.46, .02, feet[1-i,2])-feet[1-i])
-    return Pose(hips, s, hands, feet, toes=(-.6, -.5, 0), knees=(.3, -1, .1), elbows=(-.6, -.2, .4), face=(.5, -.8, 0))
+    hands[i] += d*(n+(.3, .02, hands[i,2])-hands[i])
+    feet[1-i] += d*(hips+(-.46, .02, feet[1-i,2])-feet[1-i])
+    directions = dict(toes=(-.6, -.5, 0), knees=(.3, -1, .1), elbows=(-.6, -.2, .4), face=(.5, -.8, 0))
+    return Pose(hips, s, hands, feet, **directions)
+
+# %% ../../nbs/synthetic/moves.ipynb #c6c62a7a
+PLANK = dict(toes=(.25, -.7, 0), elbows=(-1, .4, .7), face=(.3, -.95, 0)) # Directions, as in a push-up
 
 @action('MountainClimbers', hz=1.1)
 def mountain_climbers(p:float, a:Actor) -> Pose:
     "Hands on the floor, knees run to the chest."
-    c, _ = turn(p); hips = np.array([0, .36, 0]); s = np.array([.97, .12, 0]); s /= np.linalg.norm(s); n = hips+s*a.torso
-    k = np.array([(1+c)/2, (1-c)/2])[:,None]*a.amp
-    feet = np.array([[-.38, .06, -.05], [-.38, .06, .05]]) + k*np.array([.34, .06, 0])
-    return Pose(hips, s, both(n[0]+.02, .03, .12), feet, toes=(.25, -.7, 0), knees=(.6, -1, .1), elbows=(-1, .4, .7), face=(.3, -.95, 0))
+    c, hips, s = turn(p)[0], np.array([0, .36, 0]), unit(.97, .12, 0)
+    hands = both((hips+s*a.torso)[0]+.02, .03, .12)
+    near = np.array([(1+c)/2, (1-c)/2])[:,None]*a.amp # How close each knee is to the chest
+    feet = np.array([[-.38, .06, -.05], [-.38, .06, .05]]) + near*np.array([.34, .06, 0])
+    return Pose(hips, s, hands, feet, knees=(.6, -1, .1), **PLANK)
 
 # %% ../../nbs/synthetic/moves.ipynb #6364622d
 @action('PlankJacks', hz=1.)
 def plank_jacks(p:float, a:Actor) -> Pose:
     "Hands on the floor, feet jump apart and together."
-    hips = np.array([0, .32+.03*wave(2*p), 0]); s = np.array([.97, .17, 0]); s /= np.linalg.norm(s); n = hips+s*a.torso
-    return Pose(hips, s, both(n[0]+.02, .03, .12), both(-.4, .06, .04+.2*a.amp*wave(p)), toes=(.25, -.7, 0), knees=(0, -1, .1), elbows=(-1, .4, .7), face=(.3, -.95, 0))
+    hips, s = np.array([0, .32+.03*wave(2*p), 0]), unit(.97, .17, 0)
+    hands = both((hips+s*a.torso)[0]+.02, .03, .12)
+    return Pose(hips, s, hands, both(-.4, .06, .04+.2*a.amp*wave(p)), knees=(0, -1, .1), **PLANK)
 
 @action('PlankPikes', hz=.6, rests=True)
 def hip_lifts(p:float, a:Actor) -> Pose:
     "Hands on the floor, the hips go up and down."
-    d = a.amp*wave(p); hips = np.array([0, .3+.2*d, 0])
-    s = np.array([math.cos(.1-.9*d), math.sin(.1-.9*d), 0]); n = hips+s*a.torso
-    return Pose(hips, s, both(n[0]+.05, .03, .12), both(-.4+.06*d, .06, .05), toes=(.25, -.7, 0), knees=(0, -1, .1), elbows=(-1, .4, .7), face=(.3, -.95, 0))
+    d = a.amp*wave(p)
+    hips, s = np.array([0, .3+.2*d, 0]), np.array([math.cos(.1-.9*d), math.sin(.1-.9*d), 0])
+    hands = both((hips+s*a.torso)[0]+.05, .03, .12)
+    return Pose(hips, s, hands, both(-.4+.06*d, .06, .05), knees=(0, -1, .1), **PLANK)
 
 # %% ../../nbs/synthetic/moves.ipynb #3025eb8c
-def gallows(a, bar=1.1): return line([[0, 0, -.36], [0, bar, -.36], [0, bar, .36], [0, 0, .36]], .016, a.prop)
+def gallows(
+    a:Actor,       # The person, whose prop it is
+    bar:float=1.1, # Height
+) -> list: # `Part`s
+    "A bar on two posts."
+    return line([[0, 0, -.36], [0, bar, -.36], [0, bar, .36], [0, 0, .36]], .016, a.prop)
 
 @action('HangingLegRaises', hz=.6, rests=True, fixture=True)
 def hanging_leg_raises(p:float, a:Actor) -> Pose:
     "Hanging from a bar, straight legs come up."
-    w = 1.7*a.amp*wave(p); hips = np.array([.02-.05*wave(p), 1.1-.97*(a.upper+a.fore)-a.torso+.02, 0])
+    w = 1.7*a.amp*wave(p)
+    hips = np.array([.02-.05*wave(p), 1.1-.97*(a.upper+a.fore)-a.torso+.02, 0])
     feet = hips + .46*np.array([math.sin(w), -math.cos(w), 0]) + both(0, 0, .05)
     return Pose(hips, np.array([.05, .998, 0]), both(0, 1.1, .17), feet, toes=(.6, -.6, 0), props=gallows(a))
 
+# %% ../../nbs/synthetic/moves.ipynb #2dc898ed
 @action('BarSwings', hz=.6, fixture=True)
 def bar_swings(p:float, a:Actor) -> Pose:
     "Hanging from a bar, the body swings."
-    w = .55*a.amp*math.sin(2*math.pi*p); s = np.array([-math.sin(w), math.cos(w), 0]); bar = np.array([0, 1.1, 0])
-    n = bar - s*.97*(a.upper+a.fore); hips = n - s*a.torso; w2 = 1.4*w; feet = hips + .46*np.array([math.sin(w2), -math.cos(w2), 0]) + both(0, 0, .05)
+    w, bar = .55*a.amp*math.sin(2*math.pi*p), np.array([0, 1.1, 0])
+    s = np.array([-math.sin(w), math.cos(w), 0])
+    hips = bar - s*.97*(a.upper+a.fore) - s*a.torso
+    feet = hips + .46*np.array([math.sin(1.4*w), -math.cos(1.4*w), 0]) + both(0, 0, .05)
     return Pose(hips, s, bar+both(0, 0, .17), feet, toes=(.4, -.9, 0), props=gallows(a))
 
 # %% ../../nbs/synthetic/moves.ipynb #389e1049
 @action('Dips', hz=.6, rests=True, fixture=True)
 def dips(p:float, a:Actor) -> Pose:
     "On two rails, the body goes down and up."
-    d, arm = a.amp*wave(p), a.upper+a.fore; n = .55+.96*arm-.42*arm*min(d, 1.05); hips = np.array([-.05*d, n-a.torso+.03, 0])
-    bars = [x for z in (-.19, .19) for x in line([[-.25, 0, z], [-.25, .55, z], [.25, .55, z], [.25, 0, z]], .016, a.prop)]
-    return Pose(hips, np.array([.1+.25*d, 1-.05*d, 0])/np.linalg.norm([.1+.25*d, 1-.05*d, 0]), both(0, .57, .19), hips+both(-.12, -.36, .05), knees=(1, 0, .1), elbows=(-1, .1, .2), props=bars)
+    d, arm = a.amp*wave(p), a.upper+a.fore
+    neck = .55+.96*arm-.42*arm*min(d, 1.05)
+    hips, hands = np.array([-.05*d, neck-a.torso+.03, 0]), both(0, .57, .19)
+    spine, feet = unit(.1+.25*d, 1-.05*d, 0), hips+both(-.12, -.36, .05)
+    rails = [[[-.25, 0, z], [-.25, .55, z], [.25, .55, z], [.25, 0, z]] for z in (-.19, .19)]
+    bars = [x for rail in rails for x in line(rail, .016, a.prop)]
+    return Pose(hips, spine, hands, feet, knees=(1, 0, .1), elbows=(-1, .1, .2), props=bars)
+
+# %% ../../nbs/synthetic/moves.ipynb #6804c00f
+HANDSTAND = dict(toes=(.1, 1, 0), elbows=(.7, .3, .9), face=(1, 0, 0)) # Directions
 
 @action('HandstandSplits', hz=.5, rests=True)
 def handstand_splits(p:float, a:Actor) -> Pose:
     "On the hands, the legs open to front and back."
-    w = 1.1*a.amp*wave(p); hips = np.array([0, .97*(a.upper+a.fore)+a.torso, 0])
+    w, hips = 1.1*a.amp*wave(p), np.array([0, .97*(a.upper+a.fore)+a.torso, 0])
     feet = hips + .465*np.array([[math.sin(w), math.cos(w), -.1], [-math.sin(w), math.cos(w), .1]])
-    return Pose(hips, np.array([0, -1., 0]), both(.02, .03, .16), feet, toes=(.1, 1, 0), elbows=(.7, .3, .9), face=(1, 0, 0))
+    return Pose(hips, np.array([0, -1., 0]), both(.02, .03, .16), feet, **HANDSTAND)
 
 @action('HandstandKnees', hz=.7, fixture=True)
 def handstand_knees(p:float, a:Actor) -> Pose:
     "On the hands against a wall, the knees bend in turn."
-    hips = np.array([0, .97*(a.upper+a.fore)+a.torso, 0]); l = [max(0, math.sin(2*math.pi*p)), max(0, -math.sin(2*math.pi*p))]
-    feet = hips + np.array([[-.06+.16*l[0], .46-.26*l[0], -.05], [-.06+.16*l[1], .46-.26*l[1], .05]])
-    return Pose(hips, np.array([-.03, -1., 0]), both(.04, .03, .17), feet, toes=(.1, 1, 0), elbows=(.7, .3, .9), knees=(1, 0, 0), face=(1, 0, 0), props=panel(-.14, 1.25, .34, a.prop))
+    hips, s = np.array([0, .97*(a.upper+a.fore)+a.torso, 0]), math.sin(2*math.pi*p)
+    left, right = max(0, s), max(0, -s)
+    feet = hips + np.array([[-.06+.16*left, .46-.26*left, -.05], [-.06+.16*right, .46-.26*right, .05]])
+    spine, hands, wall = np.array([-.03, -1., 0]), both(.04, .03, .17), panel(-.14, 1.25, .34, a.prop)
+    return Pose(hips, spine, hands, feet, knees=(1, 0, 0), props=wall, **HANDSTAND)
 
 # %% ../../nbs/synthetic/moves.ipynb #4c9ce7c8
 @action('WallMarches', hz=.9, fixture=True)
 def wall_marches(p:float, a:Actor) -> Pose:
     "Leaning on a wall, the knees come up in turn."
-    u = np.array([math.sin(.32), math.cos(.32), 0]); ankle = np.array([-.28, FOOT, 0]); hips = ankle+u*.99*(a.thigh+a.shin)
-    l = np.array([max(0, math.sin(2*math.pi*p)), max(0, -math.sin(2*math.pi*p))])[:,None]*a.amp
+    u, ankle = np.array([math.sin(.32), math.cos(.32), 0]), np.array([-.28, FOOT, 0])
+    hips = ankle+u*.99*(a.thigh+a.shin)
     hands = hips+u*a.torso+both(.3, .02, .13)
-    return Pose(hips, u, hands, ankle+both(0, 0, .06)+l*np.array([.26, .24, 0]), elbows=(-.3, -.8, .8), props=panel(hands[0,0]+.02, 1.2, .34, a.prop))
+    s = math.sin(2*math.pi*p)
+    lift = np.array([max(0, s), max(0, -s)])[:,None]*a.amp
+    feet = ankle+both(0, 0, .06)+lift*np.array([.26, .24, 0])
+    return Pose(hips, u, hands, feet, elbows=(-.3, -.8, .8), props=panel(hands[0,0]+.02, 1.2, .34, a.prop))
 
 @action('WallReaches', hz=.6, fixture=True)
 def wall_reaches(p:float, a:Actor) -> Pose:
     "Standing at a wall, the hands climb in turn."
-    hips = stand(a); n = neck_of(hips, a); s = math.sin(2*math.pi*p)
-    hands = n + np.array([[.2, .06+.18*a.amp*s, -.1], [.2, .06-.18*a.amp*s, .1]])
+    hips, s = stand(a), math.sin(2*math.pi*p)
+    hands = neck_of(hips, a) + np.array([[.2, .06+.18*a.amp*s, -.1], [.2, .06-.18*a.amp*s, .1]])
     return upright(a, hips, hands=hands, elbows=(-.3, -1, .5), props=panel(.24, 1.25, .34, a.prop))
 
+# %% ../../nbs/synthetic/moves.ipynb #59f7d613
 @action('ClimbingLadder', hz=.7, fixture=True)
 def climbing(p:float, a:Actor) -> Pose:
     "Hands and feet climb in turn."
-    s = math.sin(2*math.pi*p)*a.amp; hips = np.array([-.02, leg(a)+.1+.03*math.cos(4*math.pi*p), 0]); n = neck_of(hips, a, .1)
+    s = math.sin(2*math.pi*p)*a.amp
+    hips = np.array([-.02, leg(a)+.1+.03*math.cos(4*math.pi*p), 0])
+    hands = neck_of(hips, a, .1) + np.array([[.18, .1+.13*s, -.12], [.18, .1-.13*s, .12]])
+    feet = np.array([[.15, .2-.1*s, -.08], [.15, .2+.1*s, .08]])
     rungs = [x for y in np.arange(.1, 1.25, .17) for x in line([[.2, y, -.16], [.2, y, .16]], .011, a.prop)]
-    rails = line([[.2, 0, -.16], [.2, 1.3, -.16]], .014, a.prop)+line([[.2, 0, .16], [.2, 1.3, .16]], .014, a.prop)
-    return upright(a, hips, lean=.1, hands=n+np.array([[.18, .1+.13*s, -.12], [.18, .1-.13*s, .12]]), feet=np.array([[.15, .2-.1*s, -.08], [.15, .2+.1*s, .08]]), knees=(1, .2, .2), elbows=(-.5, -1, .3), props=rungs+rails)
+    rails = [x for z in (-.16, .16) for x in line([[.2, 0, z], [.2, 1.3, z]], .014, a.prop)]
+    directions = dict(knees=(1, .2, .2), elbows=(-.5, -1, .3))
+    return upright(a, hips, lean=.1, hands=hands, feet=feet, props=rungs+rails, **directions)
 
 # %% ../../nbs/synthetic/moves.ipynb #3e52c387
 @action('Rowing', hz=.5)
 def rowing(p:float, a:Actor) -> Pose:
     "Seated, legs push and arms pull."
-    d = wave(p)*a.amp; lean = -.35+.8*(1-d)*1.0; hips = np.array([.02-.22*d, .16, 0]); n = neck_of(hips, a, lean)
-    hands = n + both(.3-.2*d, -.12, .05); m = hands.mean(0)
-    rail = line([[-.35, .09, 0], [.5, .09, 0]], .025, a.prop)
-    return upright(a, hips, lean=lean, hands=hands, feet=both(.38, .16, .05), knees=(.2, 1, .1), props=rail+line([m, (.5, .2, 0)], .008, a.prop)+line(hands, .012, a.prop))
+    d = wave(p)*a.amp
+    hips, lean = np.array([.02-.22*d, .16, 0]), -.35+.8*(1-d)*1.0
+    hands = neck_of(hips, a, lean) + both(.3-.2*d, -.12, .05)
+    rail, chain = line([[-.35, .09, 0], [.5, .09, 0]], .025, a.prop), line([hands.mean(0), (.5, .2, 0)], .008, a.prop)
+    feet, machine = both(.38, .16, .05), rail+chain+line(hands, .012, a.prop)
+    return upright(a, hips, lean=lean, hands=hands, feet=feet, knees=(.2, 1, .1), props=machine)
 
+# %% ../../nbs/synthetic/moves.ipynb #22e8bbdd
 @action('Cycling', hz=1.1)
 def cycling(p:float, a:Actor) -> Pose:
     "Seated on a bicycle, the feet turn."
-    c, s = turn(p); hips = np.array([-.12, .58, 0]); hub = np.array([.0, .17, 0])
-    feet = hub + np.array([[.09*c, .09*s, -.05], [-.09*c, -.09*s, .05]]); t = np.linspace(0, 2*math.pi, 13)
-    wheels = [x for cx in (-.27, .33) for x in line(np.stack([cx+.17*np.cos(t), .17+.17*np.sin(t), 0*t], 1), .012, a.prop)]
+    (c, s), hips, hub = turn(p), np.array([-.12, .58, 0]), np.array([.0, .17, 0])
+    hands = np.array([.27, .58, 0]) + both(0, 0, .12)
+    feet = hub + np.array([[.09*c, .09*s, -.05], [-.09*c, -.09*s, .05]])
+    t = np.linspace(0, 2*math.pi, 13)
+    rims = [np.stack([x+.17*np.cos(t), .17+.17*np.sin(t), 0*t], 1) for x in (-.27, .33)]
+    wheels = [x for rim in rims for x in line(rim, .012, a.prop)]
     frame = line([[-.27, .17, 0], [-.12, .52, 0], hub, [.25, .52, 0], [.33, .17, 0]], .014, a.prop)
-    return upright(a, hips, lean=.65, hands=np.array([.27, .58, 0])+both(0, 0, .12), feet=feet, knees=(1, .3, .05), props=wheels+frame)
+    return upright(a, hips, lean=.65, hands=hands, feet=feet, knees=(1, .3, .05), props=wheels+frame)
 
 # %% ../../nbs/synthetic/moves.ipynb #2ccdca81
 MOVES = tuple(k for k,a in ACTIONS.items() if a.pose.__module__ == __name__) # The actions of this module, in this order
 
 # %% ../../nbs/synthetic/moves.ipynb #77665ac2
-def moment(name:str, # A key of `ACTIONS`
-           n:int=6, # How many moments of one cycle
-           size:tuple=(96, 96), # (width, height) in pixels
-           seed:int=0 # Seed of the actor and the room
-          ) -> np.ndarray: # [n, H, W, 3] uint8
+def moment(
+    name:str,            # A key of `ACTIONS`
+    n:int=6,             # How many moments of one cycle
+    size:tuple=(96, 96), # (width, height) in pixels
+    seed:int=0,          # Seed of the actor and the room
+) -> np.ndarray: # [n, H, W, 3] uint8
     "Pictures of evenly spaced moments in one cycle of an action."
     scene = random_scene(np.random.default_rng([seed, sum(map(ord, name))]), name, MOVES, still=0)
     plain = replace(scene, actor=replace(scene.actor, rest=0., tempo=1.), spare=(), post=0., balls=0, noise=0.)
@@ -422,10 +581,11 @@ SIZE, FPS, FRAMES = (128, 96), Fraction(15, 2), 24 # Small files of 3.2 seconds
 WORD = int.from_bytes(b"move", "big") # First number of every seed; StickUCF's begin with the seed of the set
 VERSION = 1 # Of the generator: sets of different versions have different videos
 
-def film_move(root, # Root of the set
-              clip:Clip, # The file to make
-              seed:int # Seed of the set
-             ) -> Path: # The file
+def film_move(
+    root,      # Root of the set
+    clip:Clip, # The file to make
+    seed:int,  # Seed of the set
+) -> Path: # The file
     "Render and write one video of the set of moves."
     key = [WORD, seed, MOVES.index(clip.label), clip.group]
     scene = random_scene(np.random.default_rng(key), clip.label, MOVES)
@@ -433,19 +593,23 @@ def film_move(root, # Root of the set
     return write_whole(Path(root)/clip.path, frames, fps=FPS, bit_rate=120_000)
 
 # %% ../../nbs/synthetic/moves.ipynb #1afbdaa9
-def plan_moves(per_class:tuple=(300, 4, 4) # Videos per class in (train, val, test)
-              ) -> list: # `Clip`s, each of them a separate group
+def plan_moves(
+    per_class:tuple=(300, 4, 4), # Videos per class in (train, val, test)
+) -> list: # `Clip`s, each of them a separate group
     "All files of a set; the training videos go round the classes."
     train, val, test = per_class
     splits = ["test"]*test + ["val"]*val + ["train"]*train
     return [Clip(split, name, g, 1) for g,split in enumerate(splits, 1) for name in MOVES]
 
-def make_moves(root, # Folder for the set; created if it does not exist
-               per_class:tuple=(300, 4, 4), # Videos per class in (train, val, test)
-               seed:int=0, # Another seed gives other actors, scenes and clips
-               workers:int=None, # Processes that generate videos; None: one per core
-               progress:bool=True # Show a progress bar on stderr?
-              ) -> Path: # Root of the set
+# %% ../../nbs/synthetic/moves.ipynb #56125a4c
+def make_moves(
+    root,                        # Folder for the set; created if it does not exist
+    per_class:tuple=(300, 4, 4), # Videos per class in (train, val, test)
+    seed:int=0,                  # Another seed gives other actors, scenes and clips
+    workers:int=None,            # Processes that generate videos; None: one per core
+    progress:bool=True,          # Show a progress bar on stderr?
+) -> Path: # Root of the set
     "Generate the set of moves, finish an incomplete one, or reuse a complete one."
     recipe = dict(version=VERSION, seed=int(seed), per_class=[int(n) for n in per_class])
-    return make_set(root, "Moves", recipe, plan_moves(per_class), "vidcls.synthetic.moves.film_move", workers, progress)
+    clips, film = plan_moves(per_class), "vidcls.synthetic.moves.film_move"
+    return make_set(root, "Moves", recipe, clips, film, workers, progress)
