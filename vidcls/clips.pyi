@@ -9,7 +9,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
-from .engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
+from vidcls.engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)

@@ -108,8 +108,9 @@ def __repr__(self:Leakage):
     def count(rows, what): return f"{len(rows)} {what}{'' if len(rows) == 1 else 's'}"
     alike = "nobody has searched for look-alikes"
     if self.alike is not None: alike = f"{count(self.alike, 'look-alike')} across splits or labels"
-    return (f"Leakage: {count(self.groups, 'group')} in more than one split; {count(self.files, 'byte-identical file')}, "
-            f"{len(self.crossing)} of them across splits and {len(self.conflicts)} with conflicting labels; {alike}.")
+    return (f"Leakage: {count(self.groups, 'group')} in more than one split; "
+            f"{count(self.files, 'byte-identical file')}, {len(self.crossing)} of them across splits "
+            f"and {len(self.conflicts)} with conflicting labels; {alike}.")
 
 # %% ../../nbs/engine/audit.ipynb #5684481e
 def audit_leakage(

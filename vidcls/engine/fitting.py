@@ -108,7 +108,8 @@ def choose_c(
         loss = sum(_losses(xs, ys, a, b)*len(b) for a,b in folds)
         return GRID[int(loss.argmin())], f"{len(folds)}-fold cross-validation over recordings"
     if val is not None and len(val[1]):
-        loss = _losses(x, np.concatenate([y, val[1]]), np.arange(len(y)), np.arange(len(y), len(y) + len(val[1])), val[0])
+        both, n = np.concatenate([y, val[1]]), len(y)
+        loss = _losses(x, both, np.arange(n), np.arange(n, len(both)), val[0])
         return GRID[int(loss.argmin())], "on the validation videos, because a class has fewer than two recordings"
     return MIDDLE, "not chosen: a class has fewer than two recordings, and there are no validation videos"
 
@@ -120,7 +121,8 @@ def fit_linear(
     val:tuple|None=None, # (features, classes) of validation videos, as they are
 ) -> tuple: # (weight [classes, D], bias [classes], {"C", "chosen"})
     "Logistic regression on standardised features, with the scaling inside the result. Raises `ValueError`."
-    if not np.isfinite(x[::max(1, len(x)//1000)]).all(): raise ValueError("The features contain NaN or infinite values.")
+    if not np.isfinite(x[::max(1, len(x)//1000)]).all():
+        raise ValueError("The features contain NaN or infinite values.")
     mean, std = standardise(x)
     if val is not None: val = ((val[0] - mean)/std).astype(np.float32), val[1]
     with _threads(x):

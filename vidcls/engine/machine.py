@@ -118,7 +118,7 @@ def reader_context() -> "multiprocessing.context.BaseContext|None": # None if pr
 
 # %% ../../nbs/engine/machine.ipynb #722b3364
 class SharedMemoryError(OSError):
-    "The workers have too little shared memory. Whatever the arguments, the message is one sentence that says what to do."
+    "The workers have too little shared memory. Whatever the arguments, the message says in one sentence what to do."
     def __init__(self, *args):
         super().__init__("The processes that read clips have too little shared memory (/dev/shm): take fewer with "
                          "--workers (workers=), or none with --workers 0, or give the container more "

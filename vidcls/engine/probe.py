@@ -57,7 +57,7 @@ def keep_tokens(
     how:str="all",         # "all", "frames" (one per moment) or "mean" (one per clip)
     skip:int=0,            # How many tokens at the start are not pieces of the clip, such as a class token
     steps:int|None=None,   # How many moments there are, for "frames"
-    places_first:bool=False, # Do all moments of a place lie together, as in TimeSformer, instead of all places of a moment?
+    places_first:bool=False, # Are the tokens place by place, as in TimeSformer, instead of moment by moment?
 ) -> torch.Tensor: # [B, N, D], [B, steps, D] or [B, 1, D]
     "The tokens that a head sees. Raises `ValueError` where there are no moments to average over."
     if how == "all": return tokens
@@ -251,7 +251,8 @@ def load_base(
 
 def _all_there(missing, name):
     if bad := sorted(k for k in missing if not k.startswith("pooler.")):
-        raise ValueError(f"{len(bad)} weights are missing from {name} (the first is {bad[0]}): name another checkpoint.")
+        raise ValueError(f"{len(bad)} weights are missing from {name} (the first is {bad[0]}): "
+                         "name another checkpoint.")
 
 # %% ../../nbs/engine/probe.ipynb #4b84205d
 def published(
@@ -361,12 +362,14 @@ def load_probe_net(
     config = ProbeConfig.from_pretrained(folder)
     about, file = config.backbone, Path(folder)/"model.safetensors"
     where = str(about.get("name", ""))
-    if not {"config", "factory"} & {*about} and (not about.get("revision") or where.count("/") != 1 or Path(where).exists()):
+    on_hub = lambda: about.get("revision") and where.count("/") == 1 and not Path(where).exists()
+    if not {"config", "factory"} & {*about} and not on_hub():
         raise ValueError(f"{name} does not say where its backbone is: copy the model again.")
     if not file.is_file(): raise ValueError(f"{name} has no model.safetensors: copy the model again.")
     with weight_errors(name): state = load_file(file)
     try: net = ProbeModel(config, _backbone(about, _part(state, "backbone."), name))
-    except (KeyError, TypeError, AttributeError) as e: raise ValueError(f"{name}'s config.json is incomplete: copy it again.") from e
+    except (KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"{name}'s config.json is incomplete: copy it again.") from e
     _strict(net.head, _part(state, "head."), name)
     return net.eval()
 
@@ -382,7 +385,8 @@ def from_pretrained(cls:ProbeModel,
     "Load a probe, as `load_probe_net` does."
     net = load_probe_net(folder, folder)
     if config is not None and config.id2label != net.config.id2label:
-        raise ValueError(f"{folder} is a probe, whose backbone is frozen: fine-tune {net.config.backbone['name']} instead.")
+        backbone = net.config.backbone["name"]
+        raise ValueError(f"{folder} is a probe, whose backbone is frozen: fine-tune {backbone} instead.")
     net.name_or_path = str(folder)
     return (net, dict(missing_keys=[], unexpected_keys=[], mismatched_keys=[])) if output_loading_info else net
 

@@ -68,11 +68,14 @@ ARMS = dict( # Habits of free hands: the right one from the neck, as (forward, u
 def random_actor(rng:np.random.Generator) -> Actor:
     "An actor with random proportions, dark clothes, pace and habits."
     a, u, tone = Actor(), rng.uniform, rng.uniform(.3, 1)
-    lengths = {k: getattr(a, k)*u(.92, 1.08) for k in ('thigh', 'shin', 'torso', 'upper', 'fore', 'shoulders', 'hips', 'head')}
+    measured = ('thigh', 'shin', 'torso', 'upper', 'fore', 'shoulders', 'hips', 'head')
+    lengths = {k: getattr(a, k)*u(.92, 1.08) for k in measured}
     colours = {k: dark(rng) for k in ('top', 'legs', 'shoes', 'prop')}
     brown = lambda k, c: tuple((k*np.array(c)).round(1).tolist())
-    return replace(a, **lengths, **colours, thick=u(.85, 1.3), skin=brown(tone, (205, 150, 118)), hair=brown(u(.08, .45), (255, 190, 130)),
-        shorts=bool(rng.random() < .4), amp=u(.85, 1.1), arms=str(rng.choice(list(ARMS))), tempo=u(.8, 1.25), rest=u(0, .2))
+    return replace(
+        a, **lengths, **colours, thick=u(.85, 1.3),
+        skin=brown(tone, (205, 150, 118)), hair=brown(u(.08, .45), (255, 190, 130)), shorts=bool(rng.random() < .4),
+        amp=u(.85, 1.1), arms=str(rng.choice(list(ARMS))), tempo=u(.8, 1.25), rest=u(0, .2))
 
 # %% ../../nbs/synthetic/stick.ipynb #5eecb652
 def both(x:float, y:float, z:float) -> np.ndarray: # [2, 3], left then right
@@ -94,12 +97,13 @@ class Pose:
     props:list=field(default_factory=list) # `Part`s that belong to the action
 
 # %% ../../nbs/synthetic/stick.ipynb #3bddb929
-def bend(a:np.ndarray, # Shoulder or hip, [3]
-         b:np.ndarray, # Where the hand or foot should be, [3]
-         l1:float, # Length of the upper limb
-         l2:float, # Length of the lower limb
-         pole:np.ndarray # Direction the joint bends to, [3]
-        ) -> tuple: # (elbow or knee, hand or foot)
+def bend(
+    a:np.ndarray,    # Shoulder or hip, [3]
+    b:np.ndarray,    # Where the hand or foot should be, [3]
+    l1:float,        # Length of the upper limb
+    l2:float,        # Length of the lower limb
+    pole:np.ndarray, # Direction the joint bends to, [3]
+) -> tuple: # (elbow or knee, hand or foot)
     "Two-bone inverse kinematics by the law of cosines. A target that is out of reach is moved closer."
     v = b-a
     d = math.sqrt(v@v)+1e-9
@@ -113,10 +117,13 @@ def skeleton(pose:Pose, actor:Actor) -> dict: # Joint name -> [3], or [2, 3] for
     "Every joint of `actor` in `pose`."
     up, side = np.asarray(pose.spine, float), np.array([math.sin(pose.twist), 0, math.cos(pose.twist)])
     neck, out = pose.hips + up*actor.torso, np.array([-1., 1.])
-    j = dict(hips=pose.hips, neck=neck, head=neck + up*(actor.head*1.25), toes=pose.toes,
-             shoulder=neck - up*.035 + out[:,None]*side*actor.shoulders/2, hip=pose.hips + out[:,None]*np.array([0, 0, actor.hips/2]))
-    for mid,end,start,goal,l1,l2,pole in (('elbow','hand','shoulder',pose.hands,actor.upper,actor.fore,pose.elbows),
-                                          ('knee','foot','hip',pose.feet,actor.thigh,actor.shin,pose.knees)):
+    j = dict(hips=pose.hips, neck=neck, head=neck + up*(actor.head*1.25), toes=pose.toes)
+    j['shoulder'] = neck - up*.035 + out[:,None]*side*actor.shoulders/2
+    j['hip'] = pose.hips + out[:,None]*np.array([0, 0, actor.hips/2])
+    for mid,end,start,goal,l1,l2,pole in (
+        ('elbow', 'hand', 'shoulder', pose.hands, actor.upper, actor.fore, pose.elbows),
+        ('knee', 'foot', 'hip', pose.feet, actor.thigh, actor.shin, pose.knees),
+    ):
         pairs = [bend(j[start][i], goal[i], l1, l2, np.array(pole)*[1, 1, out[i]]) for i in (0, 1)]
         j[mid], j[end] = (np.array(o) for o in zip(*pairs))
     return j
@@ -131,11 +138,12 @@ class Action(NamedTuple):
 
 ACTIONS = {} # Name -> Action
 
-def action(name:str, # Class name
-           hz:float=1., # Cycles per second at tempo 1
-           rests:bool=False, # May an actor wait in the first pose of the cycle?
-           fixture:bool=False # Can its props stand unused in a scene?
-          ) -> Callable: # Decorator for a function (phase, Actor) -> Pose
+def action(
+    name:str,           # Class name
+    hz:float=1.,        # Cycles per second at tempo 1
+    rests:bool=False,   # May an actor wait in the first pose of the cycle?
+    fixture:bool=False, # Can its props stand unused in a scene?
+) -> Callable: # Decorator for a function (phase, Actor) -> Pose
     "Register a kinematic function under `name`."
     def register(f): ACTIONS[name] = Action(f, hz, rests, fixture); return f
     return register
@@ -147,14 +155,15 @@ def wave(p:float) -> float: # 0 at whole phases, 1 at half phases
     "A smooth curve from 0 to 1 and back."
     return (1-math.cos(2*math.pi*p))/2
 
-def upright(a:Actor, # The person who stands
-            hips, # Middle of the hips, [3]
-            lean:float=0., # Forward lean, radians
-            tilt:float=0., # Lean to the right, radians
-            feet=None, # Ankles, [2, 3]; a hip-wide stance if None
-            hands=None, # Palms, [2, 3]; the actor's habit if None
-            **kw # Other fields of `Pose`
-           ) -> Pose:
+def upright(
+    a:Actor,       # The person who stands
+    hips,          # Middle of the hips, [3]
+    lean:float=0., # Forward lean, radians
+    tilt:float=0., # Lean to the right, radians
+    feet=None,     # Ankles, [2, 3]; a hip-wide stance if None
+    hands=None,    # Palms, [2, 3]; the actor's habit if None
+    **kw,          # Other fields of `Pose`
+) -> Pose:
     "The pose of a body that stands on its feet."
     hips, s = np.asarray(hips, float), np.array([math.sin(lean), math.cos(lean), math.sin(tilt)])
     s /= np.linalg.norm(s)
@@ -172,20 +181,22 @@ class Part(NamedTuple):
     radius:tuple # Radius at each end of a capsule
     colour:tuple # RGB, 0 to 255
 
-def line(points, # [n, 3]
-         r:float, # Radius
-         colour:tuple # RGB, 0 to 255
-        ) -> list: # n-1 `Part`s
+def line(
+    points,       # [n, 3]
+    r:float,      # Radius
+    colour:tuple, # RGB, 0 to 255
+) -> list: # n-1 `Part`s
     "A bent tube, for ropes, hoops and bars."
     points = np.asarray(points, float)
     return [Part(points[i:i+2], (r, r), colour) for i in range(len(points)-1)]
 
 # %% ../../nbs/synthetic/stick.ipynb #3a077df5
-def panel(x:float, # Where the wall stands
-          h:float, # Height
-          w:float, # Half of the width
-          colour:tuple # RGB, 0 to 255
-         ) -> list: # `Part`s
+def panel(
+    x:float,      # Where the wall stands
+    h:float,      # Height
+    w:float,      # Half of the width
+    colour:tuple, # RGB, 0 to 255
+) -> list: # `Part`s
     "A free-standing wall that is lighter than the person in front of it."
     c = tuple(190+.25*v for v in colour)
     corners = np.array([[x, 0, -w], [x, h, -w], [x, h, w], [x, 0, w]], float)
@@ -225,9 +236,10 @@ def jump_rope(p:float, a:Actor) -> Pose:
     hop, turn = .075*a.amp*max(math.sin(2*math.pi*p), 0)**.8, 2*math.pi*(p-.25)
     hips = np.array([0, leg(a)-.02+hop-.02*wave(2*p), 0])
     hands = hips + both(.1+.03*math.sin(turn), .03-.03*math.cos(turn), .25)
-    s = np.linspace(0, math.pi, 13)[:,None]
-    rope = hands[:1]*(1+np.cos(s))/2 + hands[1:]*(1-np.cos(s))/2 + np.sin(s)**.7*np.array([math.sin(turn), -math.cos(turn), 0])*.56
-    return upright(a, hips, feet=both(0, FOOT+hop, .05), hands=hands, props=line(rope, .016, a.prop), toes=(.8, -.3-4*hop, 0), elbows=(-1, -.5, .3))
+    s, out = np.linspace(0, math.pi, 13)[:,None], np.array([math.sin(turn), -math.cos(turn), 0])
+    points = hands[:1]*(1+np.cos(s))/2 + hands[1:]*(1-np.cos(s))/2 + np.sin(s)**.7*out*.56
+    feet, toes, rope = both(0, FOOT+hop, .05), (.8, -.3-4*hop, 0), line(points, .016, a.prop)
+    return upright(a, hips, feet=feet, hands=hands, props=rope, toes=toes, elbows=(-1, -.5, .3))
 
 # %% ../../nbs/synthetic/stick.ipynb #eb947033
 @action('HulaHoop', hz=1.)
@@ -237,7 +249,8 @@ def hula_hoop(p:float, a:Actor) -> Pose:
     hips = np.array([r*math.cos(w), leg(a)-.015, r*math.sin(w)])
     s = np.linspace(0, 2*math.pi, 23)
     ring = np.stack([np.cos(s), .25*np.cos(s-w), np.sin(s)], 1)*.27 + hips + (.1*math.cos(w), .05, .1*math.sin(w))
-    return upright(a, hips, lean=-.18*a.amp*math.cos(w), tilt=-.18*a.amp*math.sin(w), feet=both(0, FOOT, .08), props=line(ring, .019, a.prop))
+    lean, tilt, hoop = -.18*a.amp*math.cos(w), -.18*a.amp*math.sin(w), line(ring, .019, a.prop)
+    return upright(a, hips, lean=lean, tilt=tilt, feet=both(0, FOOT, .08), props=hoop)
 
 # %% ../../nbs/synthetic/stick.ipynb #823f4230
 @action('BoxingPunchingBag', hz=.9, rests=True, fixture=True)
@@ -251,7 +264,8 @@ def boxing(p:float, a:Actor) -> Pose:
     top, swing = np.array([.47, 1.3, 0]), .1*a.amp*wave(2*p-.12)
     low = top + np.array([math.sin(swing), -math.cos(swing), 0])*.82
     bag = [Part(np.array([low+(top-low)*.6, low]), (.085, .085), a.prop)] + line([top, low+(top-low)*.6], .012, a.prop)
-    return upright(a, hips, lean=.08, twist=(-.5 if i else .5)*c, hands=hands, feet=np.array([[.12, FOOT, -.06], [-.14, FOOT+.02, .09]]), props=bag)
+    feet, twist = np.array([[.12, FOOT, -.06], [-.14, FOOT+.02, .09]]), (-.5 if i else .5)*c
+    return upright(a, hips, lean=.08, twist=twist, hands=hands, feet=feet, props=bag)
 
 # %% ../../nbs/synthetic/stick.ipynb #bc0b5e8d
 @action('PushUps', hz=.7, rests=True)
@@ -274,8 +288,8 @@ def wall_push_up(p:float, a:Actor) -> Pose:
     lean = .2 + .27*min(d, 1.05)
     u = np.array([math.sin(lean), math.cos(lean), 0])
     ankle, wall = np.array([-.25, FOOT, 0]), -.25+math.sin(.2)*body+.93*arm
-    hands = both(wall-.02, FOOT+body*.9, .13)
-    return Pose(ankle+u*.99*(a.thigh+a.shin), u, hands, ankle+both(0, 0, .06), elbows=(-.3, -.8, .8), props=panel(wall+.02, 1.2, .34, a.prop))
+    hips, hands, feet = ankle+u*.99*(a.thigh+a.shin), both(wall-.02, FOOT+body*.9, .13), ankle+both(0, 0, .06)
+    return Pose(hips, u, hands, feet, elbows=(-.3, -.8, .8), props=panel(wall+.02, 1.2, .34, a.prop))
 
 # %% ../../nbs/synthetic/stick.ipynb #8e71d9cd
 @action('HandstandPushups', hz=.6, rests=True, fixture=True)
@@ -284,9 +298,10 @@ def handstand(p:float, a:Actor) -> Pose:
     d, arm = a.amp*wave(p), a.upper+a.fore
     neck = .97*arm - .55*arm*min(d, 1.05) + .02
     hips = np.array([.02*d, neck+a.torso-.03, 0])
-    feet = hips + both(-.08-.01*d, .975*(a.thigh+a.shin), .045)
+    hands, feet = both(.04, .03, .17), hips + both(-.08-.01*d, .975*(a.thigh+a.shin), .045)
     wall = panel(-.14, 1.25, .34, a.prop)
-    return Pose(hips, np.array([-.03, -.999, 0]), both(.04, .03, .17), feet, toes=(.1, 1, 0), elbows=(.7, .3, .9), knees=(1, 0, 0), face=(1, 0, 0), props=wall)
+    directions = dict(toes=(.1, 1, 0), elbows=(.7, .3, .9), knees=(1, 0, 0), face=(1, 0, 0))
+    return Pose(hips, np.array([-.03, -.999, 0]), hands, feet, props=wall, **directions)
 
 # %% ../../nbs/synthetic/stick.ipynb #bb465db6
 @action('PullUps', hz=.5, rests=True, fixture=True)
@@ -305,10 +320,11 @@ CLASSES = ('BodyWeightSquats', 'BoxingPunchingBag', 'HandstandPushups', 'HulaHoo
            'JumpRope', 'Lunges', 'PullUps', 'PushUps', 'WallPushups')
 
 # %% ../../nbs/synthetic/stick.ipynb #9ab4c617
-def figure(j:dict, # Joints, from `skeleton`
-           actor:Actor, # Lengths and colours
-           face:tuple=(1, 0, 0) # Direction of the nose
-          ) -> list: # `Part`s
+def figure(
+    j:dict,               # Joints, from `skeleton`
+    actor:Actor,          # Lengths and colours
+    face:tuple=(1, 0, 0), # Direction of the nose
+) -> list: # `Part`s
     "The capsules of one person."
     t, face, toes = actor.thick, np.asarray(face, float), np.asarray(j['toes'], float)
     P = lambda a, b, ra, rb, c: Part(np.array([a, b], float), (ra, rb), c)
@@ -317,17 +333,19 @@ def figure(j:dict, # Joints, from `skeleton`
              P(*j['hip'], .055*t, .055*t, actor.legs), P(j['neck']-up*.02, j['head'], .03*t, .03*t, actor.skin),
              P(j['head'], j['head']+face*.01, actor.head, actor.head*.9, actor.skin),
              P(j['head']+up*.022-face*.02, j['head']+up*.03-face*.025, actor.head*.98, actor.head*.9, actor.hair)]
+    shins = actor.skin if actor.shorts else actor.legs
     for i in (0, 1):
         sh, el, ha, hi, kn, fo = (j[k][i] for k in ('shoulder', 'elbow', 'hand', 'hip', 'knee', 'foot'))
-        parts += [P(sh, el, .043*t, .034*t, actor.top), P(el, ha, .033*t, .026*t, actor.skin), P(ha, ha+(ha-el)*.12, .031*t, .028*t, actor.skin),
-                  P(hi, kn, .06*t, .045*t, actor.legs), P(kn, fo, .043*t, .03*t, actor.skin if actor.shorts else actor.legs),
-                  P(fo, fo+toes*.085, .033*t, .027*t, actor.shoes)]
+        parts += [P(sh, el, .043*t, .034*t, actor.top), P(el, ha, .033*t, .026*t, actor.skin),
+                  P(ha, ha+(ha-el)*.12, .031*t, .028*t, actor.skin), P(hi, kn, .06*t, .045*t, actor.legs),
+                  P(kn, fo, .043*t, .03*t, shins), P(fo, fo+toes*.085, .033*t, .027*t, actor.shoes)]
     return parts
 
 # %% ../../nbs/synthetic/stick.ipynb #71d9e3bc
-def person(pose:Pose, # Pose of the body
-           actor:Actor # Person whose body it is
-          ) -> list: # `Part`s
+def person(
+    pose:Pose,   # Pose of the body
+    actor:Actor, # Person whose body it is
+) -> list: # `Part`s
     "The parts of an actor in a pose, with the props of the action."
     return figure(skeleton(pose, actor), actor, pose.face) + pose.props
 
@@ -342,31 +360,41 @@ class Camera:
     y:float # Frame heights from the top edge to the actor's floor
     mirror:int=1 # -1 for a mirrored picture
 
-    def __call__(self, points:np.ndarray, # [..., 3]
-                 size:tuple, # (width, height) in pixels
-                ) -> np.ndarray: # [..., 3]: x and y in pixels, nearness
+    def __call__(self,
+        points:np.ndarray, # [..., 3]
+        size:tuple,        # (width, height) in pixels
+    ) -> np.ndarray: # [..., 3]: x and y in pixels, nearness
         "Project points of the world."
         x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
         c, s, k = math.cos(self.yaw), math.sin(self.yaw), self.scale*size[1]
         near = z*c - x*s
-        return np.stack([self.x*size[0] + self.mirror*k*(x*c + z*s), self.y*size[1] - k*(y*math.cos(self.pitch) - near*math.sin(self.pitch)), near], -1)
+        height = y*math.cos(self.pitch) - near*math.sin(self.pitch)
+        return np.stack([self.x*size[0] + self.mirror*k*(x*c + z*s), self.y*size[1] - k*height, near], -1)
 
 # %% ../../nbs/synthetic/stick.ipynb #c7230033
-def patch(img:np.ndarray, x0:float, y0:float, x1:float, y1:float):
-    "The part of `img` in a box, with the coordinates of its pixels; None if the box is outside."
+def patch(
+    img:np.ndarray, # [3, H, W]
+    x0:float,       # Left edge of the box, in pixels
+    y0:float,       # Top
+    x1:float,       # Right
+    y1:float,       # Bottom
+) -> tuple|None: # ([3, h, w] view of `img`, x [w], y [h, 1]); None if the box is outside
+    "The part of a picture in a box, with the coordinates of its pixels."
     x0, y0, x1, y1 = max(int(x0), 0), max(int(y0), 0), min(int(x1)+2, img.shape[2]), min(int(y1)+2, img.shape[1])
     if x0 >= x1 or y0 >= y1: return None
     return img[:, y0:y1, x0:x1], np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)[:,None]
 
 def rgb(colour): return np.asarray(colour, np.float32)[:,None,None]
 
-def capsule(img:np.ndarray, # [3, H, W] float32, drawn on in place
-            a, # One end, (x, y) in pixels
-            b, # The other end
-            ra:float, # Radius at `a`
-            rb:float, # Radius at `b`
-            colour # RGB, 0 to 255
-           ) -> None:
+# %% ../../nbs/synthetic/stick.ipynb #36340cf9
+def capsule(
+    img:np.ndarray, # [3, H, W] float32, drawn on in place
+    a,              # One end, (x, y) in pixels
+    b,              # The other end
+    ra:float,       # Radius at `a`
+    rb:float,       # Radius at `b`
+    colour,         # RGB, 0 to 255
+) -> None:
     "Draw a rounded limb with smooth edges from its distance field."
     r = max(ra, rb)+1
     box = patch(img, min(a[0], b[0])-r, min(a[1], b[1])-r, max(a[0], b[0])+r, max(a[1], b[1])+r)
@@ -381,11 +409,12 @@ def capsule(img:np.ndarray, # [3, H, W] float32, drawn on in place
     px += alpha*(rgb(colour)*shade-px)
 
 # %% ../../nbs/synthetic/stick.ipynb #1f98e731
-def quad(img:np.ndarray, # [3, H, W] float32, drawn on in place
-         corners:np.ndarray, # [4, 2] in pixels, in order around a convex shape
-         colour, # RGB, 0 to 255
-         opacity:float=1. # 1 for a solid panel, less for glass
-        ) -> None:
+def quad(
+    img:np.ndarray,     # [3, H, W] float32, drawn on in place
+    corners:np.ndarray, # [4, 2] in pixels, in order around a convex shape
+    colour,             # RGB, 0 to 255
+    opacity:float=1.,   # 1 for a solid panel, less for glass
+) -> None:
     "Draw a flat panel with smooth edges."
     box = patch(img, *corners.min(0)-1, *corners.max(0)+1)
     if box is None: return
@@ -397,13 +426,14 @@ def quad(img:np.ndarray, # [3, H, W] float32, drawn on in place
     px += alpha*(rgb(colour)-px)
 
 # %% ../../nbs/synthetic/stick.ipynb #61a1472f
-def draw(img:np.ndarray, # [3, H, W] float32, drawn on in place
-         parts:list, # `Part`s
-         cam:Camera # Point of view
-        ) -> None:
+def draw(
+    img:np.ndarray, # [3, H, W] float32, drawn on in place
+    parts:list,     # `Part`s
+    cam:Camera,     # Point of view
+) -> None:
     "Draw parts, the farthest first."
-    size = img.shape[2], img.shape[1]
-    seen = np.split(cam(np.concatenate([p.points for p in parts]), size), np.cumsum([len(p.points) for p in parts])[:-1])
+    size, ends = (img.shape[2], img.shape[1]), np.cumsum([len(p.points) for p in parts])[:-1]
+    seen = np.split(cam(np.concatenate([p.points for p in parts]), size), ends)
     for xyz,p in sorted(zip(seen, parts), key=lambda o: o[0][:,2].mean()):
         if len(xyz) == 4: quad(img, xyz[:,:2], p.colour, .3 if xyz[:,2].mean() > .05 else 1.)
         else: capsule(img, *xyz[:,:2], *(r*cam.scale*size[1] for r in p.radius), p.colour)
@@ -427,41 +457,52 @@ class Scene:
     post:float # Half the width of a post in front, frame heights; 0: none
 
 # %% ../../nbs/synthetic/stick.ipynb #b128604a
-def random_camera(rng:np.random.Generator, # Source of the random numbers
-                  x:float # Frame widths from the left edge
-                 ) -> Camera:
+def random_camera(
+    rng:np.random.Generator, # Source of the random numbers
+    x:float,                 # Frame widths from the left edge
+) -> Camera:
     "A three-quarter view from a random side."
     u = rng.uniform
-    return Camera(yaw=u(.45, 1.05)*rng.choice([-1, 1]), pitch=u(.08, .2), scale=u(.58, .7), x=x, y=u(.86, .95), mirror=int(rng.choice([-1, 1])))
+    return Camera(yaw=u(.45, 1.05)*rng.choice([-1, 1]), pitch=u(.08, .2), scale=u(.58, .7), x=x, y=u(.86, .95),
+                  mirror=int(rng.choice([-1, 1])))
 
 # %% ../../nbs/synthetic/stick.ipynb #5e0d5ef5
-def random_scene(rng:np.random.Generator, # Source of the random numbers
-                 name:str, # Action of the actor
-                 others:tuple=None, # Actions of bystanders and of unused props; `CLASSES` if None
-                 still:float=.15 # Fraction of scenes with a bystander
-                ) -> Scene:
+def random_scene(
+    rng:np.random.Generator, # Source of the random numbers
+    name:str,                # Action of the actor
+    others:tuple=None,       # Actions of bystanders and of unused props; `CLASSES` if None
+    still:float=.15,         # Fraction of scenes with a bystander
+) -> Scene:
     "A random actor and room, with unused props and perhaps a bystander in a pose of *another* action."
     u, others = rng.uniform, [o for o in (CLASSES if others is None else others) if o != name]
     two, side = rng.random() < still, rng.choice([-1, 1])
     x = side*u(.12, .18) if two else u(-.07, .07)
     fixtures = [o for o in others if ACTIONS[o].fixture]
-    spare = tuple((str(rng.choice(fixtures)), random_camera(rng, u(.1, .9))) for _ in range(rng.integers(0, 2) if fixtures else 0))
-    return Scene(random_actor(rng), random_camera(rng, .5+x), random_actor(rng), random_camera(rng, .5-x+u(-.03, .03)) if two else None,
-        str(rng.choice(others or [name])), u(0, 1), spare, int(rng.integers(2**31)), u(.001, .005), u(0, .03), u(2, 5), int(rng.integers(0, 2)), u(.01, .02)*(rng.random() < .25))
+    count = rng.integers(0, 2) if fixtures else 0
+    spare = tuple((str(rng.choice(fixtures)), random_camera(rng, u(.1, .9))) for _ in range(count))
+    return Scene( # The order of the arguments is the order in which the random numbers are drawn
+        actor=random_actor(rng), camera=random_camera(rng, .5+x),
+        still=random_actor(rng), still_camera=random_camera(rng, .5-x+u(-.03, .03)) if two else None,
+        still_action=str(rng.choice(others or [name])), still_phase=u(0, 1),
+        spare=spare, texture=int(rng.integers(2**31)), shake=u(.001, .005), light=u(0, .03), noise=u(2, 5),
+        balls=int(rng.integers(0, 2)), post=u(.01, .02)*(rng.random() < .25))
 
 # %% ../../nbs/synthetic/stick.ipynb #7466ada5
-def clouds(rng:np.random.Generator, size:tuple, # (width, height)
-           cells:int # Blobs along the height
-          ) -> np.ndarray: # [H, W] float32, about -1 to 1
+def clouds(
+    rng:np.random.Generator, # Source of the random numbers
+    size:tuple,              # (width, height)
+    cells:int,               # Blobs along the height
+) -> np.ndarray: # [H, W] float32, about -1 to 1
     "A smooth random texture."
     grid = rng.uniform(-1, 1, (cells+1, math.ceil(cells*size[0]/size[1])+1)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize(size, Image.BICUBIC))
 
 # %% ../../nbs/synthetic/stick.ipynb #129d57a9
-def pattern(rng:np.random.Generator, # Source of the random numbers
-            x:np.ndarray, # Frame heights to the right
-            y:np.ndarray # Frame heights down
-           ) -> np.ndarray: # About -1 to 1
+def pattern(
+    rng:np.random.Generator, # Source of the random numbers
+    x:np.ndarray,            # Frame heights to the right
+    y:np.ndarray,            # Frame heights down
+) -> np.ndarray: # About -1 to 1
     "A random wall pattern: bricks, stripes, a lattice or plaster."
     cell, wide, (h, w) = rng.uniform(.07, .22), rng.uniform(1, 2), y.shape
     col, row = x/cell/wide, y/cell
@@ -470,10 +511,11 @@ def pattern(rng:np.random.Generator, # Source of the random numbers
     return [bricks, np.floor(col) % 2, lattice, clouds(rng, (w, h), 24)][rng.integers(4)]
 
 # %% ../../nbs/synthetic/stick.ipynb #f3e2b91d
-def room(seed:int, # Seed of colours and textures
-         size:tuple, # (width, height) in pixels
-         floor:float # Frame heights from the top to where wall meets floor
-        ) -> np.ndarray: # [3, H, W] float32
+def room(
+    seed:int,    # Seed of colours and textures
+    size:tuple,  # (width, height) in pixels
+    floor:float, # Frame heights from the top to where wall meets floor
+) -> np.ndarray: # [3, H, W] float32
     "A light, textured wall and floor, with pictures or windows."
     rng, (w, h) = np.random.default_rng(seed), size
     u, (y, x) = rng.uniform, np.mgrid[:h, :w].astype(np.float32)/h
@@ -493,17 +535,19 @@ MARGIN = .1 # The room is larger than the frame by this much on every side, so t
 
 def pale(colour): return tuple(100+.5*c for c in colour)
 
-def inside(cam:Camera, # View for the frame
-           m:float=MARGIN # Margin on every side
-          ) -> Camera:
+def inside(
+    cam:Camera,     # View for the frame
+    m:float=MARGIN, # Margin on every side
+) -> Camera:
     "The same view, for a picture with a margin."
     k = 1+2*m
     return replace(cam, x=(cam.x+m)/k, y=(cam.y+m)/k, scale=cam.scale/k)
 
-def shadow(img:np.ndarray, # [3, H, W] float32, drawn on in place
-           hips, # Middle of the hips, [3]
-           cam:Camera # View
-          ) -> None:
+def shadow(
+    img:np.ndarray, # [3, H, W] float32, drawn on in place
+    hips,           # Middle of the hips, [3]
+    cam:Camera,     # View
+) -> None:
     "Draw a soft shadow on the floor."
     size = img.shape[2], img.shape[1]
     cx, cy, _ = cam(np.array([hips[0], 0, hips[2]]), size)
@@ -511,9 +555,11 @@ def shadow(img:np.ndarray, # [3, H, W] float32, drawn on in place
     box = patch(img, cx-r, cy-r*.4, cx+r, cy+r*.4)
     if box: box[0][...] *= (1-.4*np.exp(-6*(((box[1]-cx)/r)**2 + ((box[2]-cy)/r/.35)**2)))
 
-def backdrop(scene:Scene, # Scene to draw
-             size:tuple # (width, height) of the frame in pixels
-            ) -> Image.Image: # Larger than `size` by `MARGIN` on every side
+# %% ../../nbs/synthetic/stick.ipynb #168d5af6
+def backdrop(
+    scene:Scene, # Scene to draw
+    size:tuple,  # (width, height) of the frame in pixels
+) -> Image.Image: # Larger than `size` by `MARGIN` on every side
     "Draw everything that does not move: the room, the unused props and the bystander."
     big = tuple(round((1+2*MARGIN)*s) for s in size)
     img = room(scene.texture, big, inside(scene.camera).y-.13)
@@ -527,47 +573,52 @@ def backdrop(scene:Scene, # Scene to draw
     return Image.fromarray(np.clip(img, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
 
 # %% ../../nbs/synthetic/stick.ipynb #5e4ccbea
-def phases(act:Action, # Action
-           actor:Actor, # Person who performs it
-           t:np.ndarray, # Seconds
-           start:float, # Phase at time 0
-           tempo:float=1. # Factor on the actor's own pace
-          ) -> np.ndarray: # Phase at each time
+def phases(
+    act:Action,     # Action
+    actor:Actor,    # Person who performs it
+    t:np.ndarray,   # Seconds
+    start:float,    # Phase at time 0
+    tempo:float=1., # Factor on the actor's own pace
+) -> np.ndarray: # Phase at each time
     "The phase of an actor over time; an actor who rests waits at the beginning of each cycle."
     p, rest = start + t*act.hz*actor.tempo*tempo, actor.rest if act.rests else 0
     return np.floor(p) + np.maximum(0, (p % 1 - rest)/(1-rest))
 
 # %% ../../nbs/synthetic/stick.ipynb #4f2a8242
-def sway(rng:np.random.Generator, # Source of the random numbers
-         t:np.ndarray, # Seconds
-         size:float # Typical size of the movement
-        ) -> np.ndarray: # [T, 3]: right, down, nearer
+def sway(
+    rng:np.random.Generator, # Source of the random numbers
+    t:np.ndarray,            # Seconds
+    size:float,              # Typical size of the movement
+) -> np.ndarray: # [T, 3]: right, down, nearer
     "The path of a hand-held camera: a slow pan plus a few slow waves."
     hz, ph = rng.uniform(.2, 1.6, (3, 3)), rng.uniform(0, 7, (3, 3))
     waves = np.sin(2*np.pi*t[:,None,None]*hz + ph).mean(1)
     return np.clip(size*waves*1.5 + rng.normal(0, size, 3)*(t[:,None]-t.mean()), -.09, .09)
 
 # %% ../../nbs/synthetic/stick.ipynb #434c46a4
-def shot(back:Image.Image, # Picture of the room
-         cam:Camera, # View of the actor in the room
-         move, # Right, down, nearer
-         size:tuple # (width, height) in pixels
-        ) -> tuple: # ([3, H, W] float32, the view, moved in the same way)
+def shot(
+    back:Image.Image, # Picture of the room
+    cam:Camera,       # View of the actor in the room
+    move,             # Right, down, nearer
+    size:tuple,       # (width, height) in pixels
+) -> tuple: # ([3, H, W] float32, the view, moved in the same way)
     "The part of the room that the moving camera sees."
     (bw, bh), zoom = back.size, 1-move[2]
     w, h = size[0]*zoom, size[1]*zoom
     x0, y0 = (bw-w)/2+move[0]*size[1], (bh-h)/2+move[1]*size[1]
     x0, y0 = min(max(x0, 0), bw-w), min(max(y0, 0), bh-h)
-    img = np.asarray(back.resize(size, Image.BILINEAR, (x0, y0, x0+w, y0+h))).transpose(2, 0, 1).astype(np.float32, order='C')
-    return img, replace(cam, x=(cam.x*bw-x0)/w, y=(cam.y*bh-y0)/h, scale=cam.scale*bh/h)
+    img = np.asarray(back.resize(size, Image.BILINEAR, (x0, y0, x0+w, y0+h))).transpose(2, 0, 1)
+    return img.astype(np.float32, order='C'), replace(cam, x=(cam.x*bw-x0)/w, y=(cam.y*bh-y0)/h, scale=cam.scale*bh/h)
 
 # %% ../../nbs/synthetic/stick.ipynb #9d5418d0
-def passers(rng:np.random.Generator, # Source of the random numbers
-            n:int, # Number of balls
-            t:np.ndarray # Seconds
-           ) -> tuple: # Positions [n, T, 2] in frame heights, radii [n], colours [n]
+def passers(
+    rng:np.random.Generator, # Source of the random numbers
+    n:int,                   # Number of balls
+    t:np.ndarray,            # Seconds
+) -> tuple: # Positions [n, T, 2] in frame heights, radii [n], colours [n]
     "Balls that roll, drift and bounce through the picture."
-    x, v, y, bounce, hz, r = (rng.uniform(a, b, n) for a,b in ((0, 1.4), (-.3, .3), (.1, .9), (.01, .06), (.3, 2), (.02, .045)))
+    ranges = (0, 1.4), (-.3, .3), (.1, .9), (.01, .06), (.3, 2), (.02, .045)
+    x, v, y, bounce, hz, r = (rng.uniform(a, b, n) for a,b in ranges)
     xy = [np.stack([(x[i]+v[i]*t) % 1.6-.1, y[i]+bounce[i]*np.sin(2*np.pi*hz[i]*t)], 1) for i in range(n)]
     return xy, r, [dark(rng) for _ in range(n)]
 
@@ -581,11 +632,12 @@ class Take(NamedTuple):
     balls:tuple # From `passers`
     post:float # Position of the post in front, frame heights
 
-def random_take(rng:np.random.Generator, # Source of the random numbers
-                act:Action, # Action
-                scene:Scene, # Actor and room
-                t:np.ndarray # Seconds
-               ) -> Take:
+def random_take(
+    rng:np.random.Generator, # Source of the random numbers
+    act:Action,              # Action
+    scene:Scene,             # Actor and room
+    t:np.ndarray,            # Seconds
+) -> Take:
     "The random start, pace, camera movement and balls of one clip."
     u, cam = rng.uniform, scene.camera
     return Take(inside(replace(cam, scale=cam.scale*u(.95, 1.05), x=cam.x+u(-.02, .02))),
@@ -593,13 +645,14 @@ def random_take(rng:np.random.Generator, # Source of the random numbers
                 1+scene.light*np.sin(2*np.pi*(t*u(.3, 2)+u())), passers(rng, scene.balls, t), u(.4, .95))
 
 # %% ../../nbs/synthetic/stick.ipynb #d4dc8600
-def expose(img:np.ndarray, # [3, H, W] float32, drawn on in place
-           cam:Camera, # View of the actor
-           pose:Pose, # Pose of the actor
-           scene:Scene, # Actor and room
-           take:Take, # Data of the clip
-           i:int # Number of the frame
-          ) -> None:
+def expose(
+    img:np.ndarray, # [3, H, W] float32, drawn on in place
+    cam:Camera,     # View of the actor
+    pose:Pose,      # Pose of the actor
+    scene:Scene,    # Actor and room
+    take:Take,      # Data of the clip
+    i:int,          # Number of the frame
+) -> None:
     "Draw everything that moves, from back to front."
     h = img.shape[1]
     shadow(img, pose.hips, cam)
@@ -610,17 +663,19 @@ def expose(img:np.ndarray, # [3, H, W] float32, drawn on in place
         capsule(img, (x, -r), (x, h+r), r, r, pale(scene.actor.prop))
 
 # %% ../../nbs/synthetic/stick.ipynb #a1e404da
-def render_clip(name:str, # A key of `ACTIONS`
-                scene:Scene, # Actor and room, from `random_scene`
-                rng:np.random.Generator, # Source of what differs between clips of one scene
-                frames:int=16, # Number of frames
-                fps:float=8., # Frames per second
-                size:tuple=SIZE # (width, height) in pixels
-               ) -> np.ndarray: # [T, H, W, 3] uint8
+def render_clip(
+    name:str,                # A key of `ACTIONS`
+    scene:Scene,             # Actor and room, from `random_scene`
+    rng:np.random.Generator, # Source of what differs between clips of one scene
+    frames:int=16,           # Number of frames
+    fps:float=8.,            # Frames per second
+    size:tuple=SIZE,         # (width, height) in pixels
+) -> np.ndarray: # [T, H, W, 3] uint8
     "Render one clip. The same `scene` and a generator in the same state give the same pixels."
     act, (w, h) = ACTIONS[name], size
     back, take = backdrop(scene, size), random_take(rng, act, scene, np.arange(frames)/fps)
-    grain, out = rng.normal(0, scene.noise*h/SIZE[1], (h+32, w+32)).astype(np.float32), np.empty((frames, h, w, 3), np.uint8)
+    grain = rng.normal(0, scene.noise*h/SIZE[1], (h+32, w+32)).astype(np.float32)
+    out = np.empty((frames, h, w, 3), np.uint8)
     for i in range(frames):
         img, view = shot(back, take.camera, take.path[i], size)
         expose(img, view, act.pose(take.phase[i], scene.actor), scene, take, i)
@@ -630,17 +685,18 @@ def render_clip(name:str, # A key of `ACTIONS`
     return out
 
 # %% ../../nbs/synthetic/stick.ipynb #3ed1e097
-def write_video(path, # File to write; its suffix gives the format unless `container` does
-                frames, # Pictures, [H, W, 3] uint8, all of one even size
-                fps=FPS, # Frames per second; a whole number or a `Fraction`
-                bit_rate:int|None=450_000, # Bits per second; None leaves it to the encoder
-                codec:str='mpeg4', # Name of the encoder in FFmpeg
-                size:tuple|None=None, # (width, height) in the file; None: the same as the pictures
-                pix_fmt:str='yuv420p', # Name of the pixel format in FFmpeg
-                times=None, # Time stamp of each frame in units of 1/fps; None: 0, 1, 2, ...
-                container:str|None=None, # Name of the file format in FFmpeg, such as avi or mp4
-                **options # For the encoder, such as `g` (frames between key frames, 12) and `bf` (B-frames, 0)
-               ) -> Path: # The file
+def write_video(
+    path,                      # File to write; its suffix gives the format unless `container` does
+    frames,                    # Pictures, [H, W, 3] uint8, all of one even size
+    fps=FPS,                   # Frames per second; a whole number or a `Fraction`
+    bit_rate:int|None=450_000, # Bits per second; None leaves it to the encoder
+    codec:str='mpeg4',         # Name of the encoder in FFmpeg
+    size:tuple|None=None,      # (width, height) in the file; None: the same as the pictures
+    pix_fmt:str='yuv420p',     # Name of the pixel format in FFmpeg
+    times=None,                # Time stamp of each frame in units of 1/fps; None: 0, 1, 2, ...
+    container:str|None=None,   # Name of the file format in FFmpeg, such as avi or mp4
+    **options,                 # For the encoder, such as `g` (frames between key frames, 12) and `bf` (B-frames, 0)
+) -> Path: # The file
     "Write a video, by default as MPEG-4 part 2. The same pictures give the same bytes."
     import av
     from av.video.reformatter import VideoReformatter
@@ -673,11 +729,12 @@ class Clip(NamedTuple):
         return f'{self.split}/{self.label}/v_{self.label}_g{self.group:02}_c{self.clip:02}.avi'
 
 # %% ../../nbs/synthetic/stick.ipynb #dceeb137
-def group_clips(split:str, # train, val or test
-                label:str, # Class
-                n:int, # Number of clips
-                seed:int # Seed of the set
-               ) -> list: # `Clip`s
+def group_clips(
+    split:str, # train, val or test
+    label:str, # Class
+    n:int,     # Number of clips
+    seed:int,  # Seed of the set
+) -> list: # `Clip`s
     "Clips of one class in one split. Test has groups 1 to 7, val 8 to 10, and train the rest with 1 to 7 clips each."
     if split != 'train':
         lo, k = dict(test=(1, 7), val=(8, 3))[split]
@@ -689,13 +746,15 @@ def group_clips(split:str, # train, val or test
     return out[:n]
 
 # %% ../../nbs/synthetic/stick.ipynb #f09a451f
-def plan(seed:int=0, # Seed of the set
-         per_class=None # Clips per class in (train, val, test); None: 300/30/75 in total
-        ) -> list: # `Clip`s
+def plan(
+    seed:int=0,     # Seed of the set
+    per_class=None, # Clips per class in (train, val, test); None: 300/30/75 in total
+) -> list: # `Clip`s
     "The list of all files of a set."
     whole = lambda n: isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0
     if per_class is not None:
-        if not (isinstance(per_class, (tuple, list)) and len(per_class) == 3 and all(map(whole, per_class)) and sum(per_class)):
+        three = isinstance(per_class, (tuple, list)) and len(per_class) == 3
+        if not (three and all(map(whole, per_class)) and sum(per_class)):
             raise ValueError(f"per_class={per_class!r} is not three counts of clips per class: "
                              "give (train, val, test) such as (4, 1, 2), or None for the full set.")
     if not whole(seed): raise ValueError(f"seed={seed!r} is not a whole number of at least 0: give one such as 0.")
@@ -706,20 +765,22 @@ def plan(seed:int=0, # Seed of the set
     return out
 
 # %% ../../nbs/synthetic/stick.ipynb #6a19059a
-def write_whole(path:Path, # File to write
-                frames, # Pictures, [H, W, 3] uint8
-                container:str='avi', # Name of the file format in FFmpeg
-                **kwargs # For `write_video`
-               ) -> Path: # The file
+def write_whole(
+    path:Path,           # File to write
+    frames,              # Pictures, [H, W, 3] uint8
+    container:str='avi', # Name of the file format in FFmpeg
+    **kwargs,            # For `write_video`
+) -> Path: # The file
     "Write a video that appears under its final name only when it is complete."
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temp: write_video(temp, frames, container=container, **kwargs)
     return path
 
-def film(root, # Root of the set
-         clip:Clip, # The file to make
-         seed:int # Seed of the set
-        ) -> Path: # The file
+def film(
+    root,      # Root of the set
+    clip:Clip, # The file to make
+    seed:int,  # Seed of the set
+) -> Path: # The file
     "Render and write one video of StickUCF."
     key = [seed, CLASSES.index(clip.label), clip.group]
     scene = random_scene(np.random.default_rng(key), clip.label)
@@ -744,19 +805,21 @@ def _work(root, clips, seed, film):
     except Exception as e: _say(f'{type(e).__name__}: {e}')
 
 # %% ../../nbs/synthetic/stick.ipynb #d4c74767
-def film_all(root, # Root of the set
-             clips:list, # `Clip`s to make
-             seed:int, # Seed of the set
-             workers:int, # Number of processes
-             film:str # Full name of a function (root, clip, seed) -> file, which every process imports
-            ): # Yields each clip when its file is complete
+def film_all(
+    root,        # Root of the set
+    clips:list,  # `Clip`s to make
+    seed:int,    # Seed of the set
+    workers:int, # Number of processes
+    film:str,    # Full name of a function (root, clip, seed) -> file, which every process imports
+): # Yields each clip when its file is complete
     "Make clips in fresh Python processes. Each reads its share from stdin and reports the files that it finishes."
     if workers < 2:
         for c in clips: _import(film)(root, c, seed); yield c
         return
-    run, (r, w) = 'import json, sys; from vidcls.synthetic.stick import _work; _work(*json.load(sys.stdin))', os.pipe()
+    code = 'import json, sys; from vidcls.synthetic.stick import _work; _work(*json.load(sys.stdin))'
+    (r, w), command = os.pipe(), [sys.executable, '-c', code]
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(os.path.abspath, sys.path))}
-    procs = [subprocess.Popen([sys.executable, '-c', run], stdin=subprocess.PIPE, stdout=w, env=env, text=True) for _ in range(workers)]
+    procs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=w, env=env, text=True) for _ in range(workers)]
     os.close(w)
     try:
         with open(r) as done:
@@ -770,12 +833,14 @@ def film_all(root, # Root of the set
         for p in procs: p.stdin.close(); p.wait()
 
 # %% ../../nbs/synthetic/stick.ipynb #fcb934d7
-def processes(workers:int|None, # Number that the user asked for; None: one per core
-              clips:int # Files to make
-             ) -> int: # Number of processes to start
+def processes(
+    workers:int|None, # Number that the user asked for; None: one per core
+    clips:int,        # Files to make
+) -> int: # Number of processes to start
     "A sensible number of processes."
     if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    if not isinstance(workers, int) or workers < 1: raise ValueError(f"workers={workers!r} is not a number of processes: give 1 or more, or None.")
+    if not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers={workers!r} is not a number of processes: give 1 or more, or None.")
     return 1 if clips < 4 else min(workers, clips)
 
 # %% ../../nbs/synthetic/stick.ipynb #b03da549
@@ -786,10 +851,11 @@ def _read(path): return json.loads(path.read_text()) if path.exists() else None
 def _write(path, what):
     with atomic_write(path) as temp: temp.write_text(json.dumps(what, indent=1)+'\n')
 
-def check_root(root:Path, # Root of a set, which may not exist yet
-               name:str, # Name of the set
-               recipe:dict # What the set should be: version, seed, per_class
-              ) -> None:
+def check_root(
+    root:Path,   # Root of a set, which may not exist yet
+    name:str,    # Name of the set
+    recipe:dict, # What the set should be: version, seed, per_class
+) -> None:
     "Raise `ValueError` for a folder that contains another set or other videos."
     start, end = _read(root/f'{name.lower()}.part.json'), _read(root/f'{name.lower()}.json')
     have = {k: v for k,v in (end or start or {}).items() if k in recipe}
@@ -800,14 +866,15 @@ def check_root(root:Path, # Root of a set, which may not exist yet
         raise ValueError(f"{root} contains videos that do not belong to a {name}: give another folder.")
 
 # %% ../../nbs/synthetic/stick.ipynb #69aec58c
-def make_set(root, # Folder for the set; created if it does not exist
-             name:str, # Name of the set, for messages and its marker file
-             recipe:dict, # Version, seed and size, which identify the set
-             clips:list, # `Clip`s to make
-             film:str, # Full name of a function (root, clip, seed) -> file
-             workers:int=None, # Processes that generate videos; None: one per core
-             progress:bool=True # Show a progress bar on stderr?
-            ) -> Path: # Root of the set
+def make_set(
+    root,               # Folder for the set; created if it does not exist
+    name:str,           # Name of the set, for messages and its marker file
+    recipe:dict,        # Version, seed and size, which identify the set
+    clips:list,         # `Clip`s to make
+    film:str,           # Full name of a function (root, clip, seed) -> file
+    workers:int=None,   # Processes that generate videos; None: one per core
+    progress:bool=True, # Show a progress bar on stderr?
+) -> Path: # Root of the set
     "Generate a set, finish an incomplete one, or reuse a complete one."
     root, end, part = Path(root), Path(root)/f'{name.lower()}.json', Path(root)/f'{name.lower()}.part.json'
     processes(workers, 9)
@@ -831,12 +898,13 @@ def make_set(root, # Folder for the set; created if it does not exist
     return root
 
 # %% ../../nbs/synthetic/stick.ipynb #a15a835b
-def make_stickucf(root, # Folder for the set; created if it does not exist
-                  seed:int=0, # Another seed gives other actors, scenes and clips
-                  per_class=None, # Clips per class in (train, val, test); None: 300/30/75 in total
-                  workers:int=None, # Processes that generate videos; None: one per core
-                  progress:bool=True # Show a progress bar on stderr?
-                 ) -> Path: # Root of the set
+def make_stickucf(
+    root,               # Folder for the set; created if it does not exist
+    seed:int=0,         # Another seed gives other actors, scenes and clips
+    per_class=None,     # Clips per class in (train, val, test); None: 300/30/75 in total
+    workers:int=None,   # Processes that generate videos; None: one per core
+    progress:bool=True, # Show a progress bar on stderr?
+) -> Path: # Root of the set
     "Generate StickUCF, finish an incomplete set, or reuse a complete one."
     clips = plan(seed, per_class)
     recipe = dict(version=VERSION, seed=int(seed), per_class=None if per_class is None else [int(n) for n in per_class])
