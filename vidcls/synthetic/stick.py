@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['FPS', 'SIZE', 'ACTIONS', 'FOOT', 'CLASSES', 'VERSION', 'Actor', 'bend', 'Action', 'action', 'wave', 'upright', 'leg',
-           'Part', 'line', 'panel', 'figure', 'person', 'draw', 'random_scene', 'pattern', 'room', 'Take',
-           'random_take', 'render_clip', 'write_video', 'Clip', 'plan', 'write_whole', 'film', 'processes',
-           'check_root', 'make_set', 'make_stickucf']
+           'Part', 'line', 'panel', 'figure', 'person', 'draw', 'random_scene', 'room', 'render_clip', 'write_video',
+           'Clip', 'plan', 'write_whole', 'film', 'processes', 'make_set', 'make_stickucf']
 
 # %% ../../nbs/synthetic/stick.ipynb #e4862d52
 import json, math, os, subprocess, sys, time
@@ -851,7 +850,7 @@ def _read(path): return json.loads(path.read_text()) if path.exists() else None
 def _write(path, what):
     with atomic_write(path) as temp: temp.write_text(json.dumps(what, indent=1)+'\n')
 
-def check_root(
+def _check_root(
     root:Path,   # Root of a set, which may not exist yet
     name:str,    # Name of the set
     recipe:dict, # What the set should be: version, seed, per_class
@@ -879,7 +878,7 @@ def make_set(
     root, end, part = Path(root), Path(root)/f'{name.lower()}.json', Path(root)/f'{name.lower()}.part.json'
     processes(workers, 9)
     try:
-        check_root(root, name, recipe)
+        _check_root(root, name, recipe)
         missing = [c for c in clips if not (root/c.path).exists()]
         if not missing and end.exists(): return root
         root.mkdir(parents=True, exist_ok=True)
