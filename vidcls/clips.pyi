@@ -1,6 +1,6 @@
 """Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
 from typing import Any as _Any
-__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
+__all__ = ['ClipSpec', 'View', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
 import html, json, math, sys, warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass

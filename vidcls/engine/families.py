@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAMILIES', 'OWN_TYPES', 'Family', 'family_of', 'read_config', 'published_licence', 'clip_shape', 'read_processor',
-           'pixel_scale', 'processor_scale', 'seen_part', 'check_change', 'resize_positions', 'change_clip', 'mend']
+           'pixel_scale', 'processor_scale', 'seen_part', 'check_change', 'change_clip', 'mend']
 
 # %% ../../nbs/engine/families.ipynb #f883fdaf
 import copy, json
