@@ -6,7 +6,7 @@
 __all__ = ['BLEND', 'WORD', 'VERSION', 'SUBSETS', 'Event', 'Setting', 'plan_events', 'plan_setting', 'plan_film', 'standing',
            'between', 'pose_at', 'shoot', 'film_long', 'annotation', 'make_films']
 
-# %% ../../nbs/synthetic/long.ipynb #387a6410
+# %% ../../nbs/synthetic/long.ipynb #03276d73
 import json, math
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from vidcls.synthetic.stick import (
     random_camera, random_scene, Scene, shadow, shot, SIZE, skeleton, sway, upright, write_whole
 )
 
-# %% ../../nbs/synthetic/long.ipynb #b8b947cb
+# %% ../../nbs/synthetic/long.ipynb #5ae6e24f
 class Event(NamedTuple):
     "Somebody does something."
     start:int  # First frame
@@ -38,7 +38,7 @@ class Setting(NamedTuple):
     events:tuple     # `Event`s in time
     cameras:tuple    # (first frame, `Camera`) pairs
 
-# %% ../../nbs/synthetic/long.ipynb #b373c8d7
+# %% ../../nbs/synthetic/long.ipynb #ba687921
 def plan_events(
     rng:np.random.Generator, # Source of the random numbers
     first:int,       # First frame of the setting
@@ -58,7 +58,7 @@ def plan_events(
         at += n + seconds(1.5, 4)
     return tuple(events)
 
-# %% ../../nbs/synthetic/long.ipynb #81d12e72
+# %% ../../nbs/synthetic/long.ipynb #8d79f50a
 def plan_setting(
     rng:np.random.Generator, # Source of the random numbers
     first:int, # First frame
@@ -89,7 +89,7 @@ def plan_film(
         at = last
     return settings
 
-# %% ../../nbs/synthetic/long.ipynb #bea33a31
+# %% ../../nbs/synthetic/long.ipynb #ab141d94
 BLEND = FPS//2 # Frames from standing to the first pose of an action
 
 def standing(
@@ -113,7 +113,7 @@ def between(
     return Pose(mix("hips"), spine/np.linalg.norm(spine), *map(mix, ("hands", "feet", "toes", "knees", "elbows", "face")),
                 twist=float(mix("twist")))
 
-# %% ../../nbs/synthetic/long.ipynb #b7900b88
+# %% ../../nbs/synthetic/long.ipynb #18650d2b
 def pose_at(
     actor,        # The person
     events:tuple, # What this person does
@@ -130,7 +130,7 @@ def pose_at(
         return between(pose, rest, min(1, (e.start - i if i < e.start else i - e.end + 1)/BLEND))
     return rest
 
-# %% ../../nbs/synthetic/long.ipynb #07eadc4f
+# %% ../../nbs/synthetic/long.ipynb #af7f5911
 def _frame(setting, poses, views, img, mask):
     "Draw the people of a setting, and their numbers."
     using = setting.fixture and any(p.props for p in poses[:1])
@@ -164,12 +164,12 @@ def shoot(
         _frame(setting, poses, views, img, mask)
         yield np.clip(img + grain[y:y+h, x:x+w], 0, 255).transpose(1, 2, 0).astype(np.uint8), mask
 
-# %% ../../nbs/synthetic/long.ipynb #024159ea
+# %% ../../nbs/synthetic/long.ipynb #2cb54077
 WORD = int.from_bytes(b"long", "big") # First number of every seed, so that no film shares people with another set
 VERSION = 1                           # Of the generator
-_SPLITS = ("train", "val", "test")
+_FIRST = dict(train=201, val=101, test=1) # Number of the first film of a split, so that no two films have one name
 
-def _script(clip, seed): return plan_film(clip.clip, [WORD, seed, _SPLITS.index(clip.split), clip.group])
+def _script(clip, seed): return plan_film(clip.clip, [WORD, seed, clip.group])
 
 def film_long(
     root,      # Root of the set
@@ -178,7 +178,7 @@ def film_long(
 ) -> Path: # The film; its masks are in the .mkv beside it
     "Render and write one film and its masks."
     path, masks = Path(root)/clip.path, []
-    rng = np.random.default_rng([WORD, seed, _SPLITS.index(clip.split), clip.group, 1])
+    rng = np.random.default_rng([WORD, seed, clip.group, 1])
     def pictures():
         for setting in _script(clip, seed):
             for camera in range(len(setting.cameras)):
@@ -188,7 +188,7 @@ def film_long(
         with atomic_write(path.with_suffix(".mkv")) as temp: write_masks(temp, masks, FPS)
     return write_whole(path, pictures(), "mp4", codec="libx264", bit_rate=None, preset="veryfast", g=50)
 
-# %% ../../nbs/synthetic/long.ipynb #6ad5cfa3
+# %% ../../nbs/synthetic/long.ipynb #62245eeb
 SUBSETS = dict(train="training", val="validation", test="testing")
 
 def annotation(
@@ -215,7 +215,8 @@ def make_films(
         raise ValueError(f"films={films!r} is not three numbers of films: give (train, val, test) such as (6, 4, 8).")
     if type(seconds) is not int or seconds < 15:
         raise ValueError(f"seconds={seconds!r} is not a whole number of at least 15: give one such as 90.")
-    clips = [Clip(split, "long", g, seconds, ".mp4") for split,n in zip(_SPLITS, films) for g in range(1, n + 1)]
+    if max(films) > 100: raise ValueError(f"films={films!r} has more than 100 films in a split: give fewer, or longer ones.")
+    clips = [Clip(split, "long", g + k, seconds, ".mp4") for (split,g),n in zip(_FIRST.items(), films) for k in range(n)]
     recipe = dict(version=VERSION, seed=int(seed), films=list(films), seconds=int(seconds))
     root = make_set(root, "Films", recipe, clips, "vidcls.synthetic.long.film_long", workers, progress)
     known = {Path(c.path).stem: annotation(_script(c, seed), c.split) for c in clips}
