@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between',
-           'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
+           'decoded_frames', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
 
 # %% ../../nbs/engine/video.ipynb #2450467e
 import errno, itertools, logging, math, os
@@ -299,19 +299,25 @@ def frames_between(
                              f"({_reason(e)}): remove it or copy it again.") from e
 
 # %% ../../nbs/engine/video.ipynb #7f157fcd
+def decoded_frames(
+    path, # Video file
+): # Yields (seconds, decoded frame, undamaged?)
+    "Every frame that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."
+    info, t = probe_video(path), 0.
+    with open_video(path) as (container, stream):
+        decoder = _Decoder(container, stream)
+        for t,f in frame_times(decoder, stream, info): yield t, f, decoder.good
+        if decoder.error:
+            raise VideoError(f"{path} cannot be decoded after {t:.2f} s ({_reason(decoder.error)}): "
+                             "remove it or copy it again.")
+
 def good_frames(
     path, # Video file
 ): # Yields (seconds, decoded frame)
     "Every frame of a video. Raises `VideoError` at the first damage."
-    info, t = probe_video(path), 0.
-    with open_video(path) as (container, stream):
-        decoder = _Decoder(container, stream)
-        for t,f in frame_times(decoder, stream, info):
-            if not decoder.good: raise VideoError(f"{path} is damaged at {t:.2f} s: remove it or copy it again.")
-            yield t, f
-        if decoder.error:
-            raise VideoError(f"{path} cannot be decoded after {t:.2f} s ({_reason(decoder.error)}): "
-                             "remove it or copy it again.")
+    for t,f,good in decoded_frames(path):
+        if not good: raise VideoError(f"{path} is damaged at {t:.2f} s: remove it or copy it again.")
+        yield t, f
 
 # %% ../../nbs/engine/video.ipynb #9ead7e04
 def read_frames(
@@ -331,12 +337,13 @@ def read_frames(
 def to_rgb(
     frames:list, # Decoded frames
     path,        # Their video file, for the message
+    convert=None,# A `VideoReformatter` that is used again and again; None: a new one
 ) -> list: # Arrays uint8 [H, W, C]
     "Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."
     import av
     from av.video.reformatter import VideoReformatter
     # A separate converter, because PyAV 19's shared one hangs forked workers
-    convert = VideoReformatter()
+    convert = convert or VideoReformatter()
     try: return [_turned(convert.reformat(f, format="rgb24").to_ndarray(), frames[0]) for f in frames]
     except (av.error.FFmpegError, ValueError) as e:
         raise VideoError(f"{path} has pixels in a format that cannot be converted ({_reason(e)}): convert it.") from e

@@ -1,6 +1,6 @@
 """Open a video, find out from its packets what it contains, and decode the frames of a span by their time stamps, even if something is wrong with the file."""
 from typing import Any as _Any
-__all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
+__all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
 import errno, itertools, logging, math, os
 from bisect import bisect_left
 from contextlib import contextmanager
@@ -129,6 +129,10 @@ def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tup
     """The frames shown in [start, end) that `pick(their times)` asks for by index. Raises `VideoError`."""
     ...
 
+def decoded_frames(path):
+    """Every frame that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."""
+    ...
+
 def good_frames(path):
     """Every frame of a video. Raises `VideoError` at the first damage."""
     ...
@@ -137,7 +141,7 @@ def read_frames(path, start: float=0.0, end: float=math.inf, pick=range) -> tupl
     """The frames of a video at full size, as a player shows them. Raises `VideoError`."""
     ...
 
-def to_rgb(frames: list, path) -> list:
+def to_rgb(frames: list, path, convert=None) -> list:
     """Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."""
     ...
 

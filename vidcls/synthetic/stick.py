@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FPS', 'SIZE', 'ACTIONS', 'FOOT', 'CLASSES', 'VERSION', 'Actor', 'random_actor', 'both', 'Pose', 'bend', 'skeleton',
            'Action', 'action', 'wave', 'upright', 'leg', 'Part', 'line', 'panel', 'figure', 'person', 'draw',
-           'random_scene', 'room', 'render_clip', 'write_video', 'Clip', 'plan', 'write_whole', 'film', 'processes',
-           'make_set', 'make_stickucf']
+           'random_scene', 'room', 'render_clip', 'write_video', 'Clip', 'plan', 'write_whole', 'film', 'film_take',
+           'processes', 'make_set', 'make_stickucf']
 
 # %% ../../nbs/synthetic/stick.ipynb #e4862d52
 import json, math, os, subprocess, sys, time
@@ -735,11 +735,12 @@ class Clip(NamedTuple):
     label:str # Class
     group:int # Actor and scene, numbered within the class
     clip:int # Number within the group
+    suffix:str='.avi' # Of the file name
 
     @property
     def path(self) -> str: # Relative to the root of the set
         "Folder and name, as in UCF101."
-        return f'{self.split}/{self.label}/v_{self.label}_g{self.group:02}_c{self.clip:02}.avi'
+        return f'{self.split}/{self.label}/v_{self.label}_g{self.group:02}_c{self.clip:02}{self.suffix}'
 
 # %% ../../nbs/synthetic/stick.ipynb #dceeb137
 def group_clips(
@@ -795,11 +796,22 @@ def film(
     seed:int,  # Seed of the set
 ) -> Path: # The file
     "Render and write one video of StickUCF."
-    key = [seed, CLASSES.index(clip.label), clip.group]
-    scene = random_scene(np.random.default_rng(key), clip.label)
-    rng = np.random.default_rng([*key, clip.clip])
-    n = 54 + round(96*rng.beta(1, 3)) # 2 to 6 seconds
+    scene, rng, n = _begin(clip, seed)
     return write_whole(Path(root)/clip.path, render_clip(clip.label, scene, rng, n, FPS, SIZE))
+
+def _begin(clip, seed):
+    "The scene of a clip, its random numbers, and how many frames it has: 2 to 6 seconds."
+    key = [seed, CLASSES.index(clip.label), clip.group]
+    scene, rng = random_scene(np.random.default_rng(key), clip.label), np.random.default_rng([*key, clip.clip])
+    return scene, rng, 54 + round(96*rng.beta(1, 3))
+
+def film_take(
+    clip:Clip, # A file of the set
+    seed:int,  # Seed of the set
+) -> tuple: # (`Scene`, `Take`)
+    "What happens in a video of StickUCF: who acts where, and the camera, the phase and the light of every frame."
+    scene, rng, n = _begin(clip, seed)
+    return scene, random_take(rng, ACTIONS[clip.label], scene, np.arange(n)/FPS)
 
 # %% ../../nbs/synthetic/stick.ipynb #cf6c945c
 def _import(name):

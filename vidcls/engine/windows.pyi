@@ -1,0 +1,63 @@
+"""Cut overlapping clips out of a film or a stream, decode and convert each frame once, and hold only the frames of one window."""
+from typing import Any as _Any
+__all__ = ['logger', 'Windows', 'read_ahead', 'window_clips']
+import logging, math, queue, threading
+from collections import deque
+import numpy as np, torch
+from fastcore.basics import patch
+from ..clips import ClipSpec, pick_frames, View, view_of_arrays
+from .video import decoded_frames, in_span, probe_video, to_rgb, VideoError
+logger = logging.getLogger('vidcls.engine.windows')
+
+class Windows:
+    """Turns frames that come in order into clips of a window that slides by `stride` seconds."""
+    convert: _Any
+    dropped: _Any
+    emitted: _Any
+    held: _Any
+    k: _Any
+    last: _Any
+    name: str
+    size: _Any
+    skipped: _Any
+    spec: ClipSpec
+    stride: _Any
+
+    def __init__(self, spec: ClipSpec, stride: float=0.5, name: str='The stream'):
+        ...
+
+    @property
+    def start(self) -> float:
+        """When the next window begins, in seconds."""
+        ...
+
+    def _small(self, entry):
+        """The picture of an entry as the model sees it; the frame is given up."""
+        ...
+
+    def _clip(self, start):
+        """[(start, clip)], or nothing if no picture begins in the window."""
+        ...
+
+    def _next(self):
+        """Go on to the next window, and forget the frames before the one that is done."""
+        ...
+
+    def push(self, t: float, frame) -> list:
+        """Take the next frame. Raises `VideoError` if the pictures change their size."""
+        ...
+
+    def flush(self, end: float | None=None) -> list:
+        """Take leave of the stream: no frame will follow."""
+        ...
+
+def read_ahead(items, n: int=32):
+    """Let an iterator run in a thread of its own, a bounded number of items ahead."""
+    ...
+
+def _file_windows(path, windows):
+    ...
+
+def window_clips(path, spec: ClipSpec, stride: float=0.5, ahead: int=32):
+    """The clips of a window that slides over a file; each frame is decoded once. Raises `VideoError`."""
+    ...
