@@ -96,7 +96,7 @@ class Leakage:
         known = files.groupby("path").sha256.first().to_dict()
         if alike is not None: # Identical files, and parts of one file, are reported as such already
             new = [known.get(a, a) != known.get(b, b) for a,b in zip(alike.path, alike.other)]
-            alike = alike[new].reset_index(drop=True)
+            alike = alike[np.array(new, bool)].reset_index(drop=True) # An empty list would mean no columns
         self.alike = alike
         per_file = files.groupby(_same(files), dropna=False)
         self.crossing = per_file.filter(lambda g: g.split.nunique() > 1)
