@@ -65,7 +65,7 @@ def _finetuned(method, recipe, out, push_to_hub, workers, options):
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
-    data:str=None,           # Train on this folder (split/class/video or class/video) or CSV file
+    data:str=None,           # Train on this folder (split/class/video or class/video) or CSV file (path,label[,start,end])
     checkpoint:str=None,     # Start from this model folder or model on the Hub
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
@@ -162,7 +162,7 @@ def predict_command(
 @command
 def evaluate_command(
     model:str,           # Model folder, or a model on the Hub
-    data:str,            # Data set folder or CSV file; uses its test videos, or all if it has no splits
+    data:str,            # Data set folder or CSV file (path,label[,start,end]); its test videos, or all without splits
     clips:int=None,      # Clips per video, spread over time; default: as many as in the test after training
     crops:int=1,         # Crops per clip, along the longer side
     workers:int=0,       # Worker processes that read clips
