@@ -252,6 +252,8 @@ def test_features_are_kept_by_content_and_times(marked, films, model, tmp_path, 
     more = pd.concat([table, table[:2].assign(path=str(tmp_path/"renamed.mp4")), table[:1].assign(end=1.5), table[:1].assign(start=None, end=None)], ignore_index=True)
     again = get(more)
     assert [Path(r).name for r in read[12:]] == ["0.mp4#t=0.2,1.5", "0.mp4"]
+    listed = get([*sources(table)[:2], films/"0.mp4"])
+    assert len(read) == 14 and np.array_equal(listed.array[:], again.array[[0, 1, 15]])
     assert np.array_equal(again.array[[0, 1]], again.array[[12, 13]]) and np.array_equal(again.array[:12], f.array[:])
 
 
@@ -294,6 +296,9 @@ def test_a_moment_between_two_frames_shows_the_frame_before(films):
     clip = read_clip(part, eval_views(probe_video(part), SPEC)[0], SPEC)
     frames, times = read_frames(films/"0.mp4", 1., 1.01)
     assert len(times) == 1 and torch.equal(clip[0], apply_view(frames, eval_views(probe_video(part), SPEC)[0], SPEC)[0]) and (clip == clip[0]).all()
+    for how in ("full", "quick"):
+        good, _ = check_videos(pd.DataFrame(dict(path=[part.path], split="", label="x", group="g", start=[part.start], end=[part.end])), SPEC, how, 0, False)
+        assert good.repeated_frames.tolist() == [7] == [repeated_frames(part, eval_views(probe_video(part), SPEC), SPEC)]
 
 
 def test_a_file_whose_name_looks_like_a_segment_is_a_file(films, model, tmp_path):

@@ -177,12 +177,13 @@ def num_clips(self:Features) -> int: # Per video
 
 # %% ../nbs/10_backbones.ipynb #18652165
 def _videos(data):
-    "A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files."
+    "A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files or `Segment`s."
     import pandas as pd
     if hasattr(data, "columns"): return data.reset_index(drop=True), "table"
     if isinstance(data, (str, Path)): return video_table(data), Path(data).expanduser().resolve().stem
-    paths = [str(p) for p in data]
-    return pd.DataFrame(dict(path=paths, split="", label="", group=paths, clip="c01")), "files"
+    parts = [p if isinstance(p, Segment) else Segment(p) for p in data]
+    paths, times = [p.path for p in parts], dict(start=[p.start for p in parts], end=[p.end for p in parts])
+    return pd.DataFrame(dict(path=paths, split="", label="", group=paths, clip="c01", **times)), "files"
 
 # %% ../nbs/10_backbones.ipynb #647092b8
 class _Views(torch.utils.data.Dataset):

@@ -105,7 +105,7 @@ class Features:
         ...
 
 def _videos(data):
-    """A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files."""
+    """A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files or `Segment`s."""
     ...
 
 class _Views(torch.utils.data.Dataset):

@@ -92,7 +92,7 @@ def _array_views(frames, spec, num_clips, num_crops):
 
 # %% ../nbs/07_infer.ipynb #46ce9dc9
 def seen_views(
-    video,                   # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
+    video,                   # File, `Segment` of one, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     spec:ClipSpec,           # What a clip is
     num_clips:int|None=None, # Clips in time; None: `usual`
     num_crops:int=1,         # Crops along the longer side
@@ -160,7 +160,7 @@ def loaded(
 # %% ../nbs/07_infer.ipynb #96beddd9
 def predict(
     model,                    # Model folder, or a model on the Hub ("owner/name")
-    video,                    # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
+    video,                    # File, `Segment` of one, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     top_k:int=5,              # How many labels
     num_clips:int|None=None,  # Clips in time; None: as many as the model was tested with
     num_crops:int=1,          # Crops along the longer side

@@ -129,7 +129,8 @@ def _tested(trainer, seconds):
     trained = trainer.train_dataset.table.drop_duplicates().label
     per_class = class_recall(trained, trainer.test_dataset.table.label, correct)
     return dict(metrics=dict(seconds=seconds, **scores), interval=None if math.isnan(low) else [low, high],
-                per_class=per_class, split=_split(trainer), labels=list(trainer.train_dataset.label2id), history=trainer.state.log_history)
+                per_class=per_class, split=_split(trainer), labels=list(trainer.train_dataset.label2id),
+                history=trainer.state.log_history)
 
 # %% ../nbs/06_train.ipynb #f99c3540
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
@@ -186,7 +187,8 @@ def finetune(
         run = Run(folder, dict(task="finetune", recipe=recipe)).claim(resume, overwrite)
         record, bad = _trained(recipe, run, frames, workers, progress and run.is_main, strict, check, kwargs)
     if push_to_hub: run.push(push_to_hub)
-    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(), record.get("per_class", {}))
+    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(),
+                          record.get("per_class", {}))
 
 # %% ../nbs/06_train.ipynb #2c53b97b
 def tutorial_model(

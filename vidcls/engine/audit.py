@@ -160,7 +160,8 @@ def _check_video(path, spec, how):
         times, frame = promised_times(info, info.begin if info.begin else -math.inf, info.end), 1/info.fps
         ends = info.begin, info.begin + max(0., info.duration - frame/2)
         read_views(path, [View(t) for t in ends], ClipSpec(1, 1.5*frame, 8))
-    return _most_repeated(info, times, spec)
+    # In a part between two frames, a player still shows the one before it
+    return _most_repeated(info, times or promised_times(info, -math.inf, info.begin)[-1:], spec)
 
 # %% ../../nbs/engine/audit.ipynb #599e6571
 class _Checks(torch.utils.data.Dataset):

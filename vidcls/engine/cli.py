@@ -39,7 +39,7 @@ def _trained(done, form=str):
 def _class_lines(classes):
     "One line per class, with the training videos, the test videos and the share of these that is found."
     if not classes: return []
-    width, known = max(map(len, classes)), lambda c: "" if c["recall"] is None else f"{c['recall']:.3f}"
+    width, known = max(5, *map(len, classes)), lambda c: "" if c["recall"] is None else f"{c['recall']:.3f}"
     head = f"{'class':{width}}  train  test  recall"
     return ["", head, *(f"{k:{width}} {c['train']:6} {c['test']:5}  {known(c)}".rstrip() for k,c in classes.items())]
 
@@ -65,7 +65,7 @@ def _finetuned(method, recipe, out, push_to_hub, workers, options):
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
-    data:str=None,           # Train on this folder (split/class/video or class/video) or CSV file (path,label[,start,end])
+    data:str=None,           # Train on this folder ([split/]class/video) or CSV file (path,label[,start,end])
     checkpoint:str=None,     # Start from this model folder or model on the Hub
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos

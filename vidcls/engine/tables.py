@@ -132,8 +132,8 @@ TIMES = ("start", "end")
 def _source(path, start, end):
     "A path, or a `Segment` of it if a time is given."
     empty = lambda v: v is None or v != v or not str(v).strip()
-    if empty(start) and empty(end): return str(path)
-    return Segment(str(path), 0. if empty(start) else start, math.inf if empty(end) else end)
+    part = Segment(str(path), 0. if empty(start) else start, math.inf if empty(end) else end)
+    return str(path) if (part.start, part.end) == (0, math.inf) else part
 
 def sources(
     table, # With a column path, and perhaps start and end
@@ -184,11 +184,12 @@ def _warn_overlaps(found, file):
 def _read_csv(file):
     "Read a CSV file as text, and check that it has the required columns."
     import pandas as pd
+    expected = "expected path,label[,group][,split][,start,end]"
     try: df = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
     except ValueError as e:
-        raise ValueError(f"{file} is not a CSV file in UTF-8 ({e}): expected path,label[,group][,split][,start,end].") from e
+        raise ValueError(f"{file} is not a CSV file in UTF-8 ({e}): {expected}.") from e
     for column in ("path", "label"):
-        if column not in df: raise ValueError(f"{file} has no column {column!r}: expected path,label[,group][,split][,start,end].")
+        if column not in df: raise ValueError(f"{file} has no column {column!r}: {expected}.")
     if df.empty: raise ValueError(f"{file} does not list any videos: add a line per video.")
     return df
 
@@ -211,7 +212,7 @@ def _groups(given, own):
 
 # %% ../../nbs/engine/tables.ipynb #f92131dc
 def _read_times(df, file):
-    "Turn `start` and `end` into seconds, NaN where they are empty; returns the names of these columns, if there are any."
+    "Turn `start` and `end` into seconds, NaN where they are empty; returns the names of these columns, if any."
     if not set(TIMES) & set(df): return ()
     for name in set(TIMES) - set(df): df[name] = ""
     for line,row in enumerate(zip(df.path, df.start, df.end), 2):
@@ -332,5 +333,5 @@ def check_classes(
     if unknown := sorted(set(table.label) - has("train")):
         raise ValueError(f"The class {unknown[0]!r} has no training videos: add some, or remove its other videos.")
     if has("test") and (untested := sorted(has("train") - has("test"))):
-        warnings.warn(f"{len(untested)} of {len(has('train'))} classes have no test videos, so their accuracy stays unknown "
-                      f"(the first is {untested[0]!r}): move a recording of each to the test split.", stacklevel=2)
+        warnings.warn(f"{len(untested)} of {len(has('train'))} classes have no test videos, so their accuracy stays "
+                      f"unknown (the first is {untested[0]!r}): move a recording of each to the test split.", stacklevel=2)
