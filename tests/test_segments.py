@@ -129,6 +129,7 @@ def test_times_may_be_left_out(films, tmp_path):
     assert isinstance(sources(table)[0], str)
     only = video_table(write_csv(tmp_path/"b.csv", ("0.mp4", "x", 1), columns="path,label,start"))
     assert math.isnan(only.end[0]) and str(sources(only)[0]).endswith("#t=1")
+    for empty in (None, math.nan, pd.NA, "", " "): assert list(map(str, sources(pd.DataFrame(dict(path=["a.mp4"], start=[1], end=[empty]))))) == ["a.mp4#t=1"]
     assert "start" not in video_table(write_csv(tmp_path/"c.csv", ("0.mp4", "x"), columns="path,label"))
 
 

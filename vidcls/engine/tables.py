@@ -131,7 +131,7 @@ TIMES = ("start", "end")
 
 def _source(path, start, end):
     "A path, or a `Segment` of it if a time is given."
-    empty = lambda v: v is None or v != v or not str(v).strip()
+    empty = lambda v: v is None or not str(v).strip()
     part = Segment(str(path), 0. if empty(start) else start, math.inf if empty(end) else end)
     return str(path) if (part.start, part.end) == (0, math.inf) else part
 
@@ -139,7 +139,8 @@ def sources(
     table, # With a column path, and perhaps start and end
 ) -> list: # Of paths as text, and of `Segment`s
     "What to read for each row of a table: a file, or a part of it."
-    times = [table[k] if k in table else [None]*len(table) for k in TIMES]
+    known = lambda c: [None if missing else v for v,missing in zip(c, c.isna())]
+    times = [known(table[k]) if k in table else [None]*len(table) for k in TIMES]
     return [_source(*row) for row in zip(table.path, *times)]
 
 # %% ../../nbs/engine/tables.ipynb #9834cf42
@@ -177,7 +178,7 @@ def overlap_text(
             "correct the times, or leave one of them out")
 
 def _warn_overlaps(found, file):
-    more = f"; so have {len(found) - 1} other pairs" if len(found) > 1 else ""
+    more = f"; there are {len(found)} such pairs in all" if len(found) > 1 else ""
     if len(found): warnings.warn(f"{file}: {overlap_text(next(found.itertuples()))}{more}.", stacklevel=4)
 
 # %% ../../nbs/engine/tables.ipynb #9d95847e
