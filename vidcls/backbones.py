@@ -30,9 +30,11 @@ from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
-from .engine.video import VideoError
+from .engine.tables import balance_rows, check_classes, imbalance_text, sources
+from .engine.video import Segment, VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
+from .scoring import class_recall
 from .share import check_token, model_card, push_model
 
 # %% ../nbs/10_backbones.ipynb #3ac9031e
@@ -175,12 +177,13 @@ def num_clips(self:Features) -> int: # Per video
 
 # %% ../nbs/10_backbones.ipynb #18652165
 def _videos(data):
-    "A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files."
+    "A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files or `Segment`s."
     import pandas as pd
     if hasattr(data, "columns"): return data.reset_index(drop=True), "table"
     if isinstance(data, (str, Path)): return video_table(data), Path(data).expanduser().resolve().stem
-    paths = [str(p) for p in data]
-    return pd.DataFrame(dict(path=paths, split="", label="", group=paths, clip="c01")), "files"
+    parts = [p if isinstance(p, Segment) else Segment(p) for p in data]
+    paths, times = [p.path for p in parts], dict(start=[p.start for p in parts], end=[p.end for p in parts])
+    return pd.DataFrame(dict(path=paths, split="", label="", group=paths, clip="c01", **times)), "files"
 
 # %% ../nbs/10_backbones.ipynb #647092b8
 class _Views(torch.utils.data.Dataset):
@@ -257,6 +260,13 @@ def _found(backbone, shelf, table, keys, bad, tokens, name):
     rows = shelf.rows([k for k,h in zip(keys, here) if h])
     return Features(table[here].reset_index(drop=True), rows, backbone, tokens, shelf.folder, name, reasons)
 
+# %% ../nbs/10_backbones.ipynb #44da0de5
+def _keys(rows, progress):
+    "A key for each video: the hash of its content, and of its times if it is only a part."
+    hashes = FileHashes(home()/"features"/"hashes.sqlite")(rows, progress)
+    part = lambda h, s: hashlib.sha256(f"{h} {s.times}".encode()).hexdigest()[:32]
+    return [part(h, s) if h and isinstance(s, Segment) else h for h,s in zip(hashes, rows)]
+
 # %% ../nbs/10_backbones.ipynb #17258587
 def extract_features(
     backbone,                # From `load_backbone`, or what it takes
@@ -275,8 +285,8 @@ def extract_features(
     "The features of all videos: computed once, then read. A second call continues where the first one stopped."
     backbone, (table, name) = load_backbone(backbone, revision, spec), _videos(data)
     shelf, room = _shelf(backbone, num_clips, tokens, store, max_bytes)
-    keys = FileHashes(home()/"features"/"hashes.sqlite")(list(table.path), progress)
-    bad = _fill(backbone, shelf, table.path, keys, device, workers, progress, num_clips=num_clips, tokens=tokens,
+    keys = _keys(rows := sources(table), progress)
+    bad = _fill(backbone, shelf, rows, keys, device, workers, progress, num_clips=num_clips, tokens=tokens,
                 batch_size=batch_size, room=room)
     return _found(backbone, shelf, table, keys, bad, tokens, name)
 
@@ -288,6 +298,7 @@ class ProbeResult:
     metrics: dict                   # Scores on the validation and test videos, and the time that it took
     history: list = field(repr=False) # What was tried, and which was chosen
     skipped: list = field(default_factory=list) # Why videos were left out
+    per_class: dict = field(default_factory=dict, repr=False) # Class → training and test videos, and recall
 
     def _repr_markdown_(self):
         form = lambda v: f"{v:.3f}" if isinstance(v, float) else v
@@ -304,8 +315,7 @@ def _labelled(features, seed):
     table = table.assign(group=recordings(table))
     train = table[table.split == "train"]
     if train.label.nunique() < 2: raise ValueError("A probe needs training videos of at least two classes.")
-    if unknown := sorted(set(table.label) - set(train.label)):
-        raise ValueError(f"The class {unknown[0]!r} has no training videos: add some, or remove its other videos.")
+    check_classes(table)
     if shared := sorted(set(train.group) & set(table.group[table.split == "test"])):
         raise ValueError(f"The group {shared[0]!r} is in train and test: the score would not hold for other recordings.")
     return table, label_maps(table)[0]
@@ -322,12 +332,13 @@ def _means(features, rows):
     return out.reshape(-1, dim)
 
 # %% ../nbs/10_backbones.ipynb #bf905884
-def _linear(features, y, groups, split, **_):
+def _linear(features, y, groups, split, balance, **_):
     "A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."
     train, val = np.flatnonzero(split == "train"), np.flatnonzero(split == "val")
     clips = features.num_clips
     held = (_means(features, val), y[val].repeat(clips)) if len(val) else None
-    weight, bias, how = fit_linear(_means(features, train), y[train].repeat(clips), groups[train].repeat(clips), held)
+    own = y[train].repeat(clips), groups[train].repeat(clips)
+    weight, bias, how = fit_linear(_means(features, train), *own, held, balance)
     head = make_head(dict(kind="linear", dim=weight.shape[1]), len(weight))
     with torch.no_grad():
         for p,v in ((head.out.weight, weight), (head.out.bias, bias)): p.copy_(torch.from_numpy(v))
@@ -342,11 +353,12 @@ def _reader(features, device):
     return read
 
 # %% ../nbs/10_backbones.ipynb #e5a645cf
-def _attentive(features, y, groups, split, seed, depth, epochs, settings, device, progress):
+def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
     "An attentive head, the best of several that are trained in one pass."
     if features.tokens == "mean": raise ValueError("An attentive probe needs tokens: extract with tokens='all' or 'frames'.")
     train, val = (np.flatnonzero(split == s) for s in ("train", "val"))
     if not len(val): raise ValueError("An attentive probe is chosen on validation videos, and there are none: add some.")
+    if balance: train = train[balance_rows(y[train])]
     kind = dict(kind="attentive", dim=features.array.shape[-1], depth=depth)
     make = lambda: make_head(kind, int(y.max()) + 1)
     device = process_device(device)
@@ -355,7 +367,7 @@ def _attentive(features, y, groups, split, seed, depth, epochs, settings, device
 
 # %% ../nbs/10_backbones.ipynb #fa9ddad3
 def _scores(head, features, y, split):
-    "Accuracy on validation and test videos, probabilities averaged over the clips of a video."
+    "Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."
     out = {}
     for name,key in (("val", "val_accuracy"), ("test", "video_accuracy")):
         rows = np.flatnonzero(split == name)
@@ -365,7 +377,7 @@ def _scores(head, features, y, split):
         out[key] = float(right.mean())
         if name == "test":
             clips = logits.argmax(1) == y[rows].repeat(features.num_clips)
-            out |= dict(videos=len(rows), clips=len(logits), clip_accuracy=float(clips.mean()))
+            out |= dict(videos=len(rows), clips=len(logits), clip_accuracy=float(clips.mean()), correct=right)
     return out
 
 def _logits(head, features, rows):
@@ -423,10 +435,11 @@ def _fitted(features, kind, table, labels, seed, how):
     "(head, what it is, record): trained, tested, and described."
     start, y, split = time.time(), table.label.map(labels).to_numpy(), table.split.to_numpy()
     head, about, tried = KINDS[kind](features, y, table.group.to_numpy(), split, seed=seed, **how)
-    kept = {k: how[k] for k in ("depth", "epochs") if kind == "attentive"}
+    kept = {k: how[k] for k in ("depth", "epochs") if kind == "attentive"} | dict(balance=how["balance"])
     record = _record(features, kind, table, labels, seed, kept)
     metrics = dict(seconds=round(time.time() - start, 1), **_scores(head, features, y, split))
-    return head, about, record | dict(metrics=metrics, history=tried)
+    per_class = class_recall(table.label[split == "train"], table.label[split == "test"], metrics.pop("correct", ()))
+    return head, about, record | dict(metrics=metrics, per_class=per_class, history=tried)
 
 # %% ../nbs/10_backbones.ipynb #dc34f1af
 def fit_probe(
@@ -439,17 +452,19 @@ def fit_probe(
     settings=SETTINGS,      # Attentive: (learning rate, weight decay) of each head
     device:str|None=None,   # Attentive: None is the fastest there is
     progress:bool=True,     # Show a progress bar?
+    balance:bool=False,     # Does every class count the same, however many videos it has?
 ) -> ProbeResult: # Model folder, scores, what was tried
     "Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."
     _check(kind, depth)
     run = Run(output_dir or home()/"models"/f"{features.data}-probe").claim(overwrite=True)
     table, labels = _labelled(features, seed)
-    how = dict(depth=depth, epochs=epochs, settings=settings, device=device, progress=progress)
+    if not balance and (uneven := imbalance_text(table.label[table.split == "train"])): logger.info(uneven)
+    how = dict(balance=balance, depth=depth, epochs=epochs, settings=settings, device=device, progress=progress)
     head, about, record = _fitted(features, kind, table, labels, seed, how)
     run.folder.mkdir(parents=True, exist_ok=True)
     net = _probe_model(features, head, about, labels)
     run.save(net, _processor(features.backbone), features.backbone.spec, record, _card(record))
-    return ProbeResult(run.folder, record["metrics"], record["history"], features.skipped)
+    return ProbeResult(run.folder, record["metrics"], record["history"], features.skipped, record["per_class"])
 
 # %% ../nbs/10_backbones.ipynb #c297bc0d
 def load_probe(
@@ -479,6 +494,6 @@ def probe_videos(
     with process_state().main_process_first(): root = data_root(recipe, progress)
     features = extract_features(backbone, root, num_clips=recipe.eval_clips, workers=workers, progress=progress)
     features = replace(features, data=recipe.data)
-    done = fit_probe(features, "linear", output_dir or home()/"models"/recipe.name, recipe.seed)
+    done = fit_probe(features, "linear", output_dir or home()/"models"/recipe.name, recipe.seed, balance=recipe.balance)
     if push_to_hub and process_state().is_main_process: push_model(done.model_dir, push_to_hub)
     return done

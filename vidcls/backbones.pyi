@@ -21,9 +21,11 @@ from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
-from .engine.video import VideoError
+from .engine.tables import balance_rows, check_classes, imbalance_text, sources
+from .engine.video import Segment, VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
+from .scoring import class_recall
 from .share import check_token, model_card, push_model
 logger = logging.getLogger('vidcls.backbones')
 
@@ -103,7 +105,7 @@ class Features:
         ...
 
 def _videos(data):
-    """A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files."""
+    """A table of videos and a name for it: from a table, a folder, a CSV file, or a list of files or `Segment`s."""
     ...
 
 class _Views(torch.utils.data.Dataset):
@@ -141,6 +143,10 @@ def _found(backbone, shelf, table, keys, bad, tokens, name):
     """The features of a table's videos; those that have none are named and left out."""
     ...
 
+def _keys(rows, progress):
+    """A key for each video: the hash of its content, and of its times if it is only a part."""
+    ...
+
 def extract_features(backbone, data, spec: ClipSpec | None=None, num_clips: int=1, tokens: str='mean', device: str | None=None, workers: int | None=None, store=None, progress: bool=True, batch_size: int=16, max_bytes: int=16 * 2 ** 30, revision: str | None=None) -> Features:
     """The features of all videos: computed once, then read. A second call continues where the first one stopped."""
     ...
@@ -152,6 +158,7 @@ class ProbeResult:
     metrics: dict
     history: list = field(repr=False)
     skipped: list = field(default_factory=list)
+    per_class: dict = field(default_factory=dict, repr=False)
 
     def _repr_markdown_(self):
         ...
@@ -164,7 +171,7 @@ def _means(features, rows):
     """The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."""
     ...
 
-def _linear(features, y, groups, split, **_):
+def _linear(features, y, groups, split, balance, **_):
     """A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."""
     ...
 
@@ -172,12 +179,12 @@ def _reader(features, device):
     """A function from row numbers to the tokens of their clips, float32 [rows × clips, N, D]."""
     ...
 
-def _attentive(features, y, groups, split, seed, depth, epochs, settings, device, progress):
+def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
     """An attentive head, the best of several that are trained in one pass."""
     ...
 
 def _scores(head, features, y, split):
-    """Accuracy on validation and test videos, probabilities averaged over the clips of a video."""
+    """Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."""
     ...
 
 def _logits(head, features, rows):
@@ -208,7 +215,7 @@ def _fitted(features, kind, table, labels, seed, how):
     """(head, what it is, record): trained, tested, and described."""
     ...
 
-def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int=0, depth: int=1, epochs: int=20, settings=SETTINGS, device: str | None=None, progress: bool=True) -> ProbeResult:
+def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int=0, depth: int=1, epochs: int=20, settings=SETTINGS, device: str | None=None, progress: bool=True, balance: bool=False) -> ProbeResult:
     """Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."""
     ...
 

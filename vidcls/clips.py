@@ -8,9 +8,9 @@ __all__ = ['ClipSpec', 'View', 'clip_starts', 'eval_views', 'random_view', 'pick
            'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
 
 # %% ../nbs/02_clips.ipynb #4341449c
-import html, json, math, sys, warnings
+import html, json, math, os, sys, warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
@@ -19,6 +19,7 @@ from .data import label_maps
 from vidcls.engine.families import (
     check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 )
+from .engine.tables import sources
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 # %% ../nbs/02_clips.ipynb #dbec196f
@@ -105,6 +106,15 @@ class View:
     start: float = 0.               # Seconds from the start of the video
     crop: tuple = (.5, .5, 1.)      # (x, y, scale): position in the free room 0..1, side as a share of the largest
     flip: bool = False              # Mirror left and right?
+    end: float = field(default=math.inf, repr=False) # Seconds; no frame from this moment on is shown
+
+# %% ../nbs/02_clips.ipynb #47d31674
+@patch
+def span(self:View,
+    spec:ClipSpec, # How long a clip is
+) -> tuple: # (first moment, moment after the last), in seconds
+    "The time that the clip covers."
+    return self.start, min(self.start + spec.seconds, self.end)
 
 # %% ../nbs/02_clips.ipynb #36a6afa3
 def crop_box(
@@ -140,9 +150,9 @@ def eval_views(
     if num_clips < 1 or num_crops < 1:
         raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {num_clips} and {num_crops}.")
     places = [.5] if num_crops == 1 else [i/(num_crops - 1) for i in range(num_crops)]
-    starts = clip_starts(info.duration, spec.seconds, num_clips)
+    starts = [info.begin + s for s in clip_starts(info.duration, spec.seconds, num_clips)]
     # Only the longer side has free room, whichever it is, so the place can be given for both
-    return [View(s, (p, p if num_crops > 1 else .5, 1.)) for s in starts for p in places]
+    return [View(s, (p, p if num_crops > 1 else .5, 1.), end=info.end) for s in starts for p in places]
 
 # %% ../nbs/02_clips.ipynb #28ab1683
 def random_view(
@@ -155,7 +165,7 @@ def random_view(
     "A random start, square and mirroring: the guide's augmentation, decided before anything is decoded."
     start, s, x, y, f = rng.random(5)
     side = 1/((1/scale[1]) + s*(1/scale[0] - 1/scale[1]))
-    return View(start*max(0., info.duration - spec.seconds), (x, y, side), bool(f < flip))
+    return View(info.begin + start*max(0., info.duration - spec.seconds), (x, y, side), bool(f < flip), info.end)
 
 # %% ../nbs/02_clips.ipynb #90ced678
 def pick_frames(
@@ -171,13 +181,15 @@ def clip_frames_at(
     times:list,     # When the frames are shown, in seconds
     start:float,    # Of the clip
     spec:ClipSpec,  # What a clip is
+    end:float=math.inf, # No frame from this moment on belongs to the clip
 ) -> list: # `num_frames` indices into `times`, rising
     "Which of the frames at `times` make the clip from `start`. Raises `VideoError` if there are too few."
     if info.frames < min(2, spec.num_frames):
         raise VideoError(f"{info.path} is a single picture: a clip needs a video.")
-    inside = [i for i,t in enumerate(times) if in_span(t, start, start + spec.seconds)]
+    end = min(start + spec.seconds, end)
+    inside = [i for i,t in enumerate(times) if in_span(t, start, end)]
     if len(inside) < spec.num_frames and not spec.pad:
-        raise VideoError(f"{info.path} has {len(inside)} frames in the {spec.seconds:.2f} s from {start:.2f} s, "
+        raise VideoError(f"{info.path} has {len(inside)} frames in the {end - start:.2f} s from {start:.2f} s, "
                          f"where a clip has {spec.num_frames}: allow repeated frames (pad=True, no --strict).")
     if not inside: inside = [_held_picture(info, times, start, spec)]
     return [inside[k] for k in pick_frames(len(inside), spec)]
@@ -185,14 +197,14 @@ def clip_frames_at(
 # %% ../nbs/02_clips.ipynb #d0e45960
 def _held_picture(info, times, start, spec):
     "Index of the picture that a player still shows at `start`. Raises `VideoError` if there is none."
-    if not times or start >= info.duration:
+    if not times or start >= info.begin + info.duration:
         raise VideoError(f"{info.path} shows nothing in the {spec.seconds:.2f} s from {start:.2f} s "
                          f"(it lasts {info.duration:.2f} s): ask for an earlier part.")
     return max((i for i,t in enumerate(times) if t < start), default=0)
 
-def _shown_from(info, start, spec):
+def _shown_from(info, start, end):
     "When to begin reading, so that the clip shows something: earlier than `start` if no picture begins in it."
-    if promised_times(info, start, start + spec.seconds): return start
+    if promised_times(info, start, end): return start
     return max(promised_times(info, -math.inf, start), default=0)
 
 # %% ../nbs/02_clips.ipynb #0155911b
@@ -231,25 +243,25 @@ def normalize(
     return (clip.float()/255 - mean)/std
 
 # %% ../nbs/02_clips.ipynb #4b385baf
-def _runs(starts, seconds):
-    "Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."
+def _runs(spans):
+    "Spans (start, end) in runs that overlap: each run is decoded in one go, and what lies between runs is not."
     runs = []
-    for s in sorted(set(starts)):
-        if runs and s < runs[-1][-1] + seconds: runs[-1].append(s)
+    for s in sorted(set(spans)):
+        if runs and s[0] < max(end for _,end in runs[-1]): runs[-1].append(s)
         else: runs.append([s])
     return runs
 
 # %% ../nbs/02_clips.ipynb #6f695601
-def _full_size(path, info, starts, spec, cache):
-    "The clips of one run before crop and resize: start → arrays [H, W, C]."
-    which, first, end = {}, min(_shown_from(info, s, spec) for s in starts), starts[-1] + spec.seconds
+def _full_size(path, info, spans, spec, cache):
+    "The clips of one run before crop and resize: span → arrays [H, W, C]."
+    which, first, last = {}, min(_shown_from(info, *s) for s in spans), max(end for _,end in spans)
     def pick(times):
-        which.update({s: clip_frames_at(info, times, s, spec) for s in starts})
+        which.update({s: clip_frames_at(info, times, s[0], spec, s[1]) for s in spans})
         return sorted(set().union(*which.values()))
-    kept = cache and cache.frames(path, first, end, pick)
-    rgb = kept if kept is not None else to_rgb(frames_between(path, info, first, end, pick)[0], path)
+    kept = cache and cache.frames(path, first, last, pick)
+    rgb = kept if kept is not None else to_rgb(frames_between(path, info, first, last, pick)[0], path)
     frames = dict(zip(sorted(set().union(*which.values())), rgb))
-    return {s: [frames[i] for i in which[s]] for s in starts}
+    return {s: [frames[i] for i in which[s]] for s in spans}
 
 # %% ../nbs/02_clips.ipynb #d02bff22
 def read_views(
@@ -260,11 +272,12 @@ def read_views(
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
     "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."
     _check_views(path, views)
-    info, out = probe_video(path), [None]*len(views)
-    for starts in _runs([v.start for v in views], spec.seconds):
-        clips = _full_size(path, info, starts, spec, cache)
-        for i,v in enumerate(views):
-            if v.start in clips: out[i] = view_of_arrays(clips[v.start], v, spec)
+    path, spans, out = os.fspath(path), [v.span(spec) for v in views], [None]*len(views)
+    info = probe_video(path)
+    for run in _runs(spans):
+        clips = _full_size(path, info, run, spec, cache)
+        for i,(v,s) in enumerate(zip(views, spans)):
+            if s in clips: out[i] = view_of_arrays(clips[s], v, spec)
     return torch.stack(out) if len(out) > 1 else out[0][None] # A single view is not copied again
 
 # %% ../nbs/02_clips.ipynb #9a6306e8
@@ -274,6 +287,7 @@ def _check_views(path, views):
         raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
     for v in views:
         if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} starts at 0 s or later, not at {v.start}.")
+        if not v.start < v.end: raise ValueError(f"A view of {path} from {v.start} s ends later, not at {v.end}.")
 
 # %% ../nbs/02_clips.ipynb #13172bb1
 def read_clip(
@@ -292,9 +306,8 @@ def repeated_frames(
     spec:ClipSpec, # What a clip is
 ) -> int: # 0 if all frames of every clip differ
     "How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."
-    info = probe_video(path)
-    distinct = [len(set(pick_frames(len(promised_times(info, s, s + spec.seconds)) or 1, spec)))
-                for s in {v.start for v in views}]
+    info = probe_video(os.fspath(path))
+    distinct = [len(set(pick_frames(len(promised_times(info, *s)) or 1, spec))) for s in {v.span(spec) for v in views}]
     return spec.num_frames - min(distinct)
 
 # %% ../nbs/02_clips.ipynb #b0ea50ea
@@ -313,7 +326,7 @@ class ClipDataset(torch.utils.data.Dataset):
         self.table, self.spec, self.transform = table.reset_index(drop=True), spec, transform
         self.label2id = _label_numbers(table, label2id)
         # Plain lists for the workers: text may live in Arrow, which starts threads, and those do not survive a fork
-        self.paths, self.labels = list(self.table.path), [self.label2id[l] for l in self.table.label]
+        self.paths, self.labels = sources(table), [self.label2id[l] for l in self.table.label]
         self.num_clips, self.num_crops, self.seed, self.cache = num_clips, num_crops, seed, cache
         self._epoch = torch.zeros((), dtype=torch.int64)
         # Shared, so that workers that live on see it; a system without shared memory has no workers

@@ -1,15 +1,16 @@
 """Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
 from typing import Any as _Any
 __all__ = ['ClipSpec', 'View', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
-import html, json, math, sys, warnings
+import html, json, math, os, sys, warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
 from vidcls.engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
+from .engine.tables import sources
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class View:
     start: float = 0.0
     crop: tuple = (0.5, 0.5, 1.0)
     flip: bool = False
+    end: float = field(default=math.inf, repr=False)
+
+    def span(self, spec: ClipSpec) -> tuple:
+        """The time that the clip covers."""
+        ...
 
 def crop_box(view: View, height: int, width: int, spec: ClipSpec) -> tuple:
     """The rectangle of the frame that a view shows."""
@@ -76,7 +82,7 @@ def pick_frames(n: int, spec: ClipSpec) -> list:
     """Equally spaced frames, first and last included (PyTorchVideo's `uniform_temporal_subsample`)."""
     ...
 
-def clip_frames_at(info: VideoInfo, times: list, start: float, spec: ClipSpec) -> list:
+def clip_frames_at(info: VideoInfo, times: list, start: float, spec: ClipSpec, end: float=math.inf) -> list:
     """Which of the frames at `times` make the clip from `start`. Raises `VideoError` if there are too few."""
     ...
 
@@ -84,7 +90,7 @@ def _held_picture(info, times, start, spec):
     """Index of the picture that a player still shows at `start`. Raises `VideoError` if there is none."""
     ...
 
-def _shown_from(info, start, spec):
+def _shown_from(info, start, end):
     """When to begin reading, so that the clip shows something: earlier than `start` if no picture begins in it."""
     ...
 
@@ -103,12 +109,12 @@ def normalize(clip: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
     """Bytes to what the model was trained on: divide by 255, subtract the mean, divide by the standard deviation."""
     ...
 
-def _runs(starts, seconds):
-    """Start times in runs whose spans overlap: each run is decoded in one go, and what lies between runs is not."""
+def _runs(spans):
+    """Spans (start, end) in runs that overlap: each run is decoded in one go, and what lies between runs is not."""
     ...
 
-def _full_size(path, info, starts, spec, cache):
-    """The clips of one run before crop and resize: start → arrays [H, W, C]."""
+def _full_size(path, info, spans, spec, cache):
+    """The clips of one run before crop and resize: span → arrays [H, W, C]."""
     ...
 
 def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:

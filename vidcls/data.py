@@ -58,7 +58,7 @@ def video_table(
     root=None,        # Data set folder, or a CSV file; None: the data of the machine's default recipe
     split_lists=None, # Folder with UCF101's official trainlist01.txt ..., which then give the split
     fold:int=1,       # Which of the three official splits
-) -> "pd.DataFrame": # Columns path, split, label, group, clip; one row per video
+) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]; one row per video, or part of one
     "All videos of a data set. Says what it skipped, raises on what cannot be right."
     root = data_root(get_recipe()) if root is None else Path(root)
     table = csv_table(root) if root.is_file() else folder_table(root)

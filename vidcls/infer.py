@@ -7,9 +7,9 @@ __all__ = ['load_trained', 'run_inference', 'top_labels', 'seen_views', 'video_c
            'predict']
 
 # %% ../nbs/07_infer.ipynb #8f537541
-import logging, re, tempfile
+import logging, os, re, tempfile
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 import numpy as np, torch
 from vidcls.clips import (
     apply_view, ClipSpec, eval_views, normalize, pick_frames, read_views, repeated_frames, video_probabilities
@@ -19,7 +19,7 @@ from .engine.families import clip_shape
 from .engine.loading import check_clip, check_device, check_frames, file_times, load_weights, model_folder
 from .engine.machine import get_device
 from .engine.record import saved_clips
-from .engine.video import probe_video, VideoError, VideoInfo
+from .engine.video import probe_video, Segment, VideoError, VideoInfo
 
 # %% ../nbs/07_infer.ipynb #d2b037a6
 logger = logging.getLogger("vidcls.infer")
@@ -92,24 +92,24 @@ def _array_views(frames, spec, num_clips, num_crops):
 
 # %% ../nbs/07_infer.ipynb #46ce9dc9
 def seen_views(
-    video,                   # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
+    video,                   # File, `Segment` of one, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     spec:ClipSpec,           # What a clip is
     num_clips:int|None=None, # Clips in time; None: `usual`
     num_crops:int=1,         # Crops along the longer side
     usual:int=1,             # How many clips to take of a file if `num_clips` is None
 ) -> tuple: # (uint8 [views, T, C, size, size], how many frames of a clip repeat others)
     "The evaluation's views of a video. Raises `VideoError`."
-    if not isinstance(video, (str, Path)): return _array_views(video, spec, num_clips, num_crops)
-    if re.match(r"https?://", str(video), re.I): return _url_views(str(video), spec, num_clips, num_crops, usual)
+    if not isinstance(video, (str, os.PathLike)): return _array_views(video, spec, num_clips, num_crops)
+    if re.match(r"https?://", os.fspath(video), re.I): return _url_views(video, spec, num_clips, num_crops, usual)
     views = eval_views(probe_video(video), spec, usual if num_clips is None else num_clips, num_crops)
     return read_views(video, views, spec), repeated_frames(video, views, spec)
 
 # %% ../nbs/07_infer.ipynb #e149a10b
-def _url_views(url, *args):
+def _url_views(video, *args):
     "The views of a video on the web; what is wrong with it is said of its address."
     with tempfile.TemporaryDirectory() as d:
-        file = download_video(url, d)
-        try: return seen_views(file, *args)
+        file = download_video(url := os.fspath(video), d)
+        try: return seen_views(replace(video, path=file) if isinstance(video, Segment) else file, *args)
         except VideoError as e: raise VideoError(str(e).replace(str(file), url)) from e
 
 # %% ../nbs/07_infer.ipynb #0d7f6a9b
@@ -139,7 +139,7 @@ def warn_repeats(
     spec:ClipSpec, # What a clip is
 ):
     "Say that a video has fewer frames than a clip."
-    name = f"{video} has" if isinstance(video, (str, Path)) else "The array has"
+    name = f"{video} has" if isinstance(video, (str, os.PathLike)) else "The array has"
     text = f"{name} fewer frames than a clip needs: {repeated} of {spec.num_frames} repeat others."
     if repeated: logger.warning(str(VideoError(text))) # Which makes any file name printable
 
@@ -160,7 +160,7 @@ def loaded(
 # %% ../nbs/07_infer.ipynb #96beddd9
 def predict(
     model,                    # Model folder, or a model on the Hub ("owner/name")
-    video,                    # File, URL, or uint8 array of frames [T, H, W, 3], which is one clip
+    video,                    # File, `Segment` of one, URL, or uint8 array of frames [T, H, W, 3], which is one clip
     top_k:int=5,              # How many labels
     num_clips:int|None=None,  # Clips in time; None: as many as the model was tested with
     num_crops:int=1,          # Crops along the longer side

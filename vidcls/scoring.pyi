@@ -1,6 +1,6 @@
 """Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
-__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature', 'fit_temperature']
+__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature', 'fit_temperature']
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from .engine.loading import model_folder
 from .engine.machine import clip_loader, process_state
 from .engine.progress import progress_bar
 from .engine.record import saved_clips
+from .engine.tables import sources
 from .engine.video import probe_video
 from .infer import load_trained, run_inference
 
@@ -84,6 +85,10 @@ def _per_class(predictions):
 
 def _top5(truth, p):
     """Share of videos whose class is among the five likeliest; 1 where there are no more than five."""
+    ...
+
+def class_recall(trained, tested, correct) -> dict:
+    """How many videos each class has, and which share of its test videos is found."""
     ...
 
 class VideoViews(torch.utils.data.Dataset):

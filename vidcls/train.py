@@ -24,10 +24,10 @@ from .engine.progress import draw_history
 from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.run import Run
-from .engine.tables import balance_classes
+from .engine.tables import balance_classes, check_classes, imbalance_text
 from .engine.trainer import batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
 from .model import load_model, make_processor
-from .scoring import accuracy_interval
+from .scoring import accuracy_interval, class_recall
 from .share import check_token
 from .transforms import train_transform
 
@@ -48,6 +48,7 @@ def make_datasets(
     fixed = dict(num_clips=recipe.eval_clips)
     kwargs = dict(train=dict(transform=train_transform(spec, recipe.scale), seed=recipe.seed), val=fixed, test=fixed)
     label2id, rows = label_maps(table)[0], {s: table[table.split == s] for s in SPLITS}
+    check_classes(table)
     if recipe.balance: rows["train"] = balance_classes(rows["train"])
     return {s: ClipDataset(rows[s], spec, label2id, cache=cache, **kwargs[s]) for s in SPLITS}
 
@@ -92,6 +93,7 @@ class FinetuneResult:
     metrics: dict                            # Test scores and training time
     history: list = field(repr=False)        # `Trainer`'s log
     skipped: list = field(default_factory=list) # Why videos were left out
+    per_class: dict = field(default_factory=dict, repr=False) # Class → training and test videos, and recall
 
     def _repr_markdown_(self):
         form = lambda v: f"{v:.3f}" if isinstance(v, float) else v
@@ -101,20 +103,21 @@ class FinetuneResult:
 def test_scores(
     trainer:ClipTrainer, # Trained
     dataset:ClipDataset, # Fixed views
-) -> dict: # videos, clips, clip_accuracy, video_accuracy and its interval
+) -> dict: # videos, clips, clip_accuracy, video_accuracy and its interval, and which videos are right
     "Accuracy over clips and, with probabilities averaged, over videos."
     out = trainer.predict(dataset)
     truth = out.label_ids[::dataset.views]
     video = video_probabilities(out.predictions, dataset.views).argmax(1) == truth
     interval = accuracy_interval(video, recordings(dataset.table))
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
-                clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()), interval=interval)
+                clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()), interval=interval,
+                correct=video)
 
 # %% ../nbs/06_train.ipynb #893c4dda
 def _split(trainer):
     "The number of videos and groups in each part, and how many of the test's groups are in another part."
     sets = zip(SPLITS, (trainer.train_dataset, trainer.eval_dataset, trainer.test_dataset))
-    groups = {s: recordings(d.table) for s,d in sets}
+    groups = {s: recordings(d.table.drop_duplicates()) for s,d in sets} # Where classes are balanced, rows are repeated
     shared = set(groups["test"]) & {*groups["train"], *groups["val"]}
     return dict(videos={s: len(g) for s,g in groups.items()}, groups={s: g.nunique() for s,g in groups.items()},
                 shared_groups=len(shared))
@@ -122,9 +125,12 @@ def _split(trainer):
 def _tested(trainer, seconds):
     "What a fine-tuning writes down."
     scores = test_scores(trainer, trainer.test_dataset)
-    low, high = scores.pop("interval")
+    (low, high), correct = scores.pop("interval"), scores.pop("correct")
+    trained = trainer.train_dataset.table.drop_duplicates().label
+    per_class = class_recall(trained, trainer.test_dataset.table.label, correct)
     return dict(metrics=dict(seconds=seconds, **scores), interval=None if math.isnan(low) else [low, high],
-                split=_split(trainer), labels=list(trainer.train_dataset.label2id), history=trainer.state.log_history)
+                per_class=per_class, split=_split(trainer), labels=list(trainer.train_dataset.label2id),
+                history=trainer.state.log_history)
 
 # %% ../nbs/06_train.ipynb #f99c3540
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
@@ -142,6 +148,7 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     if process_state().is_main_process:
         random = f"random weights of {recipe.checkpoint}'s geometry, as the recipe says"
         logger.info(f"Starting from {random if recipe.from_scratch else f'the weights of {recipe.checkpoint}'}.")
+        if not recipe.balance and (uneven := imbalance_text(sets["train"].table.label)): logger.info(uneven)
         warn_spinning(args)
     return trainer
 
@@ -180,7 +187,8 @@ def finetune(
         run = Run(folder, dict(task="finetune", recipe=recipe)).claim(resume, overwrite)
         record, bad = _trained(recipe, run, frames, workers, progress and run.is_main, strict, check, kwargs)
     if push_to_hub: run.push(push_to_hub)
-    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist())
+    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(),
+                          record.get("per_class", {}))
 
 # %% ../nbs/06_train.ipynb #2c53b97b
 def tutorial_model(

@@ -10,7 +10,7 @@ import random
 from contextlib import contextmanager
 import numpy as np, torch
 from fastcore.basics import patch
-from .clips import apply_view, ClipSpec, random_view, read_clip, View
+from .clips import apply_view, ClipSpec, eval_views, random_view, read_clip, View
 from .engine.video import probe_video, VideoInfo
 
 # %% ../nbs/03_transforms.ipynb #4ae852f5
@@ -32,7 +32,7 @@ def view(self:ClipTransform,
     rng:np.random.Generator=None, # For training; None: a fresh one
 ) -> View: # Which clip
     "Choose a view of a video."
-    if not self.train: return View(max(0., info.duration - self.spec.seconds)/2)
+    if not self.train: return eval_views(info, self.spec)[0]
     return random_view(info, self.spec, rng or np.random.default_rng(), self.scale, self.flip)
 
 # %% ../nbs/03_transforms.ipynb #a8309bde

@@ -5,7 +5,7 @@ import random
 from contextlib import contextmanager
 import numpy as np, torch
 from fastcore.basics import patch
-from .clips import apply_view, ClipSpec, random_view, read_clip, View
+from .clips import apply_view, ClipSpec, eval_views, random_view, read_clip, View
 from .engine.video import probe_video, VideoInfo
 
 class ClipTransform:

@@ -18,8 +18,8 @@ from ..data import split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
 from .progress import progress_bar
-from .tables import recordings
-from .video import good_frames, probe_video, promised_times, VideoError
+from .tables import overlaps, recordings, sources, TIMES
+from .video import frames_between, good_frames, probe_video, promised_times, Segment, VideoError
 
 # %% ../../nbs/engine/audit.ipynb #28478984
 logger = logging.getLogger("vidcls.engine.audit")
@@ -33,15 +33,19 @@ def _shared_groups(table):
     n = n.reset_index()
     return n[n.splits.str.contains(",")].reset_index(drop=True)
 
+def _same(table, what="sha256"): return [what, *(k for k in TIMES if k in table)]
+
 def _identical_files(table):
-    size = table.path.map(lambda p: Path(p).stat().st_size)
-    twins = table[size.duplicated(keep=False)]
-    t = twins.assign(sha256=twins.path.map(sha256))
-    return t[t.sha256.duplicated(keep=False)].sort_values("sha256").reset_index(drop=True)
+    size = {p: Path(p).stat().st_size for p in set(table.path)}
+    sized = table.assign(size=table.path.map(size))
+    twins = table[sized.duplicated(_same(sized, "size"), keep=False)]
+    known = {p: sha256(p) for p in set(twins.path)} # Once, however many parts of a file are listed
+    t = twins.assign(sha256=twins.path.map(known))
+    return t[t.duplicated(_same(t), keep=False)].sort_values("sha256").reset_index(drop=True)
 
 # %% ../../nbs/engine/audit.ipynb #608e6bf2
 def thumbnails(
-    path,    # Video file
+    path,    # Video file, or a `Segment` of one
     n:int=5, # Frames, spread over the video
 ) -> "np.ndarray": # float32 [n*256], a vector of length one
     "Small grey pictures of a few frames: a fingerprint of what a clip shows. Raises `VideoError`."
@@ -52,7 +56,7 @@ def thumbnails(
     info = probe_video(path)
     spec = ClipSpec(1, 1.5/info.fps, 64, "squash", pad=True)
     starts = clip_starts(info.duration, spec.seconds, n + 2)[1:-1]
-    frames = read_views(path, [View(s) for s in starts], spec)[:, 0] # [n, C, 64, 64]
+    frames = read_views(path, [View(info.begin + s, end=info.end) for s in starts], spec)[:, 0] # [n, C, 64, 64]
     x = F.resize(F.rgb_to_grayscale(frames), [16, 16], antialias=True).float().numpy().reshape(n, -1)
     x -= x.mean(1, keepdims=True)
     return (x/(np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)).ravel()/np.sqrt(n)
@@ -68,7 +72,7 @@ def look_alikes(
     def seen(p):
         try: return thumbnails(p)
         except VideoError: return None
-    found = {i: x for i,x in enumerate(map(seen, table.path)) if x is not None}
+    found = {i: x for i,x in enumerate(map(seen, sources(table))) if x is not None}
     rows, x = list(found), np.array(list(found.values()) or np.zeros((0, 1)), np.float32)
     pairs = []
     for a in range(0, len(x), 1000): # In blocks, because all correlations at once may not fit into memory
@@ -81,33 +85,36 @@ def look_alikes(
 
 # %% ../../nbs/engine/audit.ipynb #dae79f5e
 class Leakage:
-    "What the splits share. `ok` is true if no group, file or look-alike is in two of them."
+    "What the splits share. `ok` is true if no group, file, look-alike or moment of a file is in two of them."
     def __init__(self,
         groups, # Groups in more than one split: group, labels, splits, videos
         files,  # Byte-identical files: rows of the table with their sha256
         alike=None, # From `look_alikes`; None: nobody looked
+        overlapping=(), # From `overlaps`: parts of a file that overlap, with other labels or in other splits
     ):
-        self.groups, self.files = groups, files
+        self.groups, self.files, self.overlapping = groups, files, overlapping
         known = files.groupby("path").sha256.first().to_dict()
-        if alike is not None: # Identical files are reported as files already
+        if alike is not None: # Identical files, and parts of one file, are reported as such already
             new = [known.get(a, a) != known.get(b, b) for a,b in zip(alike.path, alike.other)]
-            alike = alike[new].reset_index(drop=True)
+            alike = alike[np.array(new, bool)].reset_index(drop=True) # An empty list would mean no columns
         self.alike = alike
-        per_file = files.groupby("sha256")
+        per_file = files.groupby(_same(files), dropna=False)
         self.crossing = per_file.filter(lambda g: g.split.nunique() > 1)
         self.conflicts = per_file.filter(lambda g: g.label.nunique() > 1)
 
 # %% ../../nbs/engine/audit.ipynb #737bd0cb
 @patch(as_prop=True)
 def ok(self:Leakage) -> bool: # Do the splits share nothing?
-    "Whether the splits share no group, no file and no look-alike."
-    return not any(map(len, (self.groups, self.crossing, self.conflicts, () if self.alike is None else self.alike)))
+    "Whether the splits share no group, no file, no look-alike and no moment of a file."
+    alike = () if self.alike is None else self.alike
+    return not any(map(len, (self.groups, self.crossing, self.conflicts, alike, self.overlapping)))
 
 @patch
 def __repr__(self:Leakage):
     def count(rows, what): return f"{len(rows)} {what}{'' if len(rows) == 1 else 's'}"
     alike = "nobody has searched for look-alikes"
     if self.alike is not None: alike = f"{count(self.alike, 'look-alike')} across splits or labels"
+    if len(self.overlapping): alike += f"; {count(self.overlapping, 'pair')} of segments that overlap"
     return (f"Leakage: {count(self.groups, 'group')} in more than one split; "
             f"{count(self.files, 'byte-identical file')}, {len(self.crossing)} of them across splits "
             f"and {len(self.conflicts)} with conflicting labels; {alike}.")
@@ -116,32 +123,46 @@ def __repr__(self:Leakage):
 def audit_leakage(
     table, # From `video_table`
     alike:bool=False, # Also decode every video and look for look-alikes?
-) -> Leakage: # Shared groups, identical files, look-alikes
+) -> Leakage: # Shared groups, identical files, look-alikes, overlapping segments
     "Look for groups, files and pictures that are in more than one split."
-    return Leakage(_shared_groups(table), _identical_files(table), look_alikes(table) if alike else None)
+    pairs = look_alikes(table) if alike else None
+    return Leakage(_shared_groups(table), _identical_files(table), pairs, overlaps(table))
 
 # %% ../../nbs/engine/audit.ipynb #c3280887
 def _most_repeated(info, times, spec):
     "How many frames are repeats in the worst span that a random view may cover."
     # A span has the fewest frames if it begins just after one
-    last = max(0., info.duration - spec.seconds)
-    starts = np.array([0., last, *(t + 2e-9 for t in times if t + 2e-9 <= last)])
-    first, after = np.searchsorted(times, starts - 1e-9), np.searchsorted(times, starts + spec.seconds - 1e-9)
+    last = info.begin + max(0., info.duration - spec.seconds)
+    starts = np.array([info.begin, last, *(t + 2e-9 for t in times if t + 2e-9 <= last)])
+    ends = np.minimum(starts + spec.seconds, info.end)
+    first, after = np.searchsorted(times, starts - 1e-9), np.searchsorted(times, ends - 1e-9)
     worst = int(np.argmin(after - first))
     held = max(0, first[worst] - 1) # The frame that a player still shows when the span begins
-    return spec.num_frames - len(set(clip_frames_at(info, times[held:after[worst]], starts[worst], spec)))
+    return spec.num_frames - len(set(clip_frames_at(info, times[held:after[worst]], starts[worst], spec, info.end)))
 
 # %% ../../nbs/engine/audit.ipynb #1768faa0
+def _decoded_times(path, info):
+    "The times of a video's frames, which are all decoded. Raises `VideoError`."
+    if not isinstance(path, Segment): return [t for t,_ in good_frames(path)]
+    times = []
+    def pick(shown):
+        times[:] = shown
+        return []
+    frames_between(os.fspath(path), info, info.begin, info.end, pick)
+    return times
+
 def _check_video(path, spec, how):
-    "Check one file and return `_most_repeated`. Raises `VideoError`."
+    "Check one file, or one part of a file, and return `_most_repeated`. Raises `VideoError`."
     info = probe_video(path)
     if how == "full":
-        times = [t for t,_ in good_frames(path)]
+        times = _decoded_times(path, info)
         read_views(path, eval_views(info, spec), replace(spec, size=8)) # Also after a seek
     else:
-        times, frame = promised_times(info, -math.inf, math.inf), 1/info.fps
-        read_views(path, [View(0.), View(max(0., info.duration - frame/2))], ClipSpec(1, 1.5*frame, 8))
-    return _most_repeated(info, times, spec)
+        times, frame = promised_times(info, info.begin if info.begin else -math.inf, info.end), 1/info.fps
+        ends = info.begin, info.begin + max(0., info.duration - frame/2)
+        read_views(path, [View(t) for t in ends], ClipSpec(1, 1.5*frame, 8))
+    # In a part between two frames, a player still shows the one before it
+    return _most_repeated(info, times or promised_times(info, -math.inf, info.begin)[-1:], spec)
 
 # %% ../../nbs/engine/audit.ipynb #599e6571
 class _Checks(torch.utils.data.Dataset):
@@ -201,7 +222,9 @@ def _forget(self:_GoodFiles, e):
 
 # %% ../../nbs/engine/audit.ipynb #0d28e9f4
 @patch
-def _key(self:_GoodFiles, path): return os.fsencode(os.path.abspath(path)), self.spec
+def _key(self:_GoodFiles, path):
+    part = f", {path.times}" if isinstance(path, Segment) else ""
+    return os.fsencode(os.path.abspath(path)), self.spec + part
 
 # %% ../../nbs/engine/audit.ipynb #bc5a6310
 @patch
@@ -262,13 +285,23 @@ def check_depth(
     verbose:bool=True,     # Log a message if it is "quick"?
 ) -> str: # "full" or "quick"
     "The default check: 'full' if that takes about a minute at most, else 'quick'."
-    size = sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
+    size = sum(os.path.getsize(p) for p in set(map(os.fspath, paths)) if os.path.isfile(p))
     if size <= _MINUTE*max(1, _processes(workers)): return "full"
     if verbose:
         logger.warning(f"Decoding {len(paths)} videos ({size/2**30:.1f} GiB) would take longer than a minute, so only "
                        "the packets and the first and last frame of each are checked (--check full or check='full' "
                        "decodes everything).")
     return "quick"
+
+# %% ../../nbs/engine/audit.ipynb #a197f846
+def _row_results(table, rows, found):
+    "What was found for each row, as an array; the reasons of segments begin with their line."
+    out = np.empty(len(rows), object)
+    for i,(index,source) in enumerate(zip(table.index, rows)):
+        what = found[source]
+        known = isinstance(what, str) and isinstance(source, Segment) and isinstance(index, int)
+        out[i] = f"line {index + 2}: {what}" if known else what
+    return out
 
 # %% ../../nbs/engine/audit.ipynb #cd705090
 def check_videos(
@@ -280,7 +313,8 @@ def check_videos(
 ) -> tuple: # (usable rows with a column `repeated_frames`, the other rows with a column `reason`)
     "Read every video once, so that a bad one is reported now and not during training. Remembers good files."
     known_check(how)
-    paths = list(dict.fromkeys(table.path))
+    rows = sources(table)
+    paths = list(dict.fromkeys(rows))
     how = how or check_depth(paths, workers)
     if how == "none": return table.reset_index(drop=True), table.iloc[:0].assign(reason="")
     good, stamps = _GoodFiles(home()/"checked.sqlite", spec), {p: file_stamp(p) for p in paths}
@@ -293,9 +327,9 @@ def check_videos(
             found[p] = what
             if not isinstance(what, str): good.add(p, stamps[p], how, what)
     finally: good.close()
-    is_bad = np.array([isinstance(found[p], str) for p in table.path], bool)
-    column = lambda rows, name: rows.assign(**{name: [found[p] for p in rows.path]}).reset_index(drop=True)
-    return column(table[~is_bad], "repeated_frames"), column(table[is_bad], "reason")
+    found, is_bad = _row_results(table, rows, found), np.array([isinstance(found[p], str) for p in rows], bool)
+    column = lambda keep, name: table[keep].assign(**{name: found[keep].tolist()}).reset_index(drop=True)
+    return column(~is_bad, "repeated_frames"), column(is_bad, "reason")
 
 # %% ../../nbs/engine/audit.ipynb #a03b2a4e
 def prepare_table(
@@ -330,11 +364,10 @@ def usable_videos(
     how = how or check_depth(table.path, workers, state.is_main_process) # Decide once for all shares
     share, spec = table.iloc[state.process_index::state.num_processes], replace(spec, pad=spec.pad and not strict)
     good, bad = check_videos(share, spec, how, workers, progress)
-    found = good.to_dict("records") + bad.to_dict("records")
-    if state.num_processes > 1: found = gather_object(found)
-    found = {r["path"]: r for r in found}
-    is_bad = np.array(["reason" in found[p] for p in table.path], bool)
-    column = lambda rows, name: rows.assign(**{name: [found[p].get(name) for p in rows.path]}).reset_index(drop=True)
+    found = [*zip(sources(good), good.to_dict("records")), *zip(sources(bad), bad.to_dict("records"))]
+    found = dict(gather_object(found) if state.num_processes > 1 else found)
+    is_bad = np.array(["reason" in found[s] for s in sources(table)], bool)
+    column = lambda t, name: t.assign(**{name: [found[s].get(name) for s in sources(t)]}).reset_index(drop=True)
     good, bad = column(table[~is_bad], "repeated_frames"), column(table[is_bad], "reason")
     if len(bad) and (strict or not len(good)):
         raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
@@ -347,6 +380,6 @@ def usable_videos(
 # %% ../../nbs/engine/audit.ipynb #5f1f0d0d
 def short_videos(
     table, # From `check_videos`
-) -> list: # [file name, number of repeated frames] per video
+) -> list: # [file name, with times if it is a part, and number of repeated frames] per video
     "The videos that have fewer frames than a clip, among those that were checked."
-    return [[Path(p).name, int(n)] for p,n in zip(table.path, table.repeated_frames) if n]
+    return [[Path(str(s)).name, int(n)] for s,n in zip(sources(table), table.repeated_frames) if n]

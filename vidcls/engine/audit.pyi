@@ -12,11 +12,14 @@ from ..data import split_by_group, video_table
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
 from .progress import progress_bar
-from .tables import recordings
-from .video import good_frames, probe_video, promised_times, VideoError
+from .tables import overlaps, recordings, sources, TIMES
+from .video import frames_between, good_frames, probe_video, promised_times, Segment, VideoError
 logger = logging.getLogger('vidcls.engine.audit')
 
 def _shared_groups(table):
+    ...
+
+def _same(table, what='sha256'):
     ...
 
 def _identical_files(table):
@@ -31,19 +34,20 @@ def look_alikes(table, threshold: float=0.97) -> 'pd.DataFrame':
     ...
 
 class Leakage:
-    """What the splits share. `ok` is true if no group, file or look-alike is in two of them."""
+    """What the splits share. `ok` is true if no group, file, look-alike or moment of a file is in two of them."""
     alike: _Any
     conflicts: _Any
     crossing: _Any
     files: _Any
     groups: _Any
+    overlapping: _Any
 
-    def __init__(self, groups, files, alike=None):
+    def __init__(self, groups, files, alike=None, overlapping=()):
         ...
 
     @property
     def ok(self) -> bool:
-        """Whether the splits share no group, no file and no look-alike."""
+        """Whether the splits share no group, no file, no look-alike and no moment of a file."""
         ...
 
     def __repr__(self):
@@ -57,8 +61,12 @@ def _most_repeated(info, times, spec):
     """How many frames are repeats in the worst span that a random view may cover."""
     ...
 
+def _decoded_times(path, info):
+    """The times of a video's frames, which are all decoded. Raises `VideoError`."""
+    ...
+
 def _check_video(path, spec, how):
-    """Check one file and return `_most_repeated`. Raises `VideoError`."""
+    """Check one file, or one part of a file, and return `_most_repeated`. Raises `VideoError`."""
     ...
 
 class _Checks(torch.utils.data.Dataset):
@@ -126,6 +134,10 @@ _MINUTE = 200 * 2 ** 20
 
 def check_depth(paths, workers: int | None=None, verbose: bool=True) -> str:
     """The default check: 'full' if that takes about a minute at most, else 'quick'."""
+    ...
+
+def _row_results(table, rows, found):
+    """What was found for each row, as an array; the reasons of segments begin with their line."""
     ...
 
 def check_videos(table, spec: ClipSpec, how: str | None=None, workers: int | None=None, progress: bool=True) -> tuple:

@@ -16,7 +16,8 @@ from .machine import clip_loader, file_stamp, get_device, process_state, atomic_
 from .progress import progress_bar
 from .record import saved_clips
 from .run import difference
-from .video import VideoError
+from .tables import sources
+from .video import Segment, VideoError
 from ..infer import load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
 
 # %% ../../nbs/engine/batch.ipynb #349f2977
@@ -66,7 +67,7 @@ def mine(self:Journal,
 ) -> list: # The ones that this process has to do
     "This process' share of the items that are missing, failed, or have changed since."
     def is_done(v):
-        row = self.rows.get(v, dict(error="missing"))
+        row = self.rows.get(str(v), dict(error="missing"))
         return "error" not in row and row.get("stamp", _stamp(v)) == _stamp(v)
     todo = [v for v in videos if not is_done(v)]
     return todo[self.state.process_index::self.state.num_processes]
@@ -74,11 +75,11 @@ def mine(self:Journal,
 # %% ../../nbs/engine/batch.ipynb #3af53ef8
 @patch
 def write(self:Journal,
-    video:str, # Item
+    video,     # Item: a path, an address, or a `Segment`
     **what,    # Its results
 ):
     "Write an item's results to the part file at once."
-    row = {"video": video, **self.run, "stamp": _stamp(video), **what}
+    row = {"video": str(video), **self.run, "stamp": _stamp(video), **what}
     with open(self.part, "a", encoding="utf-8") as f: f.write(json.dumps(row) + "\n")
 
 # %% ../../nbs/engine/batch.ipynb #25005009
@@ -89,10 +90,11 @@ def finish(self:Journal,
     "Merge the parts into one file when all processes are done. Rows of other items are kept."
     self.state.wait_for_everyone()
     for f in self._parts(): self._read(f)
-    rows = [self.rows[v] for v in videos]
+    names = [str(v) for v in videos]
+    rows = [self.rows[v] for v in names]
     self.state.wait_for_everyone() # No process is still reading
     if self.state.is_main_process:
-        others = self.rows.keys() - set(videos)
+        others = self.rows.keys() - set(names)
         lines = [json.dumps(r) + "\n" for r in [*(r for v,r in self.rows.items() if v in others), *rows]]
         with atomic_write(self.file) as tmp: tmp.write_text("".join(lines), encoding="utf-8")
         for f in self._parts(): f.unlink()
@@ -127,7 +129,7 @@ def process_device(
 # %% ../../nbs/engine/batch.ipynb #e22e9615
 def predict_files(
     model,                    # Model folder, or a model on the Hub ("owner/name")
-    videos:list,              # Files or URLs
+    videos,                   # Files, URLs or `Segment`s, or a table from `video_table`
     out,                      # A .jsonl file; videos that it already contains are skipped
     top_k:int=5,              # Labels per video
     num_clips:int|None=None,      # Clips in time; None: as many as the model was tested with
@@ -141,7 +143,8 @@ def predict_files(
     folder, device = model_folder(model, revision), process_device(device)
     net, spec = load_trained(folder, device=device)
     if num_clips is None: num_clips = saved_clips(folder)
-    videos = list(dict.fromkeys(map(str, videos)))
+    videos = sources(videos) if hasattr(videos, "columns") else videos
+    videos = list(dict.fromkeys(v if isinstance(v, Segment) else str(v) for v in videos))
     run = dict(model=Path(model).name, weights=fingerprint(folder), views=f"{num_clips}x{num_crops}", top_k=top_k)
     log = Journal(out, run)
     mine = log.mine(videos)

@@ -11,7 +11,8 @@ from .machine import clip_loader, file_stamp, get_device, process_state, atomic_
 from .progress import progress_bar
 from .record import saved_clips
 from .run import difference
-from .video import VideoError
+from .tables import sources
+from .video import Segment, VideoError
 from ..infer import load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
 
 def _stamp(video):
@@ -38,7 +39,7 @@ class Journal:
         """This process' share of the items that are missing, failed, or have changed since."""
         ...
 
-    def write(self, video: str, **what):
+    def write(self, video, **what):
         """Write an item's results to the part file at once."""
         ...
 
@@ -68,7 +69,7 @@ def process_device(device: str | None=None) -> str:
     """The device that this process computes on."""
     ...
 
-def predict_files(model, videos: list, out, top_k: int=5, num_clips: int | None=None, num_crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
+def predict_files(model, videos, out, top_k: int=5, num_clips: int | None=None, num_crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
     """Predict many videos, in one process or several. A second call continues where the first one stopped."""
     ...
 

@@ -31,8 +31,17 @@ def _known(**options):
 def _trained(done, form=str):
     "The result of a training, as an object and as text."
     rows = [f"{k:15} {form(v)}" for k,v in done.metrics.items()]
-    text = "\n".join([f"{'model':15} {done.model_dir}", *rows])
-    return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics), text
+    classes = getattr(done, "per_class", {})
+    text = "\n".join([f"{'model':15} {done.model_dir}", *rows, *_class_lines(classes)])
+    more = dict(per_class=classes) if classes else {}
+    return dict(model_dir=str(done.model_dir), skipped=done.skipped, **done.metrics, **more), text
+
+def _class_lines(classes):
+    "One line per class, with the training videos, the test videos and the share of these that is found."
+    if not classes: return []
+    width, known = max(5, *map(len, classes)), lambda c: "" if c["recall"] is None else f"{c['recall']:.3f}"
+    head = f"{'class':{width}}  train  test  recall"
+    return ["", head, *(f"{k:{width}} {c['train']:6} {c['test']:5}  {known(c)}".rstrip() for k,c in classes.items())]
 
 # %% ../../nbs/engine/cli.ipynb #4cc444d9
 def _recipe(name, data, checkpoint, from_scratch, given):
@@ -56,7 +65,7 @@ def _finetuned(method, recipe, out, push_to_hub, workers, options):
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
-    data:str=None,           # Train on this folder (split/class/video or class/video) or CSV file
+    data:str=None,           # Train on this folder ([split/]class/video) or CSV file (path,label[,start,end])
     checkpoint:str=None,     # Start from this model folder or model on the Hub
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
@@ -153,7 +162,7 @@ def predict_command(
 @command
 def evaluate_command(
     model:str,           # Model folder, or a model on the Hub
-    data:str,            # Data set folder or CSV file; uses its test videos, or all if it has no splits
+    data:str,            # Data set folder or CSV file (path,label[,start,end]); its test videos, or all without splits
     clips:int=None,      # Clips per video, spread over time; default: as many as in the test after training
     crops:int=1,         # Crops per clip, along the longer side
     workers:int=0,       # Worker processes that read clips
@@ -190,7 +199,7 @@ def _scores(s):
     repeated = int((s.predictions.repeated_frames > 0).sum())
     return dict(accuracy=s.accuracy, interval=s.interval, top5=s.top5, macro_f1=s.macro_f1,
                 clip_accuracy=s.clip_accuracy, videos=len(s.predictions), repeated_frames=repeated, protocol=s.protocol,
-                per_class=s.per_class.accuracy.to_dict())
+                per_class=s.per_class.accuracy.to_dict(), class_videos=s.per_class.videos.to_dict())
 
 # %% ../../nbs/engine/cli.ipynb #b398695f
 @command
@@ -297,21 +306,25 @@ def check_data_command(
 def _found(table, good, bad, leaks):
     "The problems of a data set, as an object for JSON."
     few = good[good.repeated_frames > 0] if "repeated_frames" in good else good[:0] # With check="none"
-    repeated = {p: int(n) for p,n in zip(few.path, few.get("repeated_frames", []))}
+    from vidcls.engine.tables import sources
+    repeated = {str(s): int(n) for s,n in zip(sources(few), few.get("repeated_frames", []))}
     return dict(videos=len(table), unusable=bad.reason.tolist(), repeated_frames=repeated, ok=leaks.ok and not len(bad),
                 groups_in_two_splits=leaks.groups.to_dict("records"), identical_files=leaks.files.path.tolist(),
-                look_alikes=leaks.alike.to_dict("records"), conflicting_labels=leaks.conflicts.path.tolist())
+                look_alikes=leaks.alike.to_dict("records"), conflicting_labels=leaks.conflicts.path.tolist(),
+                overlapping_segments=leaks.overlapping.to_dict("records"))
 
 # %% ../../nbs/engine/cli.ipynb #700b4814
 def _problems(found, leaks, num_frames):
     "One line of text per problem or note."
+    from vidcls.engine.tables import overlap_text
     notes = [f"note: {p} has few frames: a clip repeats up to {n} of {num_frames}"
              for p,n in found["repeated_frames"].items()]
     shared = [f"group in two splits: {g.group} of {g.labels} ({g.splits})" for g in leaks.groups.itertuples()]
     same = [f"identical files: {', '.join(g.path)}" for _,g in leaks.files.groupby("sha256")]
     alike = [f"look-alikes: {a.path} ({a.split}, {a.label}), {a.other} ({a.other_split}, {a.other_label})"
              for a in leaks.alike.itertuples()]
-    return [*found["unusable"], *notes, *shared, *same, *alike]
+    over = [overlap_text(pair) for pair in leaks.overlapping.itertuples()]
+    return [*found["unusable"], *notes, *shared, *same, *alike, *over]
 
 # %% ../../nbs/engine/cli.ipynb #a58f6f2a
 class Usage(Exception): "The command was called incorrectly, which gives exit status 2."

@@ -67,22 +67,23 @@ def _threads(x):
     from threadpoolctl import threadpool_limits
     with threadpool_limits(1 if x.size < 10**7 else None): yield
 
-def _regression(c):
+def _regression(c, weight=None):
     from sklearn.linear_model import LogisticRegression
-    return LogisticRegression(C=c, max_iter=200, tol=1e-3, warm_start=True)
+    return LogisticRegression(C=c, max_iter=200, tol=1e-3, warm_start=True, class_weight=weight)
 
-def _losses(x, y, fit, held, x_held=None):
+def _losses(x, y, fit, held, x_held=None, weight=None):
     "The log-loss of held-out rows, for each value of the grid."
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import log_loss
-    model, part, truth = _regression(1), x[fit], y[held]
-    x_held = x[held] if x_held is None else x_held
+    from sklearn.utils.class_weight import compute_sample_weight
+    model, part, truth = _regression(1, weight), x[fit], y[held]
+    x_held, weights = x[held] if x_held is None else x_held, compute_sample_weight(weight, truth)
     out = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for c in GRID:
             model.set_params(C=c).fit(part, y[fit])
-            out.append(log_loss(truth, model.predict_proba(x_held), labels=model.classes_))
+            out.append(log_loss(truth, model.predict_proba(x_held), labels=model.classes_, sample_weight=weights))
     return np.array(out)
 
 # %% ../../nbs/engine/fitting.ipynb #17d0023e
@@ -98,17 +99,18 @@ def choose_c(
     y:np.ndarray,      # Their classes
     groups:np.ndarray, # Their recordings
     val:tuple|None=None, # (features, classes) of validation videos, standardised likewise
+    weight:str|None=None, # "balanced": every class counts the same, however many rows it has
 ) -> tuple: # (C, how it was chosen, in words)
     "The regularisation with the lowest log-loss on recordings that were not used for fitting."
     some = _sample(groups)
     folds = _folds(y[some], groups[some])
     if folds:
         xs, ys = (x, y) if len(some) == len(y) else (x[some], y[some])
-        loss = sum(_losses(xs, ys, a, b)*len(b) for a,b in folds)
+        loss = sum(_losses(xs, ys, a, b, weight=weight)*len(b) for a,b in folds)
         return GRID[int(loss.argmin())], f"{len(folds)}-fold cross-validation over recordings"
     if val is not None and len(val[1]):
         both, n = np.concatenate([y, val[1]]), len(y)
-        loss = _losses(x, both, np.arange(n), np.arange(n, len(both)), val[0])
+        loss = _losses(x, both, np.arange(n), np.arange(n, len(both)), val[0], weight)
         return GRID[int(loss.argmin())], "on the validation videos, because a class has fewer than two recordings"
     return MIDDLE, "not chosen: a class has fewer than two recordings, and there are no validation videos"
 
@@ -118,6 +120,7 @@ def fit_linear(
     y:np.ndarray,      # Their classes, 0, 1, ...
     groups:np.ndarray, # Their recordings
     val:tuple|None=None, # (features, classes) of validation videos, as they are
+    balance:bool=False, # Does every class count the same, however many rows it has?
 ) -> tuple: # (weight [classes, D], bias [classes], {"C", "chosen"})
     "Logistic regression on standardised features, with the scaling inside the result. Raises `ValueError`."
     if not np.isfinite(x[::max(1, len(x)//1000)]).all():
@@ -125,8 +128,8 @@ def fit_linear(
     mean, std = standardise(x)
     if val is not None: val = ((val[0] - mean)/std).astype(np.float32), val[1]
     with _threads(x):
-        c, how = choose_c(x, y, groups, val)
-        model = _regression(c).fit(x, y)
+        c, how = choose_c(x, y, groups, val, "balanced" if balance else None)
+        model = _regression(c, "balanced" if balance else None).fit(x, y)
     weight, bias = two_rows(model.coef_.astype(np.float64), model.intercept_.astype(np.float64))
     return *folded(weight, bias, mean, std), dict(C=c, chosen=how)
 

@@ -10,6 +10,7 @@ import base64, html, tempfile
 from pathlib import Path
 from ..clips import ClipSpec, eval_views, read_views
 from .machine import atomic_write
+from .tables import sources
 from .video import probe_video
 from ..scoring import confused_pairs, mistakes, pair_examples, Scores
 
@@ -34,11 +35,11 @@ def gallery(
     "A gallery of videos with their labels, predictions and probabilities."
     say = lambda x: html.escape(str(x))
     style = "display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top"
-    one = lambda r: (f'<figure style="{style}">'
-        f'<img src="{_gif(r.path, spec)}" alt="{say(r.label)}" width="128" style="image-rendering:pixelated">'
+    one = lambda r, source: (f'<figure style="{style}">'
+        f'<img src="{_gif(source, spec)}" alt="{say(r.label)}" width="128" style="image-rendering:pixelated">'
         f'<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
-        f'<small style="overflow-wrap:anywhere">{say(Path(r.path).name)}</small></figcaption></figure>')
-    return "".join(map(one, rows.itertuples())) or "<p>No mistakes.</p>"
+        f'<small style="overflow-wrap:anywhere">{say(Path(str(source)).name)}</small></figcaption></figure>')
+    return "".join(map(one, rows.itertuples(), sources(rows))) or "<p>No mistakes.</p>"
 
 # %% ../../nbs/engine/report.ipynb #b0218470
 _STYLE = """:root{color-scheme:light dark}

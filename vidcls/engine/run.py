@@ -18,20 +18,23 @@ from .lora import has_lora, merge_lora, save_adapter
 from .machine import disk_errors, no_bar, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
-from .tables import recordings
+from .tables import recordings, sources
+from .video import Segment
 from ..share import model_card, push_model
 
 # %% ../../nbs/engine/run.ipynb #aaa54210
 def table_hash(
     table, # From `video_table`
 ) -> str: # 16 hexadecimal digits
-    "A hash of the videos in any order: their places below a common folder, sizes, labels, splits and groups."
+    "A hash of the videos in any order: places below a common folder, sizes, labels, splits, groups, times of parts."
     paths = [os.path.abspath(p) for p in table.path]
     top = os.path.commonpath([os.path.dirname(p) for p in paths])
     places = [Path(os.path.relpath(p, top)).as_posix() for p in paths]
     # Without a group, a video counts by its place, because its full path may change
     groups = [place if g == str(p) else g for g,p,place in zip(recordings(table), table.path, places)]
-    rows = sorted(zip(places, map(os.path.getsize, paths), table.label, table.split, groups))
+    parts = [[s.times] if isinstance(s, Segment) else [] for s in sources(table)]
+    known = zip(places, map(os.path.getsize, paths), table.label, table.split, groups, parts)
+    rows = sorted((*row, *part) for *row,part in known)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 # %% ../../nbs/engine/run.ipynb #a4c1f8cd
@@ -255,7 +258,7 @@ def train(self:Run,
         with disk_errors(self.folder):
             trainer.train(resume_from_checkpoint=last)
             found = results(trainer, round(time.time() - start, 1))
-        skipped = dict(skipped=[Path(p).name for p in bad.path], repeated_frames=short_videos(table))
+        skipped = dict(skipped=[Path(str(s)).name for s in sources(bad)], repeated_frames=short_videos(table))
         record = self.identity | skipped | dict(versions=versions()) | found
         self.save(trainer.model, trainer.processing_class, trainer.spec, record, card(record))
         self.finish()

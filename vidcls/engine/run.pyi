@@ -13,11 +13,12 @@ from .lora import has_lora, merge_lora, save_adapter
 from .machine import disk_errors, no_bar, process_state, versions, atomic_write
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
-from .tables import recordings
+from .tables import recordings, sources
+from .video import Segment
 from ..share import model_card, push_model
 
 def table_hash(table) -> str:
-    """A hash of the videos in any order: their places below a common folder, sizes, labels, splits and groups."""
+    """A hash of the videos in any order: places below a common folder, sizes, labels, splits, groups, times of parts."""
     ...
 
 def _weight_files(file):

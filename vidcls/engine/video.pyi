@@ -1,10 +1,10 @@
 """Open a video, find out from its packets what it contains, and decode the frames of a span by their time stamps, even if something is wrong with the file."""
 from typing import Any as _Any
-__all__ = ['VideoError', 'open_video', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
+__all__ = ['VideoError', 'open_video', 'Segment', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
 import errno, itertools, logging, math, os
 from bisect import bisect_left
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +37,34 @@ def open_video(path):
     ...
 
 @dataclass(frozen=True)
+class Segment(os.PathLike):
+    """A part of a video file; it can stand for the file wherever a path is expected. Raises `ValueError`."""
+    path: str
+    start: float = 0.0
+    end: float = math.inf
+
+    def __post_init__(self):
+        ...
+
+    def __fspath__(self):
+        ...
+
+    @property
+    def times(self) -> str:
+        """When it is, in words."""
+        ...
+
+    def __str__(self):
+        ...
+
+def _exact(seconds):
+    ...
+
+def _seconds(path, name, value):
+    """A time as a float. Raises `ValueError` if it is not a number."""
+    ...
+
+@dataclass(frozen=True)
 class VideoInfo:
     """What a video file contains, according to its packets."""
     path: str
@@ -48,9 +76,16 @@ class VideoInfo:
     codec: str
     stamps: str
     clock: tuple = field(default=(), repr=False, compare=False)
+    begin: float = field(default=0.0, repr=False)
+    end: float = field(default=math.inf, repr=False)
 
 def probe_video(path) -> VideoInfo:
     """Describe a video without decoding it. Remembers the answer until the file changes. Raises `VideoError`."""
+    ...
+_ROUNDED = 0.1
+
+def _part(info, part):
+    """The description of a part of a video. Raises `VideoError` if the video is too short for it."""
     ...
 
 def _packets(container, stream):
