@@ -357,3 +357,13 @@ def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     trainer = trainer_module.ClipTrainer(model, args, train_dataset=sets["train"], data_collator=T.collate_fn, spec=spec, callbacks=[Stop], eval_dataset=sets["val"])
     with pytest.raises(Enough): trainer.train()
     assert np.isclose(float(found[0]), float(first["loss"]), rtol=.02)
+
+
+def test_new_settings_do_not_change_the_hash_of_tables_that_do_without(tmp_path, data):
+    "The tables that ship were made before `drop_path`: their rows still count, and one with drop-path is another table's."
+    from vidcls.engine.run import recipe_identity, table_hash
+    table, recipe = video_table(data), replace(RECIPES["smoke"], data=str(data))
+    older = {k: v for k, v in recipe_identity(recipe).items() if k != "drop_path"}
+    was = hashlib.sha256(json.dumps([older, table_hash(table)], sort_keys=True).encode()).hexdigest()[:12]
+    assert TransferRows(tmp_path/"a", recipe, table, {}).recipe == was
+    assert TransferRows(tmp_path/"b", replace(recipe, drop_path=.2), table, {}).recipe != was
