@@ -4,15 +4,15 @@ from dataclasses import replace
 import pandas as pd, pytest, torch
 
 import make_methods as M
+from test_families import publish
 from vidcls.engine.recipes import RECIPES
 from vidcls.engine.run import start_hash
-from videos import tiny_config, write_checkpoint
 
 
 @pytest.fixture
 def recipe(tmp_path, data):
-    checkpoint = write_checkpoint(tmp_path/"start", tiny_config())
-    return replace(RECIPES["smoke"], name="tiny", data=str(data), checkpoint=str(checkpoint), per_class=None, batch_size=2)
+    checkpoint = publish(tmp_path/"start", "videomae")
+    return replace(RECIPES["smoke"], data=str(data), checkpoint=str(checkpoint), per_class=None, batch_size=2)
 
 
 def test_every_method_gives_a_row_and_none_is_made_twice(recipe, tmp_path, monkeypatch):

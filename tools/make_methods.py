@@ -1,8 +1,9 @@
-"""Make `methods.csv` and `methods_videos.csv`, the table next to `videomae-stick` that compares the methods of chapter 10:
-how well each of them does with few labels, and how much time it takes.
+"""Compare the methods of chapter 10, with few labels and with many, and what they cost: `make methods`.
 
-The script continues where it stopped. `--recipe ucf101` makes the same table on a GPU, in a folder of your choice."""
-import argparse, json, resource, shutil, time
+It writes `methods.csv` and `methods_videos.csv` next to `videomae-stick`, one row per method, backbone, share of the
+labels and seed, and continues where it stopped. `--recipe ucf101` makes the same table with real videos, on a GPU, in a
+folder of your choice."""
+import argparse, itertools, json, resource, shutil, time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from vidcls.scoring import evaluate_videos
 from vidcls.train import finetune
 
 SHIPPED = Path(__file__).resolve().parents[1]/"vidcls"/"checkpoints"/"videomae-stick"
-LORA = dict(lora_rank=8, learning_rate=10*RECIPES["stick"].learning_rate) # LoRA wants larger steps (Schulman et al. 2025)
+LORA_RANK, LORA_STEPS = 8, 10                       # LoRA wants a learning rate ten times as large
 METHODS = ("colours", "one frame", "linear", "attentive", "LoRA", "full")
 RUNS = tuple((share, seed) for seed in range(3) for share in (1., .3, .1)) # (share of the labels, seed)
 FIXED = ("colours", "one frame", "linear")          # Nothing in them is random: one seed is enough
-AGAIN = (("videomae-stick", 1., 2), ("videomae-stick", .1, 0)) # Stored fine-tunings that are run once more, for their time
+AGAIN = (("videomae-stick", 1., 2), ("videomae-stick", .1, 0)) # Stored fine-tunings to run again, for their time
 EPOCHS = 20                                         # Of the attentive head, with all labels
 
 
@@ -121,15 +122,15 @@ def run_row(
     r = replace(rows.starts[name], data=str(rows.write_labels(part, share)), seed=seed)
     base = EPOCHS if method == "attentive" else r.epochs
     r, folder = replace(r, epochs=max(1, round(base/share**.5))), rows.folder/"model"
-    store = rows.folder/f"{method if method in FIXED[:2] else 'tokens'} {Path(backbone).name}"
-    if method in ("LoRA", "full"): done = tuned(r, folder, workers)
-    else: done = probed(r, method, part, rows.table, folder, store, workers)
-    model, epochs, cpu, wall = done
+    store = rows.folder/f"{method if method in ('colours', 'one frame') else 'tokens'} {Path(backbone).name}"
+    if method in ("LoRA", "full"): model, epochs, cpu, wall = tuned(r, folder, workers)
+    else: model, epochs, cpu, wall = probed(r, method, part, rows.table, folder, store, workers)
     test = rows.table[rows.table.split == "test"]
     scores, test_cpu, test_wall = timed(evaluate_videos, model, test, workers=workers, progress=False)
     row = dict(labelled=int((part.split == "train").sum()), epochs=epochs, seconds=round(wall, 1), videos=len(test),
                clips=scores.by_view.size, video_accuracy=scores.accuracy, clip_accuracy=scores.clip_accuracy,
-               cpu=round(cpu, 1), predict_cpu=round(test_cpu/len(test), 4), predict_seconds=round(test_wall/len(test), 4))
+               cpu=round(cpu, 1), predict_cpu=round(test_cpu/len(test), 4),
+               predict_seconds=round(test_wall/len(test), 4))
     rows.add(name, share, seed, row, scores.predictions)
     return row
 
@@ -140,9 +141,11 @@ def starts_of(
     methods,       # Some of `METHODS`
 ) -> dict: # Name of a row → changes of the recipe
     "The rows of the table. Colours need no backbone."
-    found = {f"{m} on {Path(b).name}": dict(checkpoint=b) | (LORA | dict(learning_rate=10*recipe.learning_rate) if m == "LoRA" else {})
-             for b in backbones for m in methods if m != "colours"}
-    return ({"colours": dict(from_scratch=True)} if "colours" in methods else {}) | found
+    lora = dict(lora_rank=LORA_RANK, learning_rate=LORA_STEPS*recipe.learning_rate)
+    found = {"colours": dict(from_scratch=True)} if "colours" in methods else {}
+    for b, m in itertools.product(backbones, methods):
+        if m != "colours": found[f"{m} on {Path(b).name}"] = dict(checkpoint=b) | (lora if m == "LoRA" else {})
+    return found
 
 
 def reuse(
@@ -155,7 +158,8 @@ def reuse(
     for name in ("videos.csv", "transfer.csv"):
         if (folder/name).exists(): continue
         old = pd.read_csv(package/name, dtype=dict(recipe=str, weights=str), keep_default_na=False)
-        old = old[[s in ("videomae-stick", "videomae-masked") and (s, sh, seed) not in again for s,sh,seed in zip(*(old[k] for k in KEYS))]]
+        keys = zip(*(old[k] for k in KEYS))
+        old = old[[k[0] in ("videomae-stick", "videomae-masked") and k not in again for k in keys]]
         with atomic_write(folder/name) as tmp: old.assign(start="full on " + old.start).to_csv(tmp, index=False)
 
 
@@ -181,7 +185,7 @@ def make_table(
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--recipe", default="stick", choices=RECIPES, help="default: stick")
-    p.add_argument("--out", type=Path, help="folder for methods.csv and methods_videos.csv; default: the package, for stick")
+    p.add_argument("--out", type=Path, help="folder for both tables; default: the package, for stick")
     p.add_argument("--work", type=Path, help="folder for intermediate results; default: methods-RECIPE in VIDCLS_HOME")
     p.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="default: all")
     p.add_argument("--backbones", nargs="+", help="checkpoints; default: both that ship, or the recipe's")
@@ -197,5 +201,6 @@ if __name__ == "__main__":
     backbones = a.backbones or (("videomae-stick", "videomae-masked") if stick else (recipe.checkpoint,))
     make_table(work, recipe, backbones, a.methods, [r for r in RUNS if r[1] in a.seeds], a.workers)
     out.mkdir(parents=True, exist_ok=True)
-    for name, to in (("transfer.csv", "methods.csv"), ("videos.csv", "methods_videos.csv")): shutil.copy(work/name, out/to)
+    for name, to in (("transfer", "methods"), ("videos", "methods_videos")):
+        shutil.copy(work/f"{name}.csv", out/f"{to}.csv")
     print(out/"methods.csv")
