@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint clean
+.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint methods clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -91,6 +91,9 @@ bench: $(STAMP)  ## compare the speed of the input pipelines and the training st
 
 checkpoint: $(STAMP)  ## train both shipped checkpoints again and make their tables (three hours on two cores)
 	@$(PY) tools/make_checkpoint.py
+
+methods: $(STAMP)  ## compare the methods of chapter 10 again, on all and on few labels (hours on two cores)
+	@$(PY) tools/make_methods.py
 
 clean:  ## remove all generated files (keeps .venv)
 	rm -rf runs build dist *.egg-info .pytest_cache

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np, pytest, torch
 import transformers as tf
+from safetensors.torch import load_file
 from transformers import AutoModelForVideoClassification, AutoVideoProcessor
 
 from test_hub import hub  # noqa: F401
@@ -11,6 +12,7 @@ from vidcls.clips import ClipSpec, View, apply_view, normalize
 from vidcls.data import label_maps
 from vidcls.engine.families import FAMILIES, change_clip, clip_shape, family_of, read_config, read_processor
 from vidcls.engine.recipes import RECIPES
+from vidcls.engine.trainer import add_drop_path
 from vidcls.engine.pipeline import VidclsPipeline
 from vidcls.infer import load_trained, predict, run_inference
 from vidcls.model import load_model, make_processor
@@ -205,3 +207,107 @@ def test_the_processor_file_decides_and_not_the_class(tmp_path):
     path = publish(tmp_path, "videomae")
     assert ClipSpec.from_checkpoint(path, SPEEDY).mean == (.485, .456, .406) == tuple(read_processor(path)["image_mean"])
     assert family_of(read_config(path)).name == "VideoMAE"
+
+
+# --- drop-path ---
+
+def deep(name, **change):
+    "A classifier of three layers."
+    config = CONFIGS[name]()
+    config.num_hidden_layers = 3
+    vars(config).update(change) # TimeSformer's config refuses a rate that is not a whole number
+    torch.manual_seed(0)
+    net = AutoModelForVideoClassification.from_config(config)
+    for p in net.parameters(): torch.nn.init.normal_(p, std=.2)
+    return net
+
+
+def in_training(net, family, draw=1):
+    clip = torch.rand(6, 8, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(draw)
+    return net.train()(**{family.input_key: clip}).logits.detach()
+
+
+def with_branches(monkeypatch, name, rates):
+    "Layers as transformers writes them, with a drop-path of transformers at both branches."
+    from transformers.models.videomae.modeling_videomae import VideoMAELayer
+    from transformers.models.vivit.modeling_vivit import VivitLayer
+    from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2DropPath
+    def videomae(self, x, **_):
+        x = x + self.drop(self.attention(self.layernorm_before(x)))
+        return x + self.drop(self.output.dense(self.intermediate(self.layernorm_after(x))))
+    def vivit(self, x, *_, **__):
+        x = x + self.drop(self.attention(self.layernorm_before(x))[0])
+        return x + self.drop(self.mlp(self.layernorm_after(x)))
+    kind, forward = dict(videomae=(VideoMAELayer, videomae), vivit=(VivitLayer, vivit))[name]
+    net = deep(name)
+    for layer, rate in zip((m for m in net.modules() if isinstance(m, kind)), rates, strict=True): layer.drop = VJEPA2DropPath(rate)
+    monkeypatch.setattr(kind, "forward", forward)
+    return net
+
+
+@pytest.mark.parametrize("name", [n for n, f in FAMILIES.items() if f.branches])
+def test_drop_path_is_what_transformers_own_does(name, monkeypatch):
+    "The same clips lose the same branches in the same layers, and nothing else changes."
+    family, ours = FAMILIES[name], deep(name)
+    plain = in_training(ours, family)
+    hooks = add_drop_path(ours, .6)
+    got, other = in_training(ours, family), in_training(ours, family, draw=3)
+    for h in hooks: h.remove()
+    assert torch.equal(in_training(ours, family), plain) and not torch.equal(got, other)
+    own = name in ("timesformer", "vjepa2")
+    theirs = deep(name, drop_path_rate=.6) if own else with_branches(monkeypatch, name, (0, .3, .6))
+    assert torch.allclose(in_training(theirs, family), got, atol=1e-5) and not torch.allclose(plain, got, atol=1e-3)
+
+
+@NAMES
+def test_drop_path_does_nothing_at_rate_0_nor_in_evaluation(name):
+    net, clip = deep(name).eval(), torch.rand(2, 8, 3, *[clip_shape(CONFIGS[name]())[1]]*2)
+    before, names = net(**{FAMILIES[name].input_key: clip}).logits, list(net.state_dict())
+    if not FAMILIES[name].branches:
+        with pytest.raises(ValueError, match=r"^VideoPrism has no branches .*: leave out drop_path\.$"): add_drop_path(net, .5)
+        return
+    assert add_drop_path(net, 0.) == [] and len(add_drop_path(net, .5)) >= 2
+    assert torch.equal(net(**{FAMILIES[name].input_key: clip}).logits, before) and list(net.state_dict()) == names
+
+
+def test_drop_path_keeps_the_expectation_and_drops_whole_branches_of_some_clips():
+    net, seen = deep("videomae"), []
+    add_drop_path(net, .6)
+    last = net.videomae.encoder.layer[2].output.dropout
+    last.register_forward_hook(lambda m, args, out: seen.append((args[0], out))) # Runs after ours
+    with torch.no_grad():
+        for draw in range(60): in_training(net, FAMILIES["videomae"], draw)
+    whole, out = (torch.cat(x) for x in zip(*seen))
+    kept = out.flatten(1).abs().sum(1) > 0
+    assert abs(kept.float().mean() - .4) < .08                             # 360 clips
+    assert torch.allclose(out[kept], whole[kept]/.4) and not out[~kept].any()
+
+
+def test_a_checkpoint_with_a_drop_path_of_its_own_is_left_alone():
+    with pytest.raises(ValueError, match=r"drop_path_rate=0\.1 in its config\.json already: leave out drop_path"):
+        add_drop_path(deep("vjepa2", drop_path_rate=.1), .2)
+
+
+def test_a_model_trained_with_drop_path_is_saved_without_it(tmp_path, data):
+    deep("videomae").videomae.save_pretrained(tmp_path/"published")
+    (tmp_path/"published"/"preprocessor_config.json").write_text(json.dumps(PROCESSORS["videomae"]))
+    recipe = replace(SPEEDY, data=str(data), checkpoint=str(tmp_path/"published"), learning_rate=1e-3)
+    kept = {}
+    for rate in (None, 0., .9):
+        done = finetune(replace(recipe, drop_path=rate), tmp_path/f"m{rate}", workers=0, progress=False)
+        kept[rate] = load_file(done.model_dir/"model.safetensors")
+        assert json.loads((done.model_dir/"vidcls.json").read_text())["recipe"]["drop_path"] == rate
+    same = lambda a, b: all(torch.equal(a[k], b[k]) for k in a)
+    assert kept[None].keys() == kept[.9].keys() and same(kept[None], kept[0.]) and not same(kept[0.], kept[.9])
+    net = load_trained(done.model_dir, device="cpu")[0].train()
+    assert torch.equal(in_training(net, FAMILIES["videomae"], 1), in_training(net, FAMILIES["videomae"], 3))
+
+
+def test_drop_path_is_refused_before_anything_is_written(tmp_path, data):
+    path = publish(tmp_path/"published", "videoprism_vision_model")
+    with pytest.raises(ValueError, match="VideoPrism has no branches"):
+        finetune(replace(SPEEDY, data=str(data), checkpoint=str(path), drop_path=.1), tmp_path/"m", workers=0, progress=False)
+    assert not (tmp_path/"m"/"model.safetensors").exists()
+    for bad in (-.1, 1., "much"):
+        with pytest.raises(ValueError, match="drop_path must be None, or at least 0 and below 1"): replace(SPEEDY, drop_path=bad)

@@ -1,5 +1,5 @@
 "Masked pre-training, the records of the checkpoints that ship, and transfer."
-import json, shutil, subprocess, sys
+import hashlib, json, shutil, subprocess, sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from vidcls.engine.video import VideoError
 from vidcls.data import video_table
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import checkpoint_path, load_record
-from vidcls.engine.run import start_hash
+from vidcls.engine.run import recipe_identity, start_hash, table_hash
+from vidcls.engine.transfer import TransferRows
 from videos import tiny_config, write_checkpoint, write_dataset
 from vidcls.engine import trainer as trainer_module
 from vidcls import model as model_module
@@ -357,3 +358,12 @@ def test_the_first_steps_find_the_recorded_losses_again(tmp_path, monkeypatch):
     trainer = trainer_module.ClipTrainer(model, args, train_dataset=sets["train"], data_collator=T.collate_fn, spec=spec, callbacks=[Stop], eval_dataset=sets["val"])
     with pytest.raises(Enough): trainer.train()
     assert np.isclose(float(found[0]), float(first["loss"]), rtol=.02)
+
+
+def test_new_settings_do_not_change_the_hash_of_tables_that_do_without(tmp_path, data):
+    "The tables that ship were made before `drop_path`: their rows still count, and one with drop-path is another table's."
+    table, recipe = video_table(data), replace(RECIPES["smoke"], data=str(data))
+    older = {k: v for k, v in recipe_identity(recipe).items() if k != "drop_path"}
+    was = hashlib.sha256(json.dumps([older, table_hash(table)], sort_keys=True).encode()).hexdigest()[:12]
+    assert TransferRows(tmp_path/"a", recipe, table, {}).recipe == was
+    assert TransferRows(tmp_path/"b", replace(recipe, drop_path=.2), table, {}).recipe != was

@@ -25,7 +25,9 @@ from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.run import Run
 from .engine.tables import balance_classes, check_classes, imbalance_text
-from .engine.trainer import batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
+from vidcls.engine.trainer import (
+    add_drop_path, batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
+)
 from .model import load_model, make_processor
 from .scoring import accuracy_interval, class_recall
 from .share import check_token
@@ -139,6 +141,7 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     net = load_model(recipe.checkpoint, sets["train"].label2id, revision=recipe.checkpoint_revision,
                      from_scratch=recipe.from_scratch, spec=spec)
     if recipe.lora_rank: add_lora(net, recipe.lora_rank)
+    if recipe.drop_path: add_drop_path(net, recipe.drop_path)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,

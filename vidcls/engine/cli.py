@@ -78,6 +78,7 @@ def finetune_command(
     lora_rank:int=None,      # Train only small corrections of this rank (LoRA, needs vidcls[lora]), such as 8
     from_scratch:bool=False, # Use only the checkpoint's architecture and start from random weights
     layer_decay:float=None,  # Learning rate of each layer as a fraction of the next one's
+    drop_path:float=None,    # How often the last layer is left out in training, and the others less often, such as 0.2
     mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
     balance:bool=False,      # Show the videos of small classes more often, until all classes are even
     method:str=None,         # full: all weights (the default); lora: small corrections; probe: only a classifier
@@ -95,7 +96,7 @@ def finetune_command(
     _known(check=(check, ("full", "quick", "none")), method=(method, ("full", "lora", "probe")))
     given = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, eval_clips=eval_clips,
                  layer_decay=layer_decay, mix=mix or None, balance=balance or None, num_frames=num_frames, size=size,
-                 lora_rank=lora_rank)
+                 lora_rank=lora_rank, drop_path=drop_path)
     if method == "lora": given |= dict(lora_rank=lora_rank or 8)
     r = _recipe(recipe, data, checkpoint, from_scratch, given)
     options = dict(resume=resume, strict=strict, cache=cache, overwrite=overwrite, check=check, torch_compile=compile)

@@ -29,6 +29,7 @@ class Family:
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
+    branches: str = ""              # What returns a layer's residual branches, likewise, with the layer's number as a group
     unused: str = ""                # Part of the model that classification does not use ...
     options: tuple = ()             # ... and what tells its base model so: (name, value) pairs
     renamed: tuple = ()             # Weights that older files call differently: (in the file, in the model)
@@ -39,15 +40,18 @@ class Family:
 # %% ../../nbs/engine/families.ipynb #e92a2142
 FAMILIES = {f.model_type: f for f in (
     Family("videomae", "VideoMAE", lora=r".*\.(query|value)", masked=True, licence="cc-by-nc-4.0",
+           branches=r".*encoder\.layer\.(\d+)\.(?:attention\.)?output\.dropout",
            example="MCG-NJU/videomae-base", renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
     Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, places_first=True, free="TS",
+           branches=r".*encoder\.layer\.(\d+)\.drop_path",
            positions=(("embeddings.position_embeddings", "S", "nearest"),
                       ("embeddings.time_embeddings", "T", "nearest")), licence="cc-by-nc-4.0",
            example="facebook/timesformer-base-finetuned-k400"),
-    Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit",
+    Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit", branches=r".*layers?\.(\d+)\.dropout",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
-           lora=r".*encoder\..*\.(query|value)", unused="predictor", options=(("skip_predictor", True),),
+           lora=r".*encoder\..*\.(query|value)", branches=r".*encoder\.layer\.(\d+)\.drop_path",
+           unused="predictor", options=(("skip_predictor", True),),
            licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
            positions=(("spatial_embeddings.position_embeddings", "S", "bilinear"),

@@ -45,6 +45,7 @@ class Recipe:
     size: int|None = None                 # Side of a frame in pixels; None: the checkpoint's
     balance: bool = False                 # Show the videos of small classes more often, until all classes are even?
     lora_rank: int|None = None            # Train only corrections of this rank (LoRA); None: all weights
+    drop_path: float|None = None          # How often the last layer is left out in training, others less; None: never
 
     def __post_init__(self): self._check()
 
@@ -63,6 +64,7 @@ _RANGES = dict( # Allowed values: a description and a test
     num_frames=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
     size=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
     lora_rank=("None or a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
+    drop_path=("None, or at least 0 and below 1", lambda v: v is None or 0 <= v < 1),
     precision=("fp32, bf16 or fp16", (None, "fp32", "bf16", "fp16").__contains__))
 
 # %% ../../nbs/engine/recipes.ipynb #8fd8e2b3

@@ -37,6 +37,7 @@ class Recipe:
     size: int | None = None
     balance: bool = False
     lora_rank: int | None = None
+    drop_path: float | None = None
 
     def __post_init__(self):
         ...
@@ -59,7 +60,7 @@ class Recipe:
 
 def _scales(small, large):
     ...
-_RANGES = dict(fps=('above 0', lambda v: 0 < v < math.inf), learning_rate=('above 0', lambda v: 0 < v < math.inf), layer_decay=('above 0 and at most 1', lambda v: 0 < v <= 1), warmup_ratio=('from 0 to 1', lambda v: 0 <= v <= 1), weight_decay=('at least 0', lambda v: 0 <= v < math.inf), label_smoothing=('at least 0 and below 1', lambda v: 0 <= v < 1), scale=('two numbers above 0 and at most 1, the smaller one first', lambda v: _scales(*v)), resize=("'crop' or 'squash'", ('crop', 'squash').__contains__), num_frames=('None or a whole number above 0', lambda v: v is None or (type(v) is int and v > 0)), size=('None or a whole number above 0', lambda v: v is None or (type(v) is int and v > 0)), lora_rank=('None or a whole number above 0', lambda v: v is None or (type(v) is int and v > 0)), precision=('fp32, bf16 or fp16', (None, 'fp32', 'bf16', 'fp16').__contains__))
+_RANGES = dict(fps=('above 0', lambda v: 0 < v < math.inf), learning_rate=('above 0', lambda v: 0 < v < math.inf), layer_decay=('above 0 and at most 1', lambda v: 0 < v <= 1), warmup_ratio=('from 0 to 1', lambda v: 0 <= v <= 1), weight_decay=('at least 0', lambda v: 0 <= v < math.inf), label_smoothing=('at least 0 and below 1', lambda v: 0 <= v < 1), scale=('two numbers above 0 and at most 1, the smaller one first', lambda v: _scales(*v)), resize=("'crop' or 'squash'", ('crop', 'squash').__contains__), num_frames=('None or a whole number above 0', lambda v: v is None or (type(v) is int and v > 0)), size=('None or a whole number above 0', lambda v: v is None or (type(v) is int and v > 0)), lora_rank=('None or a whole number above 0', lambda v: v is None or (type(v) is int and v > 0)), drop_path=('None, or at least 0 and below 1', lambda v: v is None or 0 <= v < 1), precision=('fp32, bf16 or fp16', (None, 'fp32', 'bf16', 'fp16').__contains__))
 _stick = Recipe('stick', data='stick', checkpoint='videomae-stick', scale=(0.85, 1.0), epochs=12, batch_size=16, learning_rate=0.0005, label_smoothing=0.1)
 RECIPES = dict(stick=_stick, smoke=replace(_stick, name='smoke', per_class=(2, 1, 1), epochs=1, eval_clips=2), ucf101=Recipe('ucf101', data='sayakpaul/ucf101-subset', checkpoint='MCG-NJU/videomae-base', data_revision='b9984b8d2a95e4a1879e1b071e9433858d0bc24a', checkpoint_revision='dc740ceda42fce44faed2ea03c6d447db72f6af9'))
 

@@ -1,6 +1,6 @@
 """Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
 from typing import Any as _Any
-__all__ = ['batch_share', 'training_arguments', 'clip_flops', 'matmul_speed', 'TrainingProgress', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
+__all__ = ['batch_share', 'training_arguments', 'add_drop_path', 'clip_flops', 'matmul_speed', 'TrainingProgress', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
 import logging, math, os, re, sys, time
 from functools import lru_cache
 import torch
@@ -9,6 +9,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
+from .families import family_of
 from .lora import has_lora, load_learned, save_learned
 from .machine import get_device, half_precision, no_bar, prepare_workers, process_state
 from .progress import make_screen, Work
@@ -25,6 +26,14 @@ def training_arguments(recipe: Recipe, output_dir, n_train: int, workers: int | 
 
 def layer_groups(net, groups: list, decay: float) -> list:
     """Split parameter groups by layer: embeddings lowest, the head highest."""
+    ...
+
+def _dropped(rate):
+    """A hook that drops a branch for some clips of the batch at random, and scales it up for the others."""
+    ...
+
+def add_drop_path(net, rate: float) -> list:
+    """Leave out branches of layers at random in training. Raises `ValueError` where the family does not allow it."""
     ...
 
 def clip_flops(net, spec: ClipSpec, **inputs) -> float:

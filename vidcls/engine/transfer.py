@@ -39,6 +39,11 @@ def _read(file, text=()):
     if not file.is_file(): return pd.DataFrame(columns=[*_KEYS, *text])
     return pd.read_csv(file, dtype=dict.fromkeys(text, str), keep_default_na=False)
 
+# %% ../../nbs/engine/transfer.ipynb #187e196f
+def _settings(recipe):
+    "What a row depends on. A setting that is newer than the tables that ship counts where it is used."
+    return {k: v for k,v in recipe_identity(recipe).items() if (k, v) != ("drop_path", None)}
+
 # %% ../../nbs/engine/transfer.ipynb #1d8f4ccb
 class TransferRows:
     "The finished rows of a transfer table, in a folder; one row per start, share of the labels and seed."
@@ -51,7 +56,7 @@ class TransferRows:
         self.folder, self.table = Path(folder), table
         self.folder.mkdir(parents=True, exist_ok=True)
         self.starts = {name: start_recipe(recipe, s) for name, s in starts.items()}
-        known = json.dumps([recipe_identity(recipe), table_hash(table)], sort_keys=True)
+        known = json.dumps([_settings(recipe), table_hash(table)], sort_keys=True)
         self.recipe = hashlib.sha256(known.encode()).hexdigest()[:12]
         self.changes = {name: _changes(recipe, r) for name, r in self.starts.items()}
         self.weights = {name: start_hash(r) for name, r in self.starts.items()}

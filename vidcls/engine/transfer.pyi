@@ -23,6 +23,10 @@ def _read(file, text=()):
     """A CSV file with some columns as text; an empty table if there is no file."""
     ...
 
+def _settings(recipe):
+    """What a row depends on. A setting that is newer than the tables that ship counts where it is used."""
+    ...
+
 class TransferRows:
     """The finished rows of a transfer table, in a folder; one row per start, share of the labels and seed."""
     changes: _Any
