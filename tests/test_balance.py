@@ -11,6 +11,7 @@ from vidcls.engine.recipes import RECIPES
 from vidcls.engine.record import load_record
 from vidcls.engine.tables import balance_rows
 from vidcls.scoring import evaluate_videos
+from vidcls.synthetic.stick import make_stickucf
 from vidcls.train import finetune
 from videos import write_dataset, write_model, write_video
 
@@ -132,3 +133,19 @@ def test_too_few_recordings_for_a_split_are_one_sentence(recipe, rows, says, tmp
                   lambda: probe_videos(r, tmp_path/"b", workers=0, progress=False)):
         with pytest.raises(ValueError, match=says) as e: train()
         assert "\n" not in str(e.value)
+
+
+@pytest.mark.slow
+def test_rare_classes_of_stick_figures_are_found_more_often(tmp_path):
+    "Five of ten classes with 2 of 12 training videos: their mean recall, by a linear probe on the shipped checkpoint, over three draws."
+    table = video_table(make_stickucf(tmp_path/"stick", per_class=(12, 2, 6), progress=False))
+    recall = {False: [], True: []}
+    for seed in range(3):
+        rare = np.random.default_rng(seed).permutation(sorted(set(table.label)))[:5]
+        few = table[table.split == "train"].groupby("label").head(2).index
+        some = table[(table.split != "train") | ~table.label.isin(rare) | table.index.isin(few)]
+        f = extract_features("videomae-stick", some, num_clips=3, workers=2, progress=False)
+        for balance in recall:
+            done = fit_probe(f, output_dir=tmp_path/"probe", balance=balance, progress=False)
+            recall[balance].append(np.mean([done.per_class[k]["recall"] for k in rare]))
+    assert np.mean(recall[True]) > np.mean(recall[False]) + .03, recall
