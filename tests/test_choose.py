@@ -1,12 +1,11 @@
 "The default start for somebody's own videos, and budgets: what is chosen, that it is told, and that the time is kept."
-import io, math, os, random, subprocess, sys, time
-from contextlib import redirect_stderr
+import math, os, random, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hub_server import Hub, run_client
+from hub_server import Hub
 from test_families import publish
 
 from vidcls.backbones import extract_features, probe_videos
@@ -102,7 +101,7 @@ def deadline(seconds, monkeypatch, **m):
     now = [0.]
     monkeypatch.setattr(C.time, "monotonic", lambda: now[0])
     measured = Measured(SimpleNamespace(eval_clips=1), (60, 10, 20), .02, .05, dict(full=.15), load=.5, save=.5)
-    return Deadline(Plan("full", None, replace(measured, **m), 10, 1, until=seconds)), now
+    return Deadline(Plan("full", None, replace(measured, **m), 10, 1, budget=seconds, until=seconds)), now
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -257,77 +256,78 @@ def test_a_choice_is_seen_without_any_logging(data, tmp_path):
     assert r.returncode == 0 and "generated stick figures" in r.stderr and not r.stdout, r.stderr
 
 
-def answer(*args):
-    "Run the command with this process' Hub: its status and what it said last."
-    os.environ.pop("VIDCLS_RECIPE", None)
-    with redirect_stderr(io.StringIO()) as err: status = main([str(a) for a in args])
-    return status, err.getvalue()
+@pytest.fixture
+def kinetics(tmp_path):
+    "The files of a tiny model, as the default start has them."
+    return {f.name: f for f in publish(tmp_path/"kinetics", "videomae").iterdir()}
 
 
 @pytest.fixture
-def hub(tmp_path):
-    "A Hub with a tiny model under the name of the default start."
-    folder = publish(tmp_path/"kinetics", "videomae")
+def hub(monkeypatch, tmp_path, kinetics):
+    "A Hub with this model under the name of the default start."
     with Hub() as hub:
-        hub.commit = hub.add_repo(BASE, {f.name: f for f in Path(folder).iterdir()})
+        hub.lead_here(monkeypatch, tmp_path)
+        hub.commit = hub.add_repo(BASE, kinetics)
         yield hub
 
 
-def test_own_videos_get_a_probe_on_kinetics_features_and_are_told_why(hub, data, tmp_path):
-    out = tmp_path/"m"
-    status, said = run_client(answer, "finetune", "--data", str(data), "--out", str(out), "--workers", 0, hub=hub, home=tmp_path).value
-    assert status == 0, said
-    method = machine_method()[0]
-    record = load_record(out)
-    assert record["recipe"]["checkpoint"] == BASE and record["recipe"]["checkpoint_revision"] == hub.commit
+def unplug(monkeypatch):
+    "From now on, nobody answers at the Hub's address."
+    import huggingface_hub
+    from huggingface_hub import constants
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")
+    huggingface_hub.close_session()
+
+
+def command(capsys, *args):
+    "Run `vidcls finetune`: (status, what it said)."
+    status = main(["finetune", "--workers", "0", *map(str, args)])
+    return status, capsys.readouterr().err
+
+
+def test_own_videos_get_what_suits_the_machine_and_are_told_why(hub, data, tmp_path, capsys, monkeypatch):
+    status, said = command(capsys, "--data", data, "--out", tmp_path/"a")
+    method, record = machine_method()[0], load_record(tmp_path/"a")
+    assert status == 0 and record["recipe"]["checkpoint"] == BASE and record["recipe"]["checkpoint_revision"] == hub.commit, said
     assert record["task"] == ("probe" if method == "probe" else "finetune")
     for word in (BASE, hub.commit, "cc-by-nc-4.0", "GFLOP", "1,000 clips take about", f"Why {method}:"): assert word in said, (word, said)
     assert "stick" not in said
-
-
-def test_the_cache_is_enough(hub, data, tmp_path):
-    args = ["finetune", "--data", str(data), "--workers", 0, "--out"]
-    assert run_client(answer, *args, str(tmp_path/"a"), hub=hub, home=tmp_path).value[0] == 0
-    hub.unavailable(times=1000)
-    status, said = run_client(answer, *args, str(tmp_path/"b"), hub=hub, home=tmp_path).value
+    unplug(monkeypatch)  # The cache is enough
+    status, said = command(capsys, "--data", data, "--out", tmp_path/"b")
     assert status == 0 and hub.commit in said, said
 
 
-def test_without_network_and_cache_it_says_what_is_left(data, tmp_path):
-    out = tmp_path/"m"
-    with Hub() as empty:
-        status, said = run_client(answer, "finetune", "--data", str(data), "--out", str(out), hub=empty, home=tmp_path).value
-        off, unsaid = run_client(answer, "finetune", "--data", str(data), "--out", str(out), hub=empty, home=tmp_path, HF_HUB_OFFLINE="1").value
-    for code, text in ((status, said), (off, unsaid)):
-        last = text.strip().splitlines()[-1]
-        assert code == 1 and "--checkpoint videomae-stick" in last and shipped_worth() in last and BASE in last, text
-        assert not out.exists()
+def test_a_budget_for_own_videos_takes_what_is_at_hand(hub, data, tmp_path, capsys):
+    status, said = command(capsys, "--data", data, "--out", tmp_path/"m", "--budget", "90s")
+    assert status == 0 and load_record(tmp_path/"m")["recipe"]["checkpoint"] == BASE and "Plan: " in said and "It took" in said, said
 
 
-def test_weights_in_another_format_are_not_at_hand(hub, data, tmp_path):
-    with Hub() as other:
-        other.add_repo(BASE, {f.name.replace("model.safetensors", "pytorch_model.bin"): f for f in Path(tmp_path/"kinetics").iterdir()})
-        status, said = run_client(answer, "finetune", "--data", str(data), "--out", str(tmp_path/"m"), hub=other, home=tmp_path).value
-    assert status == 1 and "model.safetensors" in said and "--checkpoint videomae-stick" in said
+@pytest.mark.parametrize("more", [[], ["--budget", "5m"]])
+def test_without_network_and_cache_it_says_what_is_left(hub, data, tmp_path, capsys, monkeypatch, more):
+    unplug(monkeypatch)
+    status, said = command(capsys, "--data", data, "--out", tmp_path/"m", *more)
+    last = said.strip().splitlines()[-1]
+    assert status == 1 and "--checkpoint videomae-stick" in last and shipped_worth() in last and BASE in last, said
+    assert not (tmp_path/"m").exists()
 
 
-def test_a_budget_for_own_videos_takes_what_is_at_hand(hub, data, tmp_path):
-    status, said = run_client(answer, "finetune", "--data", str(data), "--out", str(tmp_path/"m"), "--workers", 0, "--budget", "60s", hub=hub, home=tmp_path).value
-    assert status == 0, said
-    record = load_record(tmp_path/"m")
-    assert record["recipe"]["checkpoint"] == BASE and "Plan: " in said and "It took" in said
+def test_weights_in_another_format_are_not_at_hand(hub, kinetics, data, tmp_path, capsys):
+    hub.add_repo(BASE, {n.replace("model.safetensors", "pytorch_model.bin"): f for n, f in kinetics.items()})
+    status, said = command(capsys, "--data", data, "--out", tmp_path/"m")
+    assert status == 1 and "it has no model.safetensors" in said and "--checkpoint videomae-stick" in said, said
 
 
-def test_a_slow_network_does_not_use_up_the_budget(hub, data, tmp_path):
-    hub.slow("model.safetensors", 60)
+def test_a_slow_network_is_not_waited_for(hub):
+    hub.slow("model.safetensors", 20)
     start = time.monotonic()
-    status, said = run_client(answer, "finetune", "--data", str(data), "--out", str(tmp_path/"m"), "--budget", "30s", hub=hub, home=tmp_path).value
-    assert status == 1 and "was not fetched within" in said and time.monotonic() - start < 45, said
+    with pytest.raises(OSError, match="was not fetched within 1 s"): C.fetch(BASE, 1.)
+    assert time.monotonic() - start < 10
 
 
-def test_a_folder_that_is_not_there_is_named_before_anything_is_fetched(hub, tmp_path):
-    status, said = run_client(answer, "finetune", "--data", str(tmp_path/"none"), "--out", str(tmp_path/"m"), hub=hub, home=tmp_path).value
-    assert status == 1 and "no folder" in said and not hub.requests()
+def test_a_folder_that_is_not_there_is_named_before_anything_is_fetched(hub, tmp_path, capsys):
+    status, said = command(capsys, "--data", tmp_path/"none", "--out", tmp_path/"m")
+    assert status == 1 and "no folder" in said and not hub.log
 
 
 def test_a_gpu_trains_all_weights_or_a_few_where_memory_is_small(monkeypatch):

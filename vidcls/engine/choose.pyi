@@ -1,6 +1,6 @@
 """Decide what to train, from which checkpoint and for how long, from what this machine does in a few seconds, and say why."""
 from typing import Any as _Any
-__all__ = ['UNITS', 'FIXED', 'CAUTION', 'ENOUGH', 'MOST', 'SHARES', 'MARGIN', 'KINETICS', 'SMALL', 'KEPT', 'tell', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'fetch', 'shipped_worth', 'no_start', 'machine_method', 'with_method', 'repeated', 'in_turn', 'measure', 'begun', 'as_begun', 'make_plan', 'Deadline', 'in_time']
+__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'MOST', 'SHARES', 'MARGIN', 'KINETICS', 'SMALL', 'KEPT', 'tell', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'fetch', 'shipped_worth', 'no_start', 'machine_method', 'with_method', 'repeated', 'in_turn', 'measure', 'begun', 'as_begun', 'make_plan', 'Deadline', 'in_time']
 import csv, json, logging, math, os, re, threading, time
 from dataclasses import dataclass, replace
 from importlib import util
@@ -73,8 +73,14 @@ class Plan:
     def features_until(self) -> float | None:
         """When a probe must have its features; None: no hurry."""
         ...
+
+    @property
+    def after(self) -> float:
+        """What comes after training and test: the model folder, and what nobody plans for."""
+        ...
 FIXED = 3.0
 CAUTION = 1.3
+SPARE = 0.02
 
 def price(m: Measured, method: str, epochs: int, clips: int, share: float, size: int) -> float:
     """What a plan takes."""
@@ -100,7 +106,7 @@ def _enough_videos(plan):
     ...
 KINETICS = ('MCG-NJU/videomae-base-finetuned-kinetics', 'MCG-NJU/videomae-small-finetuned-kinetics')
 
-def fetch(checkpoint: str, seconds: float | None=None) -> str | None:
+def fetch(checkpoint: str, seconds: float | None=None, revision: str | None=None) -> str | None:
     """Fetch a checkpoint, or find it in the cache. Raises `OSError` if neither is possible."""
     ...
 
@@ -122,7 +128,7 @@ def with_method(recipe: Recipe, method: str | None) -> Recipe:
     ...
 
 def repeated(f, limit: float) -> float:
-    """The mean time of a function's calls, without the first if there are more."""
+    """The median time of a function's calls, without the first if there are more."""
     ...
 
 def _pass(net, spec, train):
@@ -130,10 +136,10 @@ def _pass(net, spec, train):
     ...
 
 def _per_clip(run, batch, limit):
-    """Seconds per clip: in a batch if there is time and memory for one, else alone."""
+    """Seconds per clip, alone and in the largest batches for which there are time and memory."""
     ...
 
-def _step_times(net, spec, recipe, methods, limit):
+def _step_times(net, spec, recipe, methods, limit, forward):
     """Seconds of a clip in a training step of each method; LoRA comes last, because it changes the network."""
     ...
 
@@ -176,11 +182,11 @@ def _described(m):
 def _note_stick(recipe):
     """Say so if somebody's own videos meet the checkpoint of the stick figures."""
     ...
+WORDS = dict(full='training all weights of', lora='training small corrections (LoRA) of', probe='training a linear classifier on frozen features of')
 
 def _own_start(recipe, method, table, workers):
     """The default for somebody's own videos."""
     ...
-WORDS = dict(full='training all weights of', lora='training small corrections (LoRA) of', probe='training a linear classifier on frozen features of')
 
 def _methods(recipe, method):
     """What a budget may choose from."""
@@ -213,6 +219,10 @@ def _say_plan(plan, given, elapsed):
 
 def _budgeted(recipe, method, table, seconds, start, was, check, workers):
     """Measure, choose and tell."""
+    ...
+
+def _measuring(seconds):
+    """How long to measure: a longer run deserves a better forecast."""
     ...
 
 def _again(m):
@@ -249,6 +259,7 @@ class Deadline(TrainerCallback):
         ...
 
     def on_epoch_begin(self, args, state, control, **kwargs):
+        """The time of a step counts from here."""
         ...
 
     def on_step_end(self, args, state, control, optimizer=None, **kwargs):

@@ -52,10 +52,12 @@ def _budget(budget, epochs):
     "What is left of a budget that began with the command. Raises `Usage` where it cannot be one."
     if budget is None: return None
     if epochs is not None: raise Usage("--epochs and --budget both say how long to train: leave one out")
-    from vidcls.engine.choose import seconds_of
+    from vidcls.engine.choose import duration, seconds_of, tell
     try: seconds = seconds_of(budget)
     except ValueError as e: raise Usage(str(e).rstrip(".")) from None
-    return max(1e-3, seconds - (time.monotonic() - _started[0]))
+    gone = time.monotonic() - _started[0]
+    tell(f"Starting the command took {duration(gone)} of the budget of {duration(seconds)}.")
+    return max(1e-3, seconds - 1.15*gone) # On a busy machine, leaving takes long too
 
 # %% ../../nbs/engine/cli.ipynb #6a35a55c
 @command
