@@ -40,7 +40,7 @@ def machine(rng):
     steps = {m: speed() for m in rng.sample(["full", "lora", "probe"], rng.randint(1, 3))}
     videos = tuple(rng.choice([1, 5, 30, 300, 5000]) for _ in range(3))
     sizes = [(None, None, 1., 1)] + [(8, 32, .5, 2)]*rng.randint(0, 1)
-    return Measured(SimpleNamespace(eval_clips=rng.randint(1, 3)), videos, speed(), speed(), steps, speed()/100, speed(), speed(),
+    return Measured(SimpleNamespace(eval_clips=rng.randint(1, 3), batch_size=rng.choice([2, 16])), videos, speed(), speed(), steps, speed()/100, speed(), speed(),
                     rng.random() < .5, tuple(sizes), classes=rng.choice([2, 10]))
 
 
@@ -63,7 +63,7 @@ def test_no_plan_exceeds_its_budget_and_a_larger_one_never_gets_less(seed):
 
 
 def test_every_part_of_a_plan_costs_time():
-    m = Measured(SimpleNamespace(eval_clips=3), (60, 12, 30), .02, .05, dict(full=.15, probe=.001))
+    m = Measured(SimpleNamespace(eval_clips=3, batch_size=3), (60, 12, 30), .02, .05, dict(full=.15, probe=.001))
     base = price(m, "full", 10, 2, 1., 0)
     assert base > price(m, "full", 9, 2, 1., 0) and base > price(m, "full", 10, 1, 1., 0)
     for more in (dict(read=.1), dict(forward=.1), dict(steps=dict(full=1.)), dict(check=1.), dict(load=1.), dict(save=1.), dict(videos=(61, 12, 30))):
@@ -72,7 +72,7 @@ def test_every_part_of_a_plan_costs_time():
 
 
 def test_the_order_of_plans():
-    m = Measured(SimpleNamespace(eval_clips=3), (60, 12, 30), .02, .05, dict(full=.15, lora=.1, probe=.001))
+    m = Measured(SimpleNamespace(eval_clips=3, batch_size=3), (60, 12, 30), .02, .05, dict(full=.15, lora=.1, probe=.001))
     chosen = [choose([m], s) for s in (8, 15, 30, 40, 60, 100, 1e6)]
     assert [p.method for p in chosen[:2]] == ["probe", "probe"] and chosen[0].share < 1 == chosen[1].share
     assert [p.method for p in chosen[-3:]] == ["lora", "full", "full"] and chosen[-1].epochs == MOST and chosen[-1].clips == 3
@@ -81,8 +81,14 @@ def test_the_order_of_plans():
     assert choose([slow, m], 60).measured is m and choose([m, slow], 1e6).measured is m
 
 
+def test_few_videos_need_more_epochs():
+    m = Measured(SimpleNamespace(eval_clips=1, batch_size=16), (300, 30, 75), .001, .001, dict(full=.001, probe=.0001))
+    assert m.enough == 6 and replace(m, videos=(60, 12, 30)).enough == 27 and replace(m, videos=(10**6, 0, 0)).enough == C.ENOUGH
+    assert choose([replace(m, videos=(10, 2, 4))], 1e6).method == "probe" and choose([m], 1e6).method == "full"
+
+
 def test_too_little_time_is_one_sentence_with_the_least():
-    m = Measured(SimpleNamespace(eval_clips=1), (60, 12, 30), .5, 1., dict(full=3.), where="2 CPU cores")
+    m = Measured(SimpleNamespace(eval_clips=1, batch_size=3), (60, 12, 30), .5, 1., dict(full=3.), where="2 CPU cores")
     least = min(p.seconds for p in all_plans(m))*MARGIN
     with pytest.raises(ValueError, match=f"cheapest plan takes about {C.duration(math.ceil(least))} on 2 CPU cores") as e: choose([m], 10)
     assert "\n" not in str(e.value)
@@ -100,7 +106,7 @@ def deadline(seconds, monkeypatch, **m):
     "A `Deadline` with a clock that the test turns."
     now = [0.]
     monkeypatch.setattr(C.time, "monotonic", lambda: now[0])
-    measured = Measured(SimpleNamespace(eval_clips=1), (60, 10, 20), .02, .05, dict(full=.15), load=.5, save=.5)
+    measured = Measured(SimpleNamespace(eval_clips=1, batch_size=3), (60, 10, 20), .02, .05, dict(full=.15), load=.5, save=.5)
     return Deadline(Plan("full", None, replace(measured, **m), 10, 1, budget=seconds, until=seconds)), now
 
 

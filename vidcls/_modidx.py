@@ -263,6 +263,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'vidcls.engine.choose.Deadline.rest': ('engine/choose.html#deadline.rest', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Measured': ('engine/choose.html#measured', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Measured.clip': ('engine/choose.html#measured.clip', 'vidcls/engine/choose.py'),
+                                      'vidcls.engine.choose.Measured.enough': ( 'engine/choose.html#measured.enough',
+                                                                                'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Plan': ('engine/choose.html#plan', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Plan.after': ('engine/choose.html#plan.after', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Plan.features_until': ( 'engine/choose.html#plan.features_until',

@@ -1,6 +1,6 @@
 """Decide what to train, from which checkpoint and for how long, from what this machine does in a few seconds, and say why."""
 from typing import Any as _Any
-__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'MOST', 'SHARES', 'MARGIN', 'KINETICS', 'SMALL', 'KEPT', 'tell', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'fetch', 'shipped_worth', 'no_start', 'machine_method', 'with_method', 'repeated', 'in_turn', 'measure', 'begun', 'as_begun', 'make_plan', 'Deadline', 'in_time']
+__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'KINETICS', 'SMALL', 'KEPT', 'tell', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'fetch', 'shipped_worth', 'no_start', 'machine_method', 'with_method', 'repeated', 'in_turn', 'measure', 'begun', 'as_begun', 'make_plan', 'Deadline', 'in_time']
 import csv, json, logging, math, os, re, threading, time
 from dataclasses import dataclass, replace
 from importlib import util
@@ -54,6 +54,11 @@ class Measured:
         """A clip, read and computed."""
         ...
 
+    @property
+    def enough(self) -> int:
+        """How many epochs are not a hasty training: a few, and with few videos enough for some steps."""
+        ...
+
 @dataclass(frozen=True)
 class Plan:
     """What to train, how long, and what that takes."""
@@ -85,7 +90,8 @@ SPARE = 0.02
 def price(m: Measured, method: str, epochs: int, clips: int, share: float, size: int) -> float:
     """What a plan takes."""
     ...
-ENOUGH, MOST = (5, 60)
+ENOUGH, STEPS = (5, 100)
+MOST = 60
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
 
 def all_plans(m: Measured) -> list:
