@@ -480,25 +480,26 @@ def _say_plan(plan, given, elapsed):
 # %% ../../nbs/engine/choose.ipynb #add8c1cc
 def _budgeted(recipe, method, table, seconds, start, was, check, workers):
     "Measure, choose and tell."
-    going_on, until = bool(was), start + seconds
-    if going_on: recipe, method = as_begun(recipe, was), "probe" if was["task"] == "probe" else method
+    until, task = start + seconds, (was or {}).get("task")
+    if task: recipe = as_begun(recipe, was)
+    if task: method = "probe" if task == "probe" else "lora" if recipe.lora_rank else "full"
     starts = _at_hand(recipe, until - time.monotonic())
     found = [measure(r, table, _methods(r, method), _measuring(seconds)/len(starts), workers) for r in starts]
     check = check or ("quick" if found[0].check*len(table) < .1*seconds else "none")
     if check == "none": found = [replace(m, check=0.) for m in found]
     left = until - time.monotonic()
-    plan = _again(found[0]) if going_on and was["task"] != "probe" else choose(found, left)
+    plan = _again(found[0], method) if task and task != "probe" else choose(found, left)
     plan = replace(plan, recipe=_planned(plan), budget=seconds, until=until, check=check)
-    _say_plan(plan, going_on or method, seconds - left)
+    _say_plan(plan, method, seconds - left)
     return plan
 
 def _measuring(seconds):
     "How long to measure: a longer run deserves a better forecast."
     return min(.06*seconds, 4 + .015*seconds)
 
-def _again(m):
+def _again(m, method):
     "The plan of an interrupted training."
-    r, method = m.recipe, "lora" if "full" not in m.steps or m.recipe.lora_rank else "full"
+    r = m.recipe
     return Plan(method, r, m, r.epochs, r.eval_clips, seconds=price(m, method, r.epochs, r.eval_clips, 1., 0))
 
 # %% ../../nbs/engine/choose.ipynb #7f7f4770

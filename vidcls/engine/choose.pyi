@@ -231,7 +231,7 @@ def _measuring(seconds):
     """How long to measure: a longer run deserves a better forecast."""
     ...
 
-def _again(m):
+def _again(m, method):
     """The plan of an interrupted training."""
     ...
 
