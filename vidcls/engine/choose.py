@@ -68,7 +68,7 @@ class Measured:
     save: float = 0.    # The network and its optimizer to a file
     shared: bool = True # Do readers and network share the cores?
     sizes: tuple = ((None, None, 1., 1),) # (frames, size, share of the tokens, frames left out), its own first
-    gflop: float = 0.   # Billions of operations in a forward pass
+    gflop: float = 0.   # Billions of operations in a forward pass; 0: not counted
     where: str = ""     # On what it was measured
     classes: int = 2    # Of the videos
 
@@ -366,8 +366,9 @@ def measure(
     read = _read_time(some, spec, recipe, limit/4)/readers
     forward = _per_clip(_pass(net, spec, False), recipe.batch_size, limit/4)
     steps = _step_times(net, spec, recipe, methods, limit/3, forward) | steps
+    gflop = 0. if steps else _gflop(net, spec) # Counting takes seconds, so not where time is short
     return Measured(recipe, counts, read, forward, steps, read, load, _save_time(net), device.type == "cpu",
-                    _sizes(net.config, recipe), _gflop(net, spec), where, len(labels)) # A check costs no more than a clip
+                    _sizes(net.config, recipe), gflop, where, len(labels)) # A check costs no more than a clip
 
 def _save_time(net):
     "Seconds for a checkpoint: three numbers per weight, on a disk that writes 100 MB per second."
@@ -379,8 +380,9 @@ def _described(m):
     r = m.recipe
     licence = published_licence(r.checkpoint)[0] or ("apache-2.0" if r.checkpoint in SHIPPED else "not known")
     minutes = m.clip(m.forward)*1000/60
-    return (f"{r.checkpoint}, commit {r.checkpoint_revision or 'not known'}, licence {licence}. A clip takes "
-            f"{m.gflop:.1f} GFLOP; 1,000 clips take about {minutes:.1f} minutes (measured with a few on {m.where})")
+    gflop = f"A clip takes {m.gflop:.1f} GFLOP; " if m.gflop else ""
+    return (f"{r.checkpoint}, commit {r.checkpoint_revision or 'not known'}, licence {licence}. {gflop}1,000 clips "
+            f"take about {minutes:.1f} minutes (measured with a few on {m.where})")
 
 def _note_stick(recipe):
     "Say so if somebody's own videos meet the checkpoint of the stick figures."
@@ -409,8 +411,7 @@ def _methods(recipe, method):
     if method: return (method,)
     if recipe.lora_rank: return ("lora",)
     if recipe.from_scratch: return ("full",)
-    lora = ("lora",) if util.find_spec("peft") else ()
-    return (*lora, "probe") if machine_method()[0] == "lora" else ("full", *lora, "probe")
+    return ("lora" if machine_method()[0] == "lora" else "full", "probe")
 
 def _at_hand(recipe, seconds):
     "Recipes for the checkpoints that can be had in a part of the time, the best one first."
