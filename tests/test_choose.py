@@ -123,16 +123,18 @@ def test_a_training_ends_in_time_on_a_machine_that_changes(seed, monkeypatch):
         now[0] += speed
         group["lr"] = 1.
         end.on_step_end(None, None, control, optimizer=SimpleNamespace(param_groups=[group]))
-        assert group["lr"] <= last + 1e-3 or end.step > 1
+        assert group["lr"] <= last + .1
         last = group["lr"]
-    assert now[0] + end.rest(1.) <= 100 and group["lr"] < .1
+    assert now[0] + (end.val + end.test)*end.clip*end.step/end.usual <= 100 and group["lr"] < .2
 
 
 def test_a_slow_validation_moves_the_end_and_a_missing_one_is_left_out(monkeypatch):
     end, now = deadline(100., monkeypatch)
     before = end.rest()
+    end.steps = [50.] + [4*end.usual]*8  # Four times slower than planned: so will be the rest
+    assert abs(end.rest() - 4*before + end.after) < 1e-6
     end.on_evaluate(None, None, None, metrics=dict(eval_runtime=20.))
-    assert end.clip == 2. and end.rest() > before + 20
+    assert end.clip == 2. and before + 20 < end.rest() < 4*before + 100  # At today's speed
     control = SimpleNamespace(should_evaluate=True, should_save=True)
     end.on_epoch_end(None, None, control)
     assert control.should_evaluate
@@ -175,14 +177,15 @@ def test_a_budget_is_kept_and_the_best_model_with_it(data, tiny, tmp_path, caplo
 def test_the_clock_stops_a_training_and_the_best_epoch_is_kept(data, tiny, tmp_path, monkeypatch):
     "A machine that is far slower than when it was measured."
     def slow(self, args, state, control, **kwargs):
-        self.until = min(self.until, time.monotonic() + 8) if state.global_step == 1 else self.until
-        time.sleep(.5)
+        self.until = min(self.until, time.monotonic() + 25) if state.global_step == 1 else self.until
+        time.sleep(.3)
     monkeypatch.setattr(Deadline, "on_step_begin", slow)
     monkeypatch.setattr(C, "FIXED", .5)
+    monkeypatch.setattr(C, "SPARE", 0.)
     done = finetune(replace(as_recipe(str(data), tiny), batch_size=2), tmp_path/"m", budget="10m", method="full", workers=0, progress=False)
     record = load_record(done.model_dir)
     ends = [h["eval_accuracy"] for h in done.history if "eval_accuracy" in h]
-    assert record["recipe"]["epochs"] == MOST and 1 <= len(ends) < MOST and done.metrics["seconds"] < 30
+    assert record["recipe"]["epochs"] == MOST and 1 <= len(ends) < MOST and done.metrics["seconds"] < 40
 
 
 def test_a_budgeted_run_goes_on_with_its_plan(data, tiny, tmp_path, monkeypatch):

@@ -261,6 +261,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'vidcls.engine.choose.Deadline.on_train_begin': ( 'engine/choose.html#deadline.on_train_begin',
                                                                                         'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Deadline.rest': ('engine/choose.html#deadline.rest', 'vidcls/engine/choose.py'),
+                                      'vidcls.engine.choose.Deadline.step': ('engine/choose.html#deadline.step', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Measured': ('engine/choose.html#measured', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Measured.clip': ('engine/choose.html#measured.clip', 'vidcls/engine/choose.py'),
                                       'vidcls.engine.choose.Measured.enough': ( 'engine/choose.html#measured.enough',

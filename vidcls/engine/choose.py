@@ -104,7 +104,7 @@ class Plan:
         "When a probe must have its features; None: no hurry."
         if self.until is None: return None
         fit = sum(self.measured.videos)*self.share*self.clips*self.measured.steps["probe"]
-        return self.until - self.after - CAUTION*fit
+        return self.until - 2*self.after - CAUTION*fit
 
     @property
     def after(self) -> float: # Seconds
@@ -537,17 +537,23 @@ class Deadline(TrainerCallback):
         self.clip, self.save = m.clip(m.forward*m.sizes[plan.size][2]), m.save
         self.val, self.test = (n*plan.clips for n in m.videos[1:])
         self.begin = self.last = time.monotonic()
-        self.step = 0.
+        self.steps, self.usual = [], m.clip(m.steps[plan.method]*m.sizes[plan.size][2])*m.recipe.batch_size
 
     def left(self) -> float: # Seconds
         "How much of the budget is left."
         return self.until - time.monotonic()
 
+    @property
+    def step(self) -> float: # Seconds
+        "A step, by the last ones; as planned while there are few, because the first ones start up."
+        return float(np.median(self.steps[-9:])) if len(self.steps) > 4 else self.usual
+
     def rest(self,
         caution:float=CAUTION, # Factor for what may become slower
     ) -> float: # Seconds
-        "What still happens after a training is stopped."
-        return caution*((self.val + self.test)*self.clip + self.save) + self.after
+        "What still happens after a training is stopped, if the machine is as slow as in the last steps."
+        slow = min(10., max(1., self.step/self.usual))
+        return slow*caution*((self.val + self.test)*self.clip + self.save) + min(slow, 3.)*self.after
 
 # %% ../../nbs/engine/choose.ipynb #6c013901
 @patch
@@ -584,8 +590,8 @@ def on_step_end(self:Deadline,
 ):
     "Lower the learning rate with the time, and stop if another step would be too many."
     now = time.monotonic()
-    self.step, self.last = max(now - self.last, .5*self.step), now
-    if self.left() < self.rest() + CAUTION*self.step: control.should_training_stop = True
+    self.steps, self.last = self.steps[-8:] + [now - self.last], now
+    if self.left() < self.rest() + 2*self.step: control.should_training_stop = True
     gone = (now - self.begin)/max(1e-9, self.until - self.rest() - self.begin)
     cosine = .5*(1 + math.cos(math.pi*min(1., max(0., gone))))
     for g in optimizer.param_groups if optimizer else (): g["lr"] = min(g["lr"], g["initial_lr"]*cosine)
@@ -612,7 +618,7 @@ def on_evaluate(self:Deadline,
 ):
     "Note how long a validation takes."
     if self.val and metrics and "eval_runtime" in metrics: self.clip = metrics["eval_runtime"]/self.val
-    self.last = time.monotonic()
+    self.usual, self.last = self.step, time.monotonic() # The time of the validation belongs to this speed
 
 @patch
 def on_save(self:Deadline,

@@ -246,8 +246,9 @@ class Deadline(TrainerCallback):
     clip: _Any
     last: _Any
     save: _Any
-    step: _Any
+    steps: _Any
     until: _Any
+    usual: _Any
 
     def __init__(self, plan: Plan):
         ...
@@ -256,8 +257,13 @@ class Deadline(TrainerCallback):
         """How much of the budget is left."""
         ...
 
+    @property
+    def step(self) -> float:
+        """A step, by the last ones; as planned while there are few, because the first ones start up."""
+        ...
+
     def rest(self, caution: float=CAUTION) -> float:
-        """What still happens after a training is stopped."""
+        """What still happens after a training is stopped, if the machine is as slow as in the last steps."""
         ...
 
     def on_train_begin(self, args, state, control, **kwargs):
