@@ -102,8 +102,8 @@ def _():
     if '"rng_state.pth"' not in inspect.getsource(t): return "have no rng_state.pth now"
 
 
-for event in "on_train_begin on_step_end on_prediction_step on_epoch_end on_evaluate on_predict on_train_end".split():
-    function(f"transformers:TrainerCallback.{event}", "TrainingProgress shows what happens")
+for event in "on_train_begin on_epoch_begin on_step_end on_prediction_step on_epoch_end on_evaluate on_save on_predict on_train_end".split():
+    function(f"transformers:TrainerCallback.{event}", "TrainingProgress shows what happens, and Deadline watches the clock")
 
 
 @behaviour("transformers.trainer:DEFAULT_PROGRESS_CALLBACK", "ClipTrainer takes it and PrinterCallback away and shows its own progress")

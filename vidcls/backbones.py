@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
+from .engine.choose import in_turn, make_plan
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
 from .engine.fitting import fit_linear, head_logits, SETTINGS, train_heads
@@ -27,7 +28,7 @@ from vidcls.engine.probe import (
     saved_backbone, TokenNet, use_factory
 )
 from .engine.progress import progress_bar
-from .engine.recipes import as_recipe, get_recipe
+from .engine.recipes import as_recipe, AUTO, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.tables import balance_rows, check_classes, imbalance_text, sources
@@ -217,7 +218,7 @@ def _shelf(backbone, num_clips, tokens, store, max_bytes):
     return FeatureStore(folder, identity), lambda n: None if store else make_room(folder.parent, folder, n, max_bytes)
 
 # %% ../nbs/10_backbones.ipynb #c91ef28c
-def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress):
+def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress, until):
     "Compute and keep the features of the videos `todo` (key → path); returns why some of them have none."
     bad, left = {}, len(todo)
     views = clip_loader(_Views(list(todo.values()), backbone.spec, num_clips), workers, batch_size=None)
@@ -229,6 +230,7 @@ def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room
             if left == len(todo): room(left*x[0].nbytes)
             for k,f in zip(keys, x): shelf.add(k, f)
             left -= len(keys)
+            if until and time.monotonic() > until: break
     finally: shelf.flush()
     return bad
 
@@ -248,6 +250,13 @@ def _fill(backbone, shelf, paths, keys, device, workers, progress, **options):
     state.wait_for_everyone()
     if todo: shelf.refresh()
     return dict(gather_object(list(bad.items()))) if state.num_processes > 1 else bad
+
+# %% ../nbs/10_backbones.ipynb #870fcc6b
+def _reached(shelf, table, keys, bad):
+    "Leave out the videos that were not reached in time; those that cannot be read are named later."
+    done = np.array([i >= 0 or k in bad or not k for i,k in zip(shelf.find(keys), keys)])
+    if not done.all(): logger.warning(f"{(~done).sum()} of {len(done)} videos were not reached in time and are left out.")
+    return table[done].reset_index(drop=True), [k for k,d in zip(keys, done) if d]
 
 # %% ../nbs/10_backbones.ipynb #928e9ba0
 def _found(backbone, shelf, table, keys, bad, tokens, name):
@@ -281,13 +290,15 @@ def extract_features(
     batch_size:int=16,       # Clips at once
     max_bytes:int=16*2**30,  # How much `home()/"features"` may hold
     revision:str|None=None,  # Commit on the Hub
+    until:float|None=None,   # Stop at this time, by `time.monotonic`, and leave out the rest; None: never
 ) -> Features: # One row per video that can be read
     "The features of all videos: computed once, then read. A second call continues where the first one stopped."
     backbone, (table, name) = load_backbone(backbone, revision, spec), _videos(data)
     shelf, room = _shelf(backbone, num_clips, tokens, store, max_bytes)
     keys = _keys(rows := sources(table), progress)
     bad = _fill(backbone, shelf, rows, keys, device, workers, progress, num_clips=num_clips, tokens=tokens,
-                batch_size=batch_size, room=room)
+                batch_size=batch_size, room=room, until=until)
+    if until: table, keys = _reached(shelf, table, keys, bad)
     return _found(backbone, shelf, table, keys, bad, tokens, name)
 
 # %% ../nbs/10_backbones.ipynb #03f13fd0
@@ -486,13 +497,17 @@ def probe_videos(
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,   # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,      # Show how far it is?
+    until:float|None=None,   # Compute no more features after this time, by `time.monotonic`; None: those of all videos
 ) -> ProbeResult: # Model folder, scores, what was tried
     "A linear probe on the features of a recipe's checkpoint."
     if push_to_hub: check_token()
     recipe = as_recipe(what)
+    if recipe.checkpoint == AUTO: recipe = make_plan(recipe, "probe").recipe
     backbone = load_backbone(recipe.checkpoint, recipe.checkpoint_revision, recipe=recipe)
     with process_state().main_process_first(): root = data_root(recipe, progress)
-    features = extract_features(backbone, root, num_clips=recipe.eval_clips, workers=workers, progress=progress)
+    videos, batch = (in_turn(video_table(root)), 4) if until else (root, 16)
+    features = extract_features(backbone, videos, num_clips=recipe.eval_clips, workers=workers, progress=progress,
+                                batch_size=batch, until=until)
     features = replace(features, data=recipe.data)
     done = fit_probe(features, "linear", output_dir or home()/"models"/recipe.name, recipe.seed, balance=recipe.balance)
     if push_to_hub and process_state().is_main_process: push_model(done.model_dir, push_to_hub)

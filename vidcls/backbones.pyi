@@ -11,6 +11,7 @@ from fastcore.basics import patch
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
+from .engine.choose import in_turn, make_plan
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
 from .engine.fitting import fit_linear, head_logits, SETTINGS, train_heads
@@ -18,7 +19,7 @@ from .engine.loading import model_folder
 from .engine.machine import clip_loader, half_precision, home, process_state, versions
 from vidcls.engine.probe import factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
 from .engine.progress import progress_bar
-from .engine.recipes import as_recipe, get_recipe
+from .engine.recipes import as_recipe, AUTO, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.tables import balance_rows, check_classes, imbalance_text, sources
@@ -131,12 +132,16 @@ def _shelf(backbone, num_clips, tokens, store, max_bytes):
     """The store for these features, and a function that makes room for so many bytes in it."""
     ...
 
-def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress):
+def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress, until):
     """Compute and keep the features of the videos `todo` (key → path); returns why some of them have none."""
     ...
 
 def _fill(backbone, shelf, paths, keys, device, workers, progress, **options):
     """Compute what the store lacks, each process its share; returns key → reason for videos that cannot be read."""
+    ...
+
+def _reached(shelf, table, keys, bad):
+    """Leave out the videos that were not reached in time; those that cannot be read are named later."""
     ...
 
 def _found(backbone, shelf, table, keys, bad, tokens, name):
@@ -147,7 +152,7 @@ def _keys(rows, progress):
     """A key for each video: the hash of its content, and of its times if it is only a part."""
     ...
 
-def extract_features(backbone, data, spec: ClipSpec | None=None, num_clips: int=1, tokens: str='mean', device: str | None=None, workers: int | None=None, store=None, progress: bool=True, batch_size: int=16, max_bytes: int=16 * 2 ** 30, revision: str | None=None) -> Features:
+def extract_features(backbone, data, spec: ClipSpec | None=None, num_clips: int=1, tokens: str='mean', device: str | None=None, workers: int | None=None, store=None, progress: bool=True, batch_size: int=16, max_bytes: int=16 * 2 ** 30, revision: str | None=None, until: float | None=None) -> Features:
     """The features of all videos: computed once, then read. A second call continues where the first one stopped."""
     ...
 
@@ -223,6 +228,6 @@ def load_probe(model, factory=None, device: str | None=None, revision: str | Non
     """A probe and what it expects, as `load_trained` returns them, with your function for its backbone."""
     ...
 
-def probe_videos(what=None, output_dir=None, push_to_hub: str | None=None, workers: int | None=None, progress: bool=True) -> ProbeResult:
+def probe_videos(what=None, output_dir=None, push_to_hub: str | None=None, workers: int | None=None, progress: bool=True, until: float | None=None) -> ProbeResult:
     """A linear probe on the features of a recipe's checkpoint."""
     ...

@@ -7,20 +7,22 @@ __all__ = ['make_datasets', 'collate_fn', 'compute_metrics', 'plot_history', 'Fi
            'tutorial_model']
 
 # %% ../nbs/06_train.ipynb #07b018a3
-import json, logging, math
+import json, logging, math, time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from transformers import set_seed
+from .backbones import probe_videos
 from .clips import ClipDataset, ClipSpec, video_probabilities
 from .data import data_root, label_maps, recordings, SPLITS
 from .engine.audit import known_check, prepare_table
 from .engine.cache import frame_cache
+from .engine.choose import begun, Deadline, in_time, make_plan, tell
 from .engine.lora import add_lora
 from .engine.machine import home, process_state
-from .engine.progress import draw_history
+from .engine.progress import draw_history, duration
 from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.run import Run
@@ -126,10 +128,11 @@ def _split(trainer):
 
 def _tested(trainer, seconds):
     "What a fine-tuning writes down."
-    scores = test_scores(trainer, trainer.test_dataset)
+    dataset = in_time(trainer) # All test videos, unless there is a budget and it runs out
+    scores = test_scores(trainer, dataset)
     (low, high), correct = scores.pop("interval"), scores.pop("correct")
     trained = trainer.train_dataset.table.drop_duplicates().label
-    per_class = class_recall(trained, trainer.test_dataset.table.label, correct)
+    per_class = class_recall(trained, dataset.table.label, correct)
     return dict(metrics=dict(seconds=seconds, **scores), interval=None if math.isnan(low) else [low, high],
                 per_class=per_class, split=_split(trainer), labels=list(trainer.train_dataset.label2id),
                 history=trainer.state.log_history)
@@ -156,15 +159,30 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     return trainer
 
 # %% ../nbs/06_train.ipynb #01da5958
-def _trained(recipe, run, cache, workers, progress, strict, check, kwargs):
+def _trained(plan, run, cache, workers, progress, strict, kwargs):
     "Try the videos, then train or go on: (the run's record, the videos that cannot be used)."
+    recipe = plan.recipe
     set_seed(recipe.seed)
     spec = replace(ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision), pad=not strict)
     with process_state().main_process_first(): root = data_root(recipe, progress)
-    table, bad = prepare_table(root, spec, strict, recipe.seed, progress, check, workers)
+    table, bad = prepare_table(root, spec, strict, recipe.seed, progress, plan.check, workers)
     kwargs = dict(disable_tqdm=not progress) | kwargs
     trainer = _trainer(recipe, spec, table, cache, run.checkpoints, workers, **kwargs)
+    if plan.until: trainer.add_callback(Deadline(plan))
     return run.train(trainer, table, bad, _tested), bad
+
+# %% ../nbs/06_train.ipynb #1744ac84
+def _done(plan, run, workers, progress, strict, cache, push_to_hub, kwargs):
+    "Carry out a plan."
+    if plan.method == "probe":
+        done = probe_videos(plan.recipe, run.folder, push_to_hub, workers, progress, plan.features_until)
+        return FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped, done.per_class)
+    run.identity = dict(task="finetune", recipe=plan.recipe)
+    with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
+        record, bad = _trained(plan, run, frames, workers, progress, strict, kwargs)
+    if push_to_hub: run.push(push_to_hub)
+    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(),
+                          record.get("per_class", {}))
 
 # %% ../nbs/06_train.ipynb #da6ff34a
 def finetune(
@@ -178,20 +196,21 @@ def finetune(
     cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
     overwrite:bool=False,     # Begin again where another or an interrupted run has left checkpoints?
     check:str|None=None,      # Try the videos: "full", "quick", "none"; None: in full if that takes about a minute
+    checkpoint:str|None=None, # Start from this one; None: the recipe's, or for your own videos what suits the machine
+    method:str|None=None,     # "full", "lora", or "probe": a classifier on frozen features; None: what suits
+    budget=None,              # End within this time, such as "10m" or 600 (seconds); None: as the recipe says
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
+    start, recipe = time.monotonic(), as_recipe(what, checkpoint)
     known_check(check)
-    recipe = as_recipe(what)
     if push_to_hub: check_token()
     batch_share(recipe.batch_size) # Raises an error if the processes cannot share it
-    with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
-        folder = output_dir or home()/"models"/recipe.name
-        run = Run(folder, dict(task="finetune", recipe=recipe)).claim(resume, overwrite)
-        record, bad = _trained(recipe, run, frames, workers, progress and run.is_main, strict, check, kwargs)
-    if push_to_hub: run.push(push_to_hub)
-    return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(),
-                          record.get("per_class", {}))
+    run = Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite)
+    plan = make_plan(recipe, method, budget, start, begun(run.folder) if resume else None, check, workers, progress)
+    done = _done(plan, run, workers, progress and run.is_main, strict, cache, push_to_hub, kwargs)
+    if plan.until: tell(f"It took {duration(time.monotonic() - start)} of {duration(plan.budget)}.")
+    return done
 
 # %% ../nbs/06_train.ipynb #2c53b97b
 def tutorial_model(

@@ -6,7 +6,7 @@
 __all__ = ['COMMANDS', 'command', 'usage', 'main']
 
 # %% ../../nbs/engine/cli.ipynb #f48edf0f
-import os, sys
+import os, sys, time
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,27 +46,34 @@ def _class_lines(classes):
 # %% ../../nbs/engine/cli.ipynb #4cc444d9
 def _recipe(name, data, checkpoint, from_scratch, given):
     "The recipe of that name, changed according to the options."
-    from vidcls.engine.recipes import get_recipe
+    from vidcls.engine.recipes import get_recipe, own_recipe
     given = given | dict(data=data, checkpoint=checkpoint, from_scratch=from_scratch or (False if checkpoint else None))
     given = {k: v for k,v in given.items() if v is not None}
     if data: given |= dict(name=Path(data).stem, data_revision=None)
     if checkpoint: given |= dict(checkpoint_revision=None)
-    return replace(get_recipe(name), **given)
+    own = data and not (name or checkpoint or from_scratch)
+    return replace(own_recipe(data) if own else get_recipe(name), **given)
 
 # %% ../../nbs/engine/cli.ipynb #a7dd8f28
-def _finetuned(method, recipe, out, push_to_hub, workers, options):
-    "Train a probe, or the network with these options."
-    from vidcls.backbones import probe_videos
-    from vidcls.train import finetune
-    if method == "probe": return probe_videos(recipe, out, push_to_hub, workers)
-    return finetune(recipe, out, push_to_hub=push_to_hub, workers=workers, **options)
+_started = [time.monotonic()] # When the command began
+
+def _budget(budget, epochs):
+    "What is left of a budget that began with the command. Raises `Usage` where it cannot be one."
+    if budget is None: return None
+    if epochs is not None: raise Usage("--epochs and --budget both say how long to train: leave one out")
+    from vidcls.engine.choose import duration, seconds_of, tell
+    try: seconds = seconds_of(budget)
+    except ValueError as e: raise Usage(str(e).rstrip(".")) from None
+    gone = time.monotonic() - _started[0]
+    tell(f"Starting the command took {duration(gone)} of the budget of {duration(seconds)}.")
+    return max(1e-3, seconds - 1.15*gone) # On a busy machine, leaving takes long too
 
 # %% ../../nbs/engine/cli.ipynb #6a35a55c
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
     data:str=None,           # Train on this folder ([split/]class/video) or CSV file (path,label[,start,end])
-    checkpoint:str=None,     # Start from this model folder or model on the Hub
+    checkpoint:str=None,     # Start from this model folder or model on the Hub; default with --data: what suits this machine
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
     batch_size:int=None,     # Clips per step
@@ -81,7 +88,8 @@ def finetune_command(
     drop_path:float=None,    # How often the last layer is left out in training, and the others less often, such as 0.2
     mix:bool=False,          # Blend pairs of clips and their labels (MixVideo)
     balance:bool=False,      # Show the videos of small classes more often, until all classes are even
-    method:str=None,         # full: all weights (the default); lora: small corrections; probe: only a classifier
+    method:str=None,         # full: all weights; lora: small corrections; probe: only a classifier; default: what suits
+    budget:str=None,         # End within this time, such as 90s, 10m or 1h; method, epochs and clips are chosen to fit
     resume:bool=False,       # Continue this run from what the model folder contains, or start it
     overwrite:bool=False,    # Start again even if another or an interrupted run has left checkpoints
     strict:bool=False,       # Stop at a video that cannot be read or has too few frames
@@ -98,9 +106,10 @@ def finetune_command(
                  layer_decay=layer_decay, mix=mix or None, balance=balance or None, num_frames=num_frames, size=size,
                  lora_rank=lora_rank, drop_path=drop_path)
     if method == "lora": given |= dict(lora_rank=lora_rank or 8)
-    r = _recipe(recipe, data, checkpoint, from_scratch, given)
-    options = dict(resume=resume, strict=strict, cache=cache, overwrite=overwrite, check=check, torch_compile=compile)
-    done = _finetuned(method, r, out, push_to_hub, workers, options)
+    budget, r = _budget(budget, epochs), _recipe(recipe, data, checkpoint, from_scratch, given)
+    from vidcls.train import finetune
+    done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
+                    method=method, budget=budget, torch_compile=compile)
     return _trained(done, lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
 
 # %% ../../nbs/engine/cli.ipynb #a672558b
@@ -379,7 +388,7 @@ def main(
     argv:list=None, # Command and options; None: those of this process
 ) -> int: # Exit status: 0 success, 1 failure, 2 called incorrectly
     "The `vidcls` command."
-    argv = sys.argv[1:] if argv is None else argv
+    argv, _started[0] = sys.argv[1:] if argv is None else argv, time.monotonic()
     # Set before torch is imported, otherwise its idle threads compete with the readers
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for s in (sys.stdout, sys.stderr): # A terminal without Unicode shows escape codes

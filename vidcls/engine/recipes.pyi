@@ -1,6 +1,6 @@
 """Choose the data, the checkpoint and the length of the training with one object, and see which choice was made and why."""
 from typing import Any as _Any
-__all__ = ['RECIPES', 'Recipe', 'on_colab', 'get_recipe', 'as_recipe']
+__all__ = ['RECIPES', 'AUTO', 'Recipe', 'on_colab', 'get_recipe', 'own_recipe', 'as_recipe']
 import html, logging, math, operator, os
 from dataclasses import asdict, dataclass, replace
 from importlib import util
@@ -74,7 +74,12 @@ def _has_gpu():
 def get_recipe(name: str | None=None, verbose: bool=True) -> Recipe:
     """The recipe to run. Raises `ValueError` if there is no recipe of that name."""
     ...
+AUTO = 'auto'
 
-def as_recipe(what=None) -> Recipe:
+def own_recipe(data, choose: bool=True) -> Recipe:
+    """A recipe for somebody's own videos: made for real ones, unless a checkpoint or a recipe was named."""
+    ...
+
+def as_recipe(what=None, checkpoint: str | None=None) -> Recipe:
     """Turn `what` into a recipe. Raises `ValueError` if it is neither a recipe nor data."""
     ...
