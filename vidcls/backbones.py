@@ -70,7 +70,19 @@ def _spec_of(checkpoint, revision, recipe):
     if (Path(checkpoint_path(checkpoint))/"clip_spec.json").is_file(): return ClipSpec.load(checkpoint)
     return ClipSpec.from_checkpoint(checkpoint, recipe or get_recipe(verbose=False), revision)
 
-def _steps(family, net, spec):
+def _token_net(net, family):
+    "A checkpoint's network as the table describes it."
+    front = family.cls_tokens + (getattr(net.config, "num_register_tokens", 0) if family.summary else 0)
+    return TokenNet(net, family.input_key, "BCHW" if family.summary else "BTCHW", dict(family.options),
+                    family.summary, front)
+
+def _say_frames(backbone):
+    "Say what a clip is for a model that was not made for clips."
+    s = backbone.spec
+    logger.info(f"{backbone.name} sees single frames: {s.num_frames} of {s.seconds:.2f} s of video, which is vidcls' "
+                "choice; pass spec= for another one.")
+
+def _steps(net, spec):
     "How many moments the tokens of a checkpoint have."
     tubelet = getattr(net.config, "tubelet_size", 1)
     return spec.num_frames//(tubelet if isinstance(tubelet, int) else tubelet[0])
@@ -85,10 +97,10 @@ def _published(checkpoint, revision, spec, recipe):
     net = change_clip(load_base(checkpoint, revision), spec.num_frames, spec.size)
     start = SimpleNamespace(checkpoint=checkpoint, checkpoint_revision=revision, from_scratch=False)
     local = Path(path).is_dir()
-    return Backbone(TokenNet(net, family.input_key, options=dict(family.options)), spec, str(checkpoint),
+    return Backbone(_token_net(net, family), spec, str(checkpoint),
                     None if local else getattr(config, "_commit_hash", None) or revision,
-                    "apache-2.0" if checkpoint in SHIPPED else None if local else family.licence,
-                    start_hash(start), family.cls_tokens, _steps(family, net, spec), family.places_first)
+                    "apache-2.0" if checkpoint in SHIPPED else None if local else family.licence, start_hash(start),
+                    0 if family.summary else family.cls_tokens, _steps(net, spec), family.places_first)
 
 # %% ../nbs/10_backbones.ipynb #72ed6c07
 def _hash_of(net, sample):
@@ -108,6 +120,7 @@ def _own(make, spec, layout, steps, name, licence):
     factory = factory_name(type(make) if is_net else make)
     if not is_net: use_factory(make)
     sample = sample_features(net, (spec.num_frames, 3, spec.size, spec.size))
+    steps = spec.num_frames if layout == "BCHW" else steps
     return Backbone(net, spec, name or factory.rpartition(":")[2], None, licence, _hash_of(net.net, sample),
                     steps=steps, factory=factory)
 
@@ -117,7 +130,7 @@ def load_backbone(
     revision:str|None=None,  # Commit on the Hub
     spec:ClipSpec|None=None, # What a clip is; None: as the checkpoint says. Your own module needs it
     recipe=None,             # Gives the clips' time span where the checkpoint does not; None: the machine's default
-    layout:str="BTCHW",      # Your own module: the order of the dimensions that it takes, or "BCTHW"
+    layout:str="BTCHW",      # Your own module: the dimensions that it takes, or "BCTHW", or "BCHW" for single frames
     steps:int|None=None,     # Your own module: into how many moments its tokens can be grouped
     name:str|None=None,      # Your own module: what to call it
     licence:str|None=None,   # Licence of the weights, if you know it
@@ -126,13 +139,14 @@ def load_backbone(
     if isinstance(checkpoint, Backbone): return checkpoint
     if callable(checkpoint): return _own(checkpoint, spec, layout, steps, name, licence)
     found = _published(checkpoint, revision, spec, recipe)
+    if found.net.summary and spec is None: _say_frames(found)
     return replace(found, licence=licence or found.licence)
 
 # %% ../nbs/10_backbones.ipynb #1d3580e1
 @patch(as_prop=True)
 def how(self:Backbone) -> dict: # For `keep_tokens`
     "How the tokens are ordered."
-    return dict(skip=self.cls_tokens, steps=self.steps, places_first=self.places_first)
+    return dict(skip=self.cls_tokens, steps=self.steps, places_first=self.places_first, summary=bool(self.net.summary))
 
 @patch
 def features(self:Backbone,
@@ -314,12 +328,16 @@ def _labelled(features, seed):
 def _means(features, rows):
     "The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."
     clips, dim = features.num_clips, features.array.shape[-1]
-    skip = features.backbone.cls_tokens if features.tokens == "all" else 0
-    out = np.empty((len(rows), clips, dim), np.float32)
-    for a in range(0, len(rows), 256):
-        x = features.array[rows[a:a + 256]]
-        out[a:a + 256] = x if x.ndim == 3 else x[:, :, skip:].mean(2, dtype=np.float32)
+    out, n = np.empty((len(rows), clips, dim), np.float32), max(1, 2**24*len(features.array)//features.array.nbytes)
+    for a in range(0, len(rows), n):
+        x = features.array[rows[a:a + n]]
+        if features.tokens == "all": x = _pieces(x, **features.backbone.how)
+        out[a:a + n] = x if x.ndim == 3 else x.mean(2, dtype=np.float32)
     return out.reshape(-1, dim)
+
+def _pieces(x, skip, steps, summary, **_):
+    "The tokens that take part in a mean, as `keep_tokens` has it: [videos, clips, n, D]."
+    return x.reshape(*x.shape[:2], steps, -1, x.shape[-1])[:, :, :, 0] if summary else x[:, :, skip:]
 
 # %% ../nbs/10_backbones.ipynb #bf905884
 def _linear(features, y, groups, split, **_):
@@ -399,10 +417,10 @@ def _processor(backbone):
     "A processor for transformers' own pipelines."
     from transformers import VideoMAEVideoProcessor
     s = backbone.spec
-    if backbone.factory is None: return make_processor(s, backbone.name, backbone.revision)
-    side = dict(height=s.size, width=s.size)
-    return VideoMAEVideoProcessor(size=dict(shortest_edge=s.size), crop_size=side, image_mean=list(s.mean),
-                                  image_std=list(s.std))
+    if backbone.factory is None and not backbone.net.summary: return make_processor(s, backbone.name, backbone.revision)
+    side, crop = dict(height=s.size, width=s.size), s.resize == "crop"
+    return VideoMAEVideoProcessor(size=dict(shortest_edge=round(s.size/s.part)) if crop else side, crop_size=side,
+                                  do_center_crop=crop, image_mean=list(s.mean), image_std=list(s.std))
 
 # %% ../nbs/10_backbones.ipynb #ba88c4a4
 def _card(record):

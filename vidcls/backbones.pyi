@@ -58,7 +58,15 @@ def _spec_of(checkpoint, revision, recipe):
     """What a checkpoint's clips are: its clip_spec.json, or the configuration with the recipe's time span."""
     ...
 
-def _steps(family, net, spec):
+def _token_net(net, family):
+    """A checkpoint's network as the table describes it."""
+    ...
+
+def _say_frames(backbone):
+    """Say what a clip is for a model that was not made for clips."""
+    ...
+
+def _steps(net, spec):
     """How many moments the tokens of a checkpoint have."""
     ...
 
@@ -162,6 +170,10 @@ def _labelled(features, seed):
 
 def _means(features, rows):
     """The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."""
+    ...
+
+def _pieces(x, skip, steps, summary, **_):
+    """The tokens that take part in a mean, as `keep_tokens` has it: [videos, clips, n, D]."""
     ...
 
 def _linear(features, y, groups, split, **_):
