@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
+from transformers.utils import cached_file
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
@@ -76,6 +77,12 @@ def _token_net(net, family):
     return TokenNet(net, family.input_key, "BCHW" if family.summary else "BTCHW", dict(family.options),
                     family.summary, front)
 
+def _commit(path, revision):
+    "The commit of a checkpoint on the Hub, which is in the path of its files on the disk; None for a folder."
+    if Path(path).is_dir(): return None
+    folder = Path(cached_file(path, "config.json", revision=revision)).parent
+    return folder.name if folder.parent.name == "snapshots" else revision
+
 def _say_frames(backbone):
     "Say what a clip is for a model that was not made for clips."
     s = backbone.spec
@@ -90,16 +97,13 @@ def _steps(net, spec):
 # %% ../nbs/10_backbones.ipynb #6c311cd6
 def _published(checkpoint, revision, spec, recipe):
     "The backbone of a checkpoint of transformers."
-    config, path = read_config(checkpoint, revision), checkpoint_path(checkpoint)
-    family = family_of(config, checkpoint)
+    family, path = family_of(read_config(checkpoint, revision), checkpoint), checkpoint_path(checkpoint)
     if family.model_type in OWN_TYPES: raise ValueError(f"{checkpoint} is a probe itself: name its backbone.")
     spec = spec or _spec_of(checkpoint, revision, recipe)
     net = change_clip(load_base(checkpoint, revision), spec.num_frames, spec.size)
     start = SimpleNamespace(checkpoint=checkpoint, checkpoint_revision=revision, from_scratch=False)
-    local = Path(path).is_dir()
-    return Backbone(_token_net(net, family), spec, str(checkpoint),
-                    None if local else getattr(config, "_commit_hash", None) or revision,
-                    "apache-2.0" if checkpoint in SHIPPED else None if local else family.licence, start_hash(start),
+    licence = "apache-2.0" if checkpoint in SHIPPED else None if Path(path).is_dir() else family.licence
+    return Backbone(_token_net(net, family), spec, str(checkpoint), _commit(path, revision), licence, start_hash(start),
                     0 if family.summary else family.cls_tokens, _steps(net, spec), family.places_first)
 
 # %% ../nbs/10_backbones.ipynb #72ed6c07

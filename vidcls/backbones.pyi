@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
+from transformers.utils import cached_file
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
@@ -60,6 +61,10 @@ def _spec_of(checkpoint, revision, recipe):
 
 def _token_net(net, family):
     """A checkpoint's network as the table describes it."""
+    ...
+
+def _commit(path, revision):
+    """The commit of a checkpoint on the Hub, which is in the path of its files on the disk; None for a folder."""
     ...
 
 def _say_frames(backbone):

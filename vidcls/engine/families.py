@@ -121,12 +121,10 @@ def read_config(
     return config
 
 def _seeing_part(config):
-    "The config of the part of a model of texts and images that sees, with the commit; any other config as it is."
+    "The config of the part of a model of texts and images that sees; any other config as it is."
     part = getattr(config, "vision_config", None)
     family = IMAGE_FAMILIES.get(getattr(part, "model_type", None))
-    if not family or family.part_of != config.model_type: return config
-    part._commit_hash = config._commit_hash
-    return part
+    return part if family and family.part_of == config.model_type else config
 
 # %% ../../nbs/engine/families.ipynb #ee8db96e
 def published_licence(
@@ -157,14 +155,19 @@ def read_processor(
     checkpoint,             # A model folder, or a model on the Hub
     revision:str|None=None, # Commit on the Hub
 ) -> dict: # As in the file
-    "The settings of a checkpoint's processor. Raises `FileNotFoundError` if there is none."
+    "The settings of a checkpoint's processor. Raises `FileNotFoundError` if there is none, `ValueError` without a mean."
     from transformers.utils import cached_file
     for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
         file = cached_file(checkpoint_path(checkpoint), name, revision=revision,
                            _raise_exceptions_for_missing_entries=False)
-        if file: return json.loads(Path(file).read_text())
+        if file: return _with_mean(json.loads(Path(file).read_text()), f"{checkpoint}'s {name}")
     raise FileNotFoundError(f"{checkpoint} has no preprocessor_config.json: "
                             "without its mean and std the model cannot be fed.")
+
+def _with_mean(processor, name):
+    missing = [k for k in ("image_mean", "image_std") if not processor.get(k)]
+    if not missing or not processor.get("do_normalize", True): return processor
+    raise ValueError(f"{name} has no {missing[0]}, without which the model cannot be fed: copy the file again.")
 
 # %% ../../nbs/engine/families.ipynb #c38454dc
 def pixel_scale(
