@@ -75,12 +75,18 @@ def _spec_of(checkpoint, revision, recipe):
     if (Path(checkpoint_path(checkpoint))/"clip_spec.json").is_file(): return ClipSpec.load(checkpoint)
     return ClipSpec.from_checkpoint(checkpoint, recipe or get_recipe(verbose=False), revision)
 
+def _steps(net, spec):
+    "How many moments the tokens of a checkpoint have."
+    tubelet = getattr(net.config, "tubelet_size", 1)
+    return spec.num_frames//(tubelet if isinstance(tubelet, int) else tubelet[0])
+
 def _token_net(net, family):
     "A checkpoint's network as the table describes it."
     front = family.cls_tokens + (getattr(net.config, "num_register_tokens", 0) if family.summary else 0)
     return TokenNet(net, family.input_key, "BCHW" if family.summary else "BTCHW", dict(family.options),
                     family.summary, front)
 
+# %% ../nbs/10_backbones.ipynb #21d3e2d3
 def _commit(path, revision):
     "The commit of a checkpoint on the Hub, which is in the path of its files on the disk; None for a folder."
     if Path(path).is_dir(): return None
@@ -92,11 +98,6 @@ def _say_frames(backbone):
     s = backbone.spec
     logger.info(f"{backbone.name} sees single frames: {s.num_frames} of {s.seconds:.2f} s of video, which is vidcls' "
                 "choice; pass spec= for another one.")
-
-def _steps(net, spec):
-    "How many moments the tokens of a checkpoint have."
-    tubelet = getattr(net.config, "tubelet_size", 1)
-    return spec.num_frames//(tubelet if isinstance(tubelet, int) else tubelet[0])
 
 # %% ../nbs/10_backbones.ipynb #6c311cd6
 def _published(checkpoint, revision, spec, recipe):
@@ -134,7 +135,7 @@ def _own(make, spec, layout, steps, name, licence):
 
 # %% ../nbs/10_backbones.ipynb #7d62972f
 def load_backbone(
-    checkpoint,              # "videomae-stick", a model folder, a model on the Hub, your module, or a function that makes it
+    checkpoint,              # "videomae-stick", a folder, a model on the Hub, your module, or a function that makes it
     revision:str|None=None,  # Commit on the Hub
     spec:ClipSpec|None=None, # What a clip is; None: as the checkpoint says. Your own module needs it
     recipe=None,             # Gives the clips' time span where the checkpoint does not; None: the machine's default
@@ -173,7 +174,7 @@ def features(self:Backbone,
 class Features:
     "The features of a data set: one row per video, in the table's order."
     table: "pd.DataFrame"      # The videos that could be read
-    array: StoredArray         # [videos, clips, D] for tokens="mean", else [videos, clips, N, D]; read when it is indexed
+    array: StoredArray         # [videos, clips, D], or [videos, clips, N, D] for other tokens; read when it is indexed
     backbone: Backbone         # Where they come from
     tokens: str                # "mean", "frames" or "all"
     store: Path                # Folder
@@ -181,7 +182,8 @@ class Features:
     skipped: list = field(default_factory=list) # Why videos were left out
 
     def __repr__(self):
-        return f"Features {self.array.shape} of {len(self.table)} videos by {self.backbone.name}, tokens={self.tokens!r}"
+        return (f"Features {self.array.shape} of {len(self.table)} videos by {self.backbone.name}, "
+                f"tokens={self.tokens!r}")
 
 # %% ../nbs/10_backbones.ipynb #6c9b7c79
 @patch(as_prop=True)
@@ -245,7 +247,8 @@ def read_batches(
 # %% ../nbs/10_backbones.ipynb #5b33a327
 def _shelf(backbone, num_clips, tokens, store, max_bytes):
     "The store for these features, and a function that makes room for so many bytes in it."
-    if tokens not in ("mean", "frames", "all"): raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {tokens!r}.")
+    if tokens not in ("mean", "frames", "all"):
+        raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {tokens!r}.")
     identity = dict(name=backbone.name, backbone=backbone.fingerprint, spec=asdict(backbone.spec) | dict(pad=True),
                     num_clips=num_clips, tokens=tokens)
     key = hashlib.sha256(json.dumps({k: v for k,v in identity.items() if k != "name"}).encode()).hexdigest()[:16]
@@ -289,7 +292,8 @@ def _found(backbone, shelf, table, keys, bad, tokens, name):
     here = shelf.find(keys) >= 0
     reasons = [bad.get(k) or f"{p} cannot be read: check the path." for k,p,h in zip(keys, table.path, here) if not h]
     if reasons:
-        warnings.warn(f"{len(reasons)} of {len(table)} videos have no features and are left out:\n" + "\n".join(reasons))
+        few = f"{len(reasons)} of {len(table)} videos have no features and are left out:"
+        warnings.warn("\n".join([few, *reasons]))
     if not here.any(): raise VideoError(f"None of the {len(table)} videos can be read: {reasons[0]}")
     rows = shelf.rows([k for k,h in zip(keys, here) if h])
     return Features(table[here].reset_index(drop=True), rows, backbone, tokens, shelf.folder, name, reasons)
@@ -450,8 +454,8 @@ def _card(record):
     "The model card, with the backbone's commit and licence."
     b = record["backbone"]
     where = f"the commit `{b['revision']}` on the Hub" if b["revision"] else "a local network"
-    return (f"{model_card(record)}\n## Backbone\n\nThe head was trained on frozen features of {b['name']}, {where} (fingerprint "
-            f"`{b['fingerprint']}`). The licence of its weights: {b['licence'] or 'not known'}.\n")
+    return (f"{model_card(record)}\n## Backbone\n\nThe head was trained on frozen features of {b['name']}, {where} "
+            f"(fingerprint `{b['fingerprint']}`). The licence of its weights: {b['licence'] or 'not known'}.\n")
 
 # %% ../nbs/10_backbones.ipynb #8c41b0e5
 KINDS = dict(linear=_linear, attentive=_attentive)

@@ -117,12 +117,12 @@ def fit_linear(
     x:np.ndarray,      # Training features float32 [n, D]; overwritten
     y:np.ndarray,      # Their classes, 0, 1, ...
     groups:np.ndarray, # Their recordings
-    val:tuple|None=None, # (features, classes) of validation videos, as they are
+    val:tuple|None=None, # (features float32, classes) of validation videos; the features are overwritten too
 ) -> tuple: # (weight [classes, D], bias [classes], {"C", "chosen"})
     "Logistic regression on standardised features, with the scaling inside the result. Raises `ValueError`."
     if not np.isfinite(x[::max(1, len(x)//1000)]).all(): raise ValueError("The features contain NaN or infinite values.")
     mean, std = standardise(x)
-    if val is not None: val = ((val[0] - mean)/std).astype(np.float32), val[1]
+    for b in _blocks(len(val[0]) if val else 0): val[0][b] = (val[0][b] - mean)/std
     with _threads(x):
         c, how = choose_c(x, y, groups, val)
         model = _regression(c).fit(x, y)
