@@ -101,9 +101,9 @@ def features(n, name):
     return b.Features(table, array, b.load_backbone(Net(), spec=ClipSpec(2, 1., 8)), "mean" if kind == np.float32 else "frames", store.folder)
 b.fit_probe(features(1000, "small"), output_dir=root/"m", progress=False) # All modules are loaded
 f = features(rows, "large")
-start = time.time()
+start, used = time.time(), time.process_time()
 with Peak() as peak: done = b.fit_probe(f, output_dir=root/"m", progress=False)
-print(json.dumps(dict(share=peak.bytes/f.array.nbytes, seconds=time.time() - start, stored=f.array.nbytes, **done.metrics)))
+print(json.dumps(done.metrics | dict(share=peak.bytes/f.array.nbytes, wall=time.time() - start, cpu=time.process_time() - used, stored=f.array.nbytes)))
 """
 
 

@@ -218,18 +218,19 @@ class _Views(torch.utils.data.Dataset):
 # %% ../nbs/10_backbones.ipynb #11d83134
 def _groups(keys, found, size, bad):
     "Groups of videos with about `size` clips: (their keys, uint8 [videos × clips, T, C, H, W]); notes what is bad."
-    group = []
+    group, now = [], max(1, size//8) # Small groups first, so that the network need not wait for the first one
     for key,views in zip(keys, found):
         if isinstance(views, str): bad[key] = views
         else: group.append((key, views.numpy()))
-        if group and len(group)*len(group[0][1]) >= size:
+        if group and len(group)*len(group[0][1]) >= now:
             yield _joined(group)
-            group = []
+            group, now = [], min(size, 2*now)
     if group: yield _joined(group)
 
 def _joined(group): # NumPy, because PyTorch would start more threads for the thread that this runs in
     return [k for k,_ in group], torch.from_numpy(np.concatenate([v for _,v in group]))
 
+# %% ../nbs/10_backbones.ipynb #797bd422
 def read_batches(
     videos:dict,     # Key → file
     spec:ClipSpec,   # What a clip is

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import util
 from pathlib import Path
 import numpy as np, torch
-from .backbones import extract_features, read_batches
+from .backbones import extract_features, load_backbone, read_batches
 from vidcls.clips import (
     apply_view, ClipDataset, ClipSpec, eval_views, guide_dataset, guide_transform, import_pytorchvideo,
     pick_frames, random_view, read_views
@@ -336,20 +336,20 @@ def _together(backbone, videos, workers, batch_size):
 
 # %% ../nbs/13_speed.ipynb #3ebef16c
 def feature_race(
-    backbone,        # From `load_backbone`
+    what,            # A checkpoint, your module, or what else `load_backbone` takes
     paths:list,      # Video files
     workers:int,     # Processes that read clips
     shared:bool,     # Do reading and the network share the cores? Else the network has a device of its own
     rounds:int=3,    # Everything once in each
     batch_size:int=16, # Clips at once
+    **how,           # Further arguments of `load_backbone`, such as spec=
 ) -> "pd.DataFrame": # One row per round: videos per second alone and together, the best possible rate, the share of it
     "How close `extract_features` comes to what the machine allows."
     import pandas as pd
+    backbone, videos, rows = load_backbone(what, **how), dict(enumerate(paths)), []
     backbone.net.to(process_device(None))
-    videos, rows = dict(enumerate(paths)), []
     for _ in range(rounds):
-        read, compute = _alone(backbone, videos, workers, batch_size)
-        both = _together(backbone, videos, workers, batch_size)
+        (read, compute), both = (f(backbone, videos, workers, batch_size) for f in (_alone, _together))
         best = read + compute if shared else max(read, compute)
         rows.append({"reading alone": 1/read, "network alone": 1/compute, "together": 1/both, "at best": 1/best,
                      "share of the best": best/both})
