@@ -331,7 +331,8 @@ def _together(backbone, videos, workers, batch_size):
     "Seconds for both, with all that belongs to it, into an empty store."
     with tempfile.TemporaryDirectory() as store:
         start = time.perf_counter()
-        extract_features(backbone, list(videos.values()), workers=workers, batch_size=batch_size, store=store, progress=False)
+        extract_features(backbone, list(videos.values()), workers=workers, batch_size=batch_size, store=store,
+                         progress=False)
         return time.perf_counter() - start
 
 # %% ../nbs/13_speed.ipynb #3ebef16c

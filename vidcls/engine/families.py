@@ -36,7 +36,7 @@ class Family:
     masked: bool = False            # Can it be pre-trained by masking?
     licence: str = "unknown"        # Of the published weights
     example: str = ""               # A published checkpoint
-    summary: str = ""               # Models of single images: what stands for a whole frame, "first" token or "pooler_output"
+    summary: str = ""               # Models of single images: what stands for a frame, "first" token or "pooler_output"
     spread: int = 1                 # Its frames lie this many times as far apart as a recipe says
     crop: bool = True               # Does its processor cut out the middle where its file does not say?
     any_size: bool = False          # Made for many sizes, so that the processor's file decides and not the config
@@ -155,7 +155,7 @@ def read_processor(
     checkpoint,             # A model folder, or a model on the Hub
     revision:str|None=None, # Commit on the Hub
 ) -> dict: # As in the file
-    "The settings of a checkpoint's processor. Raises `FileNotFoundError` if there is none, `ValueError` without a mean."
+    "The settings of a checkpoint's processor. Raises `FileNotFoundError` or `ValueError` of one sentence."
     from transformers.utils import cached_file
     for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
         file = cached_file(checkpoint_path(checkpoint), name, revision=revision,

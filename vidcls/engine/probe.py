@@ -31,7 +31,7 @@ class TokenNet(nn.Module):
     def __init__(self,
         net:nn.Module,            # A model of transformers without a head, or any module
         input_key:str|None=None,  # Name of the input of a model of transformers; None: any other module
-        layout:str="BTCHW",       # Order of the dimensions that `net` takes: "BTCHW", "BCTHW", or "BCHW" for single frames
+        layout:str="BTCHW",       # Dimensions that `net` takes: "BTCHW", "BCTHW", or "BCHW" for single frames
         options:dict|None=None,   # Further arguments for `net`
         summary:str="",           # Models of transformers for images: what stands for a frame, see `Family`
         front:int=0,              # The same: how many tokens at the front belong to no place
