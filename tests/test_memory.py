@@ -2,7 +2,7 @@
 import json, subprocess, sys, threading, time
 from pathlib import Path
 
-import pytest, torch
+import numpy as np, pytest, torch
 
 import vidcls.backbones as backbones
 from vidcls.bench import Elsewhere, feature_race
@@ -86,13 +86,13 @@ from vidcls.engine.features import FeatureStore
 class Net(nn.Module):
     def forward(self, x): return x.mean((1, 3, 4)).repeat(1, {dim}//3)
 rows, dim, kind, rng = {rows}, {dim}, np.dtype({kind!r}), np.random.default_rng(0)
-shape = (1, dim) if kind == np.float32 else (1, 1, dim) # One clip of a video; the mean of its tokens, or one token
+shape = (1, dim) if kind == np.float32 else (1, 2, dim) # One clip per video; the mean of its tokens, or two tokens
 y, root = np.arange(rows) % 10, Path({root!r})
 def features(n, name):
     store = FeatureStore(root/name, dict(kind=name))
     for a in range(0, n, 1000):
         x = rng.standard_normal((1000, *shape), np.float32)
-        x[..., :10] += .3*(y[a:a + 1000, None] == np.arange(10)).reshape(1000, *[1]*(len(shape) - 1), 10)
+        x[..., :10] += (y[a:a + 1000, None] == np.arange(10)).reshape(1000, *[1]*(len(shape) - 1), 10)
         for i, row in enumerate(x.astype(kind)): store.add(f"{{a + i:032x}}", row)
     store.flush(); store.merge()
     table = pd.DataFrame(dict(path=[f"{{i}}.mp4" for i in range(n)], label=[f"c{{k}}" for k in y[:n]], group=[f"g{{i//5}}" for i in range(n)],
@@ -111,11 +111,13 @@ print(json.dumps(done.metrics | dict(share=peak.bytes/f.array.nbytes, wall=time.
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "float16"])
 def test_a_linear_probe_on_100_000_features_loads_no_more_than_twice_their_size(kind, tmp_path, monkeypatch):
-    "A tenth each is for validation and test. Features of two bytes become numbers of four, which is twice their size already."
+    """Private memory beside the store's own pages, which the system can take back; a tenth each is for validation and test.
+
+    Means are stored with four bytes. Tokens have two, and at least two of them become one mean of four bytes."""
     monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
-    said = run(PROBE, rows=100_000, dim=768, kind=kind, root=str(tmp_path))
+    said = run(PROBE, rows=100_000 if kind == "float32" else 50_000, dim=768, kind=kind, root=str(tmp_path))
     print(said)
-    assert said["share"] < 2 and said["video_accuracy"] > .15 and said["videos"] == 10_000, said
+    assert said["share"] < 2 and said["video_accuracy"] > .25 and said["stored"]/np.dtype(kind).itemsize == 100_000*768, said
 
 
 # -- time --
