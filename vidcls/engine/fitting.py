@@ -114,10 +114,10 @@ def choose_c(
 
 # %% ../../nbs/engine/fitting.ipynb #d2353ac4
 def fit_linear(
-    x:np.ndarray,      # Training features float32 [n, D]; overwritten
+    x:np.ndarray,      # Training features float32 [n, D]; overwritten, as are those in `val`
     y:np.ndarray,      # Their classes, 0, 1, ...
     groups:np.ndarray, # Their recordings
-    val:tuple|None=None, # (features float32, classes) of validation videos; the features are overwritten too
+    val:tuple|None=None, # (features, classes) of validation videos, as they are
 ) -> tuple: # (weight [classes, D], bias [classes], {"C", "chosen"})
     "Logistic regression on standardised features, with the scaling inside the result. Raises `ValueError`."
     if not np.isfinite(x[::max(1, len(x)//1000)]).all(): raise ValueError("The features contain NaN or infinite values.")
