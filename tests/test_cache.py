@@ -1,5 +1,5 @@
 "The frame cache: the same bytes as decoding, never more than its limit, nothing lost or left behind."
-import errno, multiprocessing, os, pickle, signal, subprocess, sys, textwrap
+import errno, multiprocessing, os, pickle, shutil, signal, subprocess, sys, textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,9 +147,12 @@ def test_filling_takes_little_more_memory_than_a_frame(tmp_path):
 
 @needs_shm
 def test_processes_of_one_machine_share_its_memory(monkeypatch):
-    with frame_cache("ram") as cache: alone = cache.max_bytes
+    "Half of what is free, told from outside, since the memory of a machine at work changes all the time."
+    usage = shutil.disk_usage("/dev/shm")._replace(free=800)
+    monkeypatch.setattr("vidcls.engine.cache.shutil.disk_usage", lambda path: usage)
+    with frame_cache("ram") as cache: assert cache.max_bytes == 400
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    with frame_cache("ram") as cache: assert abs(cache.max_bytes*4/alone - 1) < .1
+    with frame_cache("ram") as cache: assert cache.max_bytes == 100
 
 
 @needs_shm

@@ -51,6 +51,15 @@ def test_tidy():
     assert out[2] == dict(output_type="execute_result", execution_count=None, metadata={}, data={"text/plain": ["1\n", "2"], "image/gif": PIXEL})
 
 
+def test_tidy_removes_a_bar_that_comes_in_pieces():
+    "As `!vidcls finetune` sends it, through a terminal."
+    bar = "epoch 1/2 |{}| {}% 00:0{}<00:0{}"
+    raw = [stream("\r" + bar.format("   ", "  0", 0, 9)), stream("\r" + bar.format("█▌ ", " 50", 1, 1) + "\r        \repoch 1/2, loss 0.6\r\n\r"),
+           stream(bar.format("▌", " 50", 1, 1)), stream("\r        \rdone\r\n")]
+    assert "".join(run_chapters.tidy(raw)[0]["text"]) == "epoch 1/2, loss 0.6\ndone\n"
+    assert run_chapters.rubout(bar.format("▌  ", " 17", 1, 5) + "\nafter\n") == "after\n"  # A process that was stopped leaves its bar
+
+
 def test_folders_of_the_machine():
     swaps = run_chapters.replacements(Path("/some/checkout"), Path("/some/checkout/runs"))
     picture = "<img src='data:image/gif;base64,/some/checkout/x'>"

@@ -1,6 +1,6 @@
 """Cut sixteen frames out of a video by its own time stamps, the same way for training, evaluation and inference, and several times faster than the well-known guide."""
 from typing import Any as _Any
-__all__ = ['ClipSpec', 'View', 'crop_box', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
+__all__ = ['ClipSpec', 'View', 'clip_starts', 'eval_views', 'random_view', 'pick_frames', 'clip_frames_at', 'apply_view', 'view_of_arrays', 'normalize', 'read_views', 'read_clip', 'repeated_frames', 'ClipDataset', 'video_probabilities', 'import_pytorchvideo', 'guide_transform', 'guide_dataset']
 import html, json, math, sys, warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
 from .data import label_maps
-from .engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
+from vidcls.engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torc
     ...
 
 def _check_views(path, views):
-    """Raise `ValueError` if there is no view, or one that cannot be."""
+    """Raise `ValueError` if there is no view, or one that begins before the video."""
     ...
 
 def read_clip(path, view: View=View(), spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:

@@ -126,5 +126,6 @@ def make_processor(
     size = side if spec.resize == "squash" else dict(shortest_edge=round(spec.size/spec.part))
     path, family = checkpoint_path(checkpoint), family_of(read_config(checkpoint, revision))
     mean, std = processor_scale(read_processor(path, revision), family, spec.mean, spec.std)
-    return AutoVideoProcessor.from_pretrained(path, revision=revision, trust_remote_code=False, size=size, crop_size=side,
-                                              do_center_crop=spec.resize == "crop", image_mean=mean, image_std=std)
+    crop = dict(crop_size=side, do_center_crop=spec.resize == "crop")
+    return AutoVideoProcessor.from_pretrained(path, revision=revision, trust_remote_code=False, size=size, **crop,
+                                              image_mean=mean, image_std=std)

@@ -1,6 +1,6 @@
-"""Score whole videos, say how sure the score is, and find out what the model goes by before you believe it."""
+"""Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
-__all__ = ['MIN_GROUPS', 'MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature', 'fit_temperature']
+__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature', 'fit_temperature']
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ def _two_more(total, size, least):
 def _jackknife(total, size):
     """The mean over all videos, and its standard error from leaving out one group at a time."""
     ...
-MIN_GROUPS = 8
+_MIN_GROUPS = 8
 
 def _over_groups(values, groups, least, level):
     """(low, high) for the mean of values from `least` to 1."""

@@ -111,6 +111,7 @@ def _made(recipe):
                 f"from random weights on {data}.")
     return f"This model was made from {say(recipe['checkpoint'])} by fine-tuning it with vidcls on {data}."
 
+# %% ../nbs/15_share.ipynb #3e49a77e
 def model_card(
     record:dict, # As stored in `vidcls.json`
 ) -> str: # Markdown with the Hub's metadata on top

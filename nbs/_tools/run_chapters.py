@@ -22,7 +22,7 @@ FLOORS = dict(course=("[0-9]*.ipynb", "index.ipynb"), synthetic=("synthetic/*.ip
 MAX_BYTES = 2**20  # Largest size of a stored notebook
 BINARY = ("image/png", "image/jpeg", "image/gif", "video/", "audio/", "application/pdf")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-BAR = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/|\d+(?:it|clip)? \[\d\d:\d\d, ")
+BAR = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/|\d+(?:it|clip)? \[\d\d:\d\d, |\|[ █-▏]*\|\s*\d+% [\d:]+<")  # tqdm's, and ours
 DATA_URI = re.compile(r"(data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+)")
 ABSOLUTE = re.compile(r"(?<![\w.:/~<-])/(?:home|root|Users|tmp|private|var|opt|mnt|media|srv|content|usr|work|workspace|builds|github)/[\w.~-]+"
                       r"|\b[A-Za-z]:\\\\?\w+")
@@ -159,10 +159,20 @@ def neutral(text, swaps):
     return "".join(parts)
 
 
+def merged(outputs):
+    "The outputs with neighbouring pieces of one stream put together, because a bar is redrawn across the pieces."
+    out = []
+    for o in outputs:
+        same = out and o["output_type"] == "stream" == out[-1]["output_type"] and o["name"] == out[-1]["name"]
+        if same: out[-1] = {**o, "text": joined(out[-1]["text"]) + joined(o["text"])}
+        else: out.append(o)
+    return out
+
+
 def tidy(outputs, swaps=()):
     "Outputs that can be stored: without stderr, progress bars, widgets, execution counts and this machine's folders."
     out = []
-    for o in outputs:
+    for o in merged(outputs):
         if o["output_type"] == "stream":
             text = neutral(rubout(joined(o["text"])), swaps)
             if o["name"] == "stderr" or not text.strip(): continue

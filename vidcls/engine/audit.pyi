@@ -1,6 +1,6 @@
 """Look for recordings, files and pictures that are in two splits, and try to read every file once before you start training."""
 from typing import Any as _Any
-__all__ = ['CHECKS', 'thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
+__all__ = ['thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
 import logging, math, os, re, time, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +114,7 @@ class _GoodFiles:
 
     def close(self):
         ...
-CHECKS = ('full', 'quick', 'none')
+_CHECKS = ('full', 'quick', 'none')
 
 def known_check(how: str | None):
     """Raise `ValueError` if there is no check of that name."""

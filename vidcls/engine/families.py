@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FAMILIES', 'IMAGE_FRAMES', 'IMAGE_FAMILIES', 'OWN_TYPES', 'Family', 'family_of', 'trainable', 'read_config',
            'published_licence', 'clip_shape', 'read_processor', 'pixel_scale', 'processor_scale', 'processor_size',
-           'seen_part', 'check_change', 'resize_positions', 'change_clip', 'mend']
+           'seen_part', 'check_change', 'change_clip', 'mend']
 
 # %% ../../nbs/engine/families.ipynb #f883fdaf
 import copy, json

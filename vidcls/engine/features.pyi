@@ -1,6 +1,6 @@
 """Keep the features of a million videos in a few hundred files, continue after an interruption, and refuse what does not belong together."""
 from typing import Any as _Any
-__all__ = ['DTYPES', 'FileHashes', 'read_shard', 'StoredArray', 'FeatureStore', 'make_room']
+__all__ = ['FileHashes', 'read_shard', 'StoredArray', 'FeatureStore', 'make_room']
 import json, os, shutil, sqlite3, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -33,7 +33,7 @@ class FileHashes:
     def __call__(self, paths: list, progress: bool=True) -> list:
         """The content hashes of files, in order. Hashes new and changed files in eight threads."""
         ...
-DTYPES = dict(F16=np.float16, F32=np.float32)
+_DTYPES = dict(F16=np.float16, F32=np.float32)
 
 def _header(file):
     """The header of a safetensors file, and where its numbers begin. Raises `ValueError`."""

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['home', 'atomic_write', 'file_stamp', 'no_bar', 'get_device', 'half_precision', 'process_state', 'show_messages',
-           'reader_context', 'SharedMemoryError', 'shared_memory_errors', 'SharedBatch', 'prepare_workers',
-           'clip_loader', 'ahead', 'disk_errors', 'Report', 'versions', 'doctor']
+           'SharedMemoryError', 'prepare_workers', 'clip_loader', 'ahead', 'disk_errors', 'Report', 'versions',
+           'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
 import errno, gc, logging, os, platform, re, shutil, sys, threading, traceback
@@ -119,14 +119,14 @@ def reader_context() -> "multiprocessing.context.BaseContext|None": # None if pr
 
 # %% ../../nbs/engine/machine.ipynb #722b3364
 class SharedMemoryError(OSError):
-    "The workers have too little shared memory. Whatever the arguments, the message is one sentence that says what to do."
+    "The workers have too little shared memory. Whatever the arguments, the message says in one sentence what to do."
     def __init__(self, *args):
         super().__init__("The processes that read clips have too little shared memory (/dev/shm): take fewer with "
                          "--workers (workers=), or none with --workers 0, or give the container more "
                          "(docker run --shm-size).")
 
 @contextmanager
-def shared_memory_errors():
+def _shared_memory_errors():
     "Turn an error about shared memory into a `SharedMemoryError`."
     try: yield
     except (OSError, RuntimeError) as e:
@@ -151,7 +151,7 @@ class SharedBatch:
     ): self.collate = collate
 
     def __call__(self, samples):
-        with shared_memory_errors():
+        with _shared_memory_errors():
             batch = self.collate(samples)
             _share(batch)
         return batch
@@ -165,7 +165,7 @@ def prepare_workers(
         loader.multiprocessing_context = context = reader_context()
         import multiprocessing
         lock = (context or multiprocessing).Lock # One semaphore; a `DataLoader` needs 8, and 3 per worker
-        with shared_memory_errors(): _ = [lock() for _ in range(8 + 3*loader.num_workers)]
+        with _shared_memory_errors(): _ = [lock() for _ in range(8 + 3*loader.num_workers)]
         loader.collate_fn = SharedBatch(loader.collate_fn)
     return loader
 
@@ -179,7 +179,7 @@ def clip_loader(
     from torch.utils.data import DataLoader
     class ClipLoader(DataLoader):
         def __iter__(self): # A worker that is spawned gets the data set's tensors through shared memory too
-            with shared_memory_errors(): yield from super().__iter__()
+            with _shared_memory_errors(): yield from super().__iter__()
     return prepare_workers(ClipLoader(dataset, num_workers=num_workers, **kwargs))
 
 # %% ../../nbs/engine/machine.ipynb #ebd8d6ca
@@ -217,7 +217,7 @@ def disk_errors(
 ):
     "Turn any library's error about a full disk or full shared memory into an `OSError` of one sentence."
     try:
-        with shared_memory_errors(): yield
+        with _shared_memory_errors(): yield
     except Exception as e:
         says = str(e)
         if "Bus error" in says: raise SharedMemoryError from e

@@ -1,6 +1,6 @@
 """Put a head on a network that stays as it is, save the two as one model, and load them again without running any code that a folder names."""
 from typing import Any as _Any
-__all__ = ['LAYOUTS', 'HEADS', 'TokenNet', 'keep_tokens', 'LinearHead', 'QueryAttention', 'AttentiveHead', 'ProbeConfig', 'make_head', 'factory_name', 'use_factory', 'made_by_user', 'sample_features', 'check_sample', 'load_base', 'published', 'restore_base', 'ProbeModel', 'saved_backbone', 'load_probe_net', 'register_probe']
+__all__ = ['LAYOUTS', 'TokenNet', 'keep_tokens', 'LinearHead', 'AttentiveHead', 'ProbeConfig', 'make_head', 'factory_name', 'use_factory', 'sample_features', 'load_base', 'published', 'ProbeModel', 'saved_backbone', 'register_probe']
 import math, tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,7 +97,7 @@ class ProbeConfig(PreTrainedConfig):
 
     def __init__(self, backbone: dict | None=None, head: dict | None=None, tokens: dict | None=None, **kwargs):
         ...
-HEADS = dict(linear=LinearHead, attentive=AttentiveHead)
+_HEADS = dict(linear=LinearHead, attentive=AttentiveHead)
 
 def make_head(head: dict, classes: int) -> nn.Module:
     """The head that a configuration describes. Raises `ValueError`."""
@@ -112,7 +112,7 @@ def use_factory(make, name: str | None=None) -> str:
     """Allow probes that name this function as the maker of their backbone. Holds until the process ends."""
     ...
 
-def made_by_user(name: str) -> nn.Module:
+def _made_by_user(name: str) -> nn.Module:
     """Call the function of this name if the user has handed it over. Raises `ValueError`, and imports nothing."""
     ...
 
@@ -121,7 +121,7 @@ def sample_features(net: TokenNet, shape: tuple) -> list:
     """The features of a fixed clip of noise, which tell one network from another."""
     ...
 
-def check_sample(net: TokenNet, shape: tuple, was: list, name: str):
+def _check_sample(net: TokenNet, shape: tuple, was: list, name: str):
     """Raise `ValueError` if a network gives other features than the one that a probe was trained on."""
     ...
 
@@ -141,7 +141,7 @@ def published(net: PreTrainedModel) -> dict:
     """The weights under the names that `save_pretrained` gives them, which do not change with transformers' version."""
     ...
 
-def restore_base(config: dict, state: dict, name: str) -> nn.Module:
+def _restore_base(config: dict, state: dict, name: str) -> nn.Module:
     """A backbone from its configuration and weights. Raises `ValueError` if a weight is missing."""
     ...
 

@@ -1,6 +1,6 @@
 """Show how far a piece of work is, on a terminal, in a notebook or in a log, without filling any of them."""
 from typing import Any as _Any
-__all__ = ['EVERY', 'COLUMNS', 'BAR', 'in_notebook', 'on_terminal', 'say', 'duration', 'progress_bar', 'epoch_rows', 'Work', 'LogScreen', 'TerminalScreen', 'Page', 'draw_history', 'history_png', 'NotebookScreen', 'make_screen']
+__all__ = ['EVERY', 'say', 'duration', 'progress_bar', 'Work', 'draw_history', 'make_screen']
 import html, io, math, sys, time
 from dataclasses import dataclass, field
 from fastcore.basics import patch

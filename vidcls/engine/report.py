@@ -23,7 +23,8 @@ def _gif(path, spec):
     with tempfile.TemporaryDirectory() as d:
         clip = read_views(path, view, spec)[0]
         times = -(-_SHOWN//spec.size) # Small clips are shown with larger pixels
-        file = create_gif(clip.repeat_interleave(times, 2).repeat_interleave(times, 3), Path(d)/"clip.gif", spec=spec, every=2)
+        large = clip.repeat_interleave(times, 2).repeat_interleave(times, 3)
+        file = create_gif(large, Path(d)/"clip.gif", spec=spec, every=2)
         return "data:image/gif;base64," + base64.b64encode(Path(file).read_bytes()).decode()
 
 def gallery(

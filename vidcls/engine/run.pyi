@@ -1,6 +1,6 @@
 """Find out which run a folder belongs to, continue an interrupted run, and write a model completely or not at all."""
 from typing import Any as _Any
-__all__ = ['HASHES', 'table_hash', 'start_hash', 'difference', 'Run', 'recipe_identity']
+__all__ = ['table_hash', 'start_hash', 'difference', 'Run', 'recipe_identity']
 import hashlib, json, os, shutil, tempfile, time
 from contextlib import suppress
 from dataclasses import asdict
@@ -27,7 +27,7 @@ def _weight_files(file):
 def start_hash(recipe: Recipe) -> str:
     """A hash of the initial configuration and weights, or with `from_scratch` of the configuration alone."""
     ...
-HASHES = dict(videos_hash='its videos, or their labels, splits or groups, are different', start_hash='it starts from other weights')
+_HASHES = dict(videos_hash='its videos, or their labels, splits or groups, are different', start_hash='it starts from other weights')
 
 def difference(was: dict, identity: dict) -> str:
     """The first difference between a stored run and this one, in a few words."""
