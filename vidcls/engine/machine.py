@@ -197,7 +197,7 @@ def ahead(
         except BaseException as e: hand((None, e)) # The end of the items is one of these
     try: first = next(items)
     except StopIteration: return
-    yield from _handed(first, threading.Thread(target=work, daemon=True), ready, over)
+    yield from _handed(first, threading.Thread(target=work, name="ahead", daemon=True), ready, over)
 
 def _handed(first, thread, ready, over):
     "The first item, and what a thread puts into a queue until it hands over an error."
