@@ -1,6 +1,6 @@
 """Send every video once through a frozen network, keep what comes out, and train classifiers on it in seconds."""
 from typing import Any as _Any
-__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_videos']
+__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_videos']
 import hashlib, json, logging, os, time, warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
+from transformers.utils import cached_file
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
 from .engine.batch import process_device
@@ -16,7 +17,7 @@ from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
 from .engine.fitting import fit_linear, head_logits, SETTINGS, train_heads
 from .engine.loading import model_folder
-from .engine.machine import clip_loader, half_precision, home, process_state, versions
+from .engine.machine import ahead, clip_loader, half_precision, home, process_state, versions
 from vidcls.engine.probe import factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
 from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, AUTO, get_recipe
@@ -44,6 +45,11 @@ class Backbone:
     places_first: bool = False
     factory: str | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        ...
+
     def tokens(self, frames: torch.Tensor) -> torch.Tensor:
         """What the network says about each piece of a clip."""
         ...
@@ -61,8 +67,20 @@ def _spec_of(checkpoint, revision, recipe):
     """What a checkpoint's clips are: its clip_spec.json, or the configuration with the recipe's time span."""
     ...
 
-def _steps(family, net, spec):
+def _steps(net, spec):
     """How many moments the tokens of a checkpoint have."""
+    ...
+
+def _token_net(net, family):
+    """A checkpoint's network as the table describes it."""
+    ...
+
+def _commit(path, revision):
+    """The commit of a checkpoint on the Hub, which is in the path of its files on the disk; None for a folder."""
+    ...
+
+def _say_frames(backbone):
+    """Say what a clip is for a model that was not made for clips."""
     ...
 
 def _published(checkpoint, revision, spec, recipe):
@@ -124,8 +142,15 @@ class _Views(torch.utils.data.Dataset):
     def __getitem__(self, i):
         ...
 
-def _batches(keys, found, size, bad):
+def _groups(keys, found, size, bad):
     """Groups of videos with about `size` clips: (their keys, uint8 [videos × clips, T, C, H, W]); notes what is bad."""
+    ...
+
+def _joined(group):
+    ...
+
+def read_batches(videos: dict, spec: ClipSpec, num_clips: int=1, batch_size: int=16, workers: int=0, bad: dict | None=None, progress: bool=False):
+    """Read videos batch by batch, always one batch ahead of whoever uses them."""
     ...
 
 def _shelf(backbone, num_clips, tokens, store, max_bytes):
@@ -174,6 +199,10 @@ def _labelled(features, seed):
 
 def _means(features, rows):
     """The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."""
+    ...
+
+def _pieces(x, skip, steps, summary, **_):
+    """The tokens that take part in a mean, as `keep_tokens` has it: [videos, clips, n, D]."""
     ...
 
 def _linear(features, y, groups, split, balance, **_):

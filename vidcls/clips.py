@@ -92,12 +92,12 @@ def from_checkpoint(cls:ClipSpec,
 ) -> ClipSpec: # What a clip must be for this checkpoint
     "Frames, size, mean and std from a checkpoint; the time span from the recipe."
     config, pixels = read_config(checkpoint, revision), read_processor(checkpoint, revision)
-    family, (frames, size) = family_of(config), clip_shape(config)
-    part = seen_part(pixels, size, checkpoint) if recipe.resize == "crop" else 1.
+    family, (frames, size) = family_of(config), clip_shape(config, pixels)
+    part = seen_part(pixels, size, checkpoint, family)
     frames, size = recipe.num_frames or frames, recipe.size or size
     check_change(config, frames, size)
-    return cls(frames, recipe.seconds(frames), size, recipe.resize, *pixel_scale(pixels, family), family.input_key,
-               part=part)
+    return cls(frames, recipe.seconds(family.spread*frames), size, recipe.resize, *pixel_scale(pixels, family),
+               family.input_key, part=part if recipe.resize == "crop" else 1.)
 
 # %% ../nbs/02_clips.ipynb #65963fbe
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from .clips import ClipSpec
 from vidcls.engine.families import (
-    change_clip, family_of, mend, processor_scale, read_config, read_processor
+    change_clip, family_of, mend, processor_scale, read_config, read_processor, trainable
 )
 from .engine.machine import no_bar
 from .engine.record import checkpoint_path, weight_errors
@@ -103,6 +103,7 @@ def load_model(
 ) -> torch.nn.Module: # A classifier, with the table of its weights in `.load_report`
     "A video classifier for these classes. Raises `ValueError` where encoder weights are missing or wrong."
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
+    trainable(read_config(checkpoint, revision), checkpoint)
     labels = dict(label2id=label2id, id2label=id2label)
     with weight_errors(checkpoint): net, info = (_untrained if from_scratch else _load)(path, labels, revision)
     if not from_scratch:

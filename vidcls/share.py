@@ -24,6 +24,7 @@ def licence(
               else "UCF101 states no licence for its videos." if recipe["data"] == RECIPES["ucf101"].data
               else "Ask the owner of the training videos what they allow.")
     if not published: return "apache-2.0" if ours else "other", videos
+    if published == "other": return published, f"{family}'s published weights have a licence of their own. {videos}"
     return published, f"{family}'s published weights are {published.upper()}, and so is this model. {videos}"
 
 # %% ../nbs/15_share.ipynb #1b17fac1

@@ -20,6 +20,7 @@ from .data import data_root, label_maps, recordings, SPLITS
 from .engine.audit import known_check, prepare_table
 from .engine.cache import frame_cache
 from .engine.choose import begun, Deadline, in_time, make_plan, tell
+from .engine.families import read_config, trainable
 from .engine.lora import add_lora
 from .engine.machine import home, process_state
 from .engine.progress import draw_history, duration
@@ -163,6 +164,7 @@ def _trained(plan, run, cache, workers, progress, strict, kwargs):
     "Try the videos, then train or go on: (the run's record, the videos that cannot be used)."
     recipe = plan.recipe
     set_seed(recipe.seed)
+    trainable(read_config(recipe.checkpoint, recipe.checkpoint_revision), recipe.checkpoint)
     spec = replace(ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision), pad=not strict)
     with process_state().main_process_first(): root = data_root(recipe, progress)
     table, bad = prepare_table(root, spec, strict, recipe.seed, progress, plan.check, workers)

@@ -116,7 +116,7 @@ def choose_c(
 
 # %% ../../nbs/engine/fitting.ipynb #d2353ac4
 def fit_linear(
-    x:np.ndarray,      # Training features float32 [n, D]; overwritten
+    x:np.ndarray,      # Training features float32 [n, D]; overwritten, as are those in `val`
     y:np.ndarray,      # Their classes, 0, 1, ...
     groups:np.ndarray, # Their recordings
     val:tuple|None=None, # (features, classes) of validation videos, as they are
@@ -126,7 +126,7 @@ def fit_linear(
     if not np.isfinite(x[::max(1, len(x)//1000)]).all():
         raise ValueError("The features contain NaN or infinite values.")
     mean, std = standardise(x)
-    if val is not None: val = ((val[0] - mean)/std).astype(np.float32), val[1]
+    for b in _blocks(len(val[0]) if val else 0): val[0][b] = (val[0][b] - mean)/std
     with _threads(x):
         c, how = choose_c(x, y, groups, val, "balanced" if balance else None)
         model = _regression(c, "balanced" if balance else None).fit(x, y)

@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['home', 'atomic_write', 'file_stamp', 'no_bar', 'get_device', 'half_precision', 'process_state', 'show_messages',
-           'SharedMemoryError', 'prepare_workers', 'clip_loader', 'disk_errors', 'Report', 'versions', 'doctor']
+           'SharedMemoryError', 'prepare_workers', 'clip_loader', 'ahead', 'disk_errors', 'Report', 'versions',
+           'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
-import errno, gc, logging, os, platform, re, shutil, sys, traceback
+import errno, gc, logging, os, platform, re, shutil, sys, threading, traceback
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
+from queue import Full, Queue
 from packaging.requirements import Requirement
 from packaging.version import Version
 from .recipes import on_colab
@@ -179,6 +181,34 @@ def clip_loader(
         def __iter__(self): # A worker that is spawned gets the data set's tensors through shared memory too
             with _shared_memory_errors(): yield from super().__iter__()
     return prepare_workers(ClipLoader(dataset, num_workers=num_workers, **kwargs))
+
+# %% ../../nbs/engine/machine.ipynb #ebd8d6ca
+def ahead(
+    items, # To be iterated over
+): # The same items
+    "Iterate in a thread, so that the next item is made while this one is used. Errors arrive where the item would."
+    items, ready, over = iter(items), Queue(1), threading.Event()
+    def hand(what):
+        while not over.is_set():
+            with suppress(Full): return ready.put(what, timeout=.1)
+    def work():
+        try:
+            while not over.is_set(): hand((next(items), None))
+        except BaseException as e: hand((None, e)) # The end of the items is one of these
+    try: first = next(items)
+    except StopIteration: return
+    yield from _handed(first, threading.Thread(target=work, name="ahead", daemon=True), ready, over)
+
+def _handed(first, thread, ready, over):
+    "The first item, and what a thread puts into a queue until it hands over an error."
+    thread.start()
+    try:
+        yield first
+        while (got := ready.get())[1] is None: yield got[0]
+        if not isinstance(got[1], StopIteration): raise got[1]
+    finally:
+        over.set()
+        thread.join()
 
 # %% ../../nbs/engine/machine.ipynb #6246ff49
 @contextmanager

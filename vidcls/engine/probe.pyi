@@ -1,6 +1,6 @@
 """Put a head on a network that stays as it is, save the two as one model, and load them again without running any code that a folder names."""
 from typing import Any as _Any
-__all__ = ['TokenNet', 'keep_tokens', 'LinearHead', 'AttentiveHead', 'ProbeConfig', 'make_head', 'factory_name', 'use_factory', 'sample_features', 'load_base', 'published', 'ProbeModel', 'saved_backbone', 'register_probe']
+__all__ = ['LAYOUTS', 'TokenNet', 'keep_tokens', 'LinearHead', 'AttentiveHead', 'ProbeConfig', 'make_head', 'factory_name', 'use_factory', 'sample_features', 'load_base', 'published', 'ProbeModel', 'saved_backbone', 'register_probe']
 import math, tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,22 +13,29 @@ from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.utils import logging
 from .machine import no_bar
 from .record import checkpoint_path, weight_errors
+LAYOUTS = ('BTCHW', 'BCTHW', 'BCHW')
 
 class TokenNet(nn.Module):
     """Any network as a function from normalised clips [B, T, C, H, W] to tokens [B, N, D]."""
+    front: int
     input_key: str | None
     layout: str
     net: nn.Module
     options: _Any
+    summary: str
 
-    def __init__(self, net: nn.Module, input_key: str | None=None, layout: str='BTCHW', options: dict | None=None):
+    def __init__(self, net: nn.Module, input_key: str | None=None, layout: str='BTCHW', options: dict | None=None, summary: str='', front: int=0):
         ...
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """The tokens of some clips. Raises `ValueError` if the network returns something else."""
         ...
 
-def keep_tokens(tokens: torch.Tensor, how: str='all', skip: int=0, steps: int | None=None, places_first: bool=False) -> torch.Tensor:
+    def _output(self, x):
+        """What the network returns; for an image model of transformers, what stands for the frame and then its places."""
+        ...
+
+def keep_tokens(tokens: torch.Tensor, how: str='all', skip: int=0, steps: int | None=None, places_first: bool=False, summary: bool=False) -> torch.Tensor:
     """The tokens that a head sees. Raises `ValueError` where there are no moments to average over."""
     ...
 
