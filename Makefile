@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint methods clean
+.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint methods tables clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -94,6 +94,8 @@ checkpoint: $(STAMP)  ## train both shipped checkpoints again and make their tab
 
 methods: $(STAMP)  ## compare the methods of chapter 10 again, on all and on few labels (hours on two cores)
 	@$(PY) tools/make_methods.py
+
+tables: checkpoint methods  ## write all tables that chapters read again, from newly trained checkpoints (many hours on two cores)
 
 clean:  ## remove all generated files (keeps .venv)
 	rm -rf runs build dist *.egg-info .pytest_cache
