@@ -209,7 +209,9 @@ def test_a_probe_takes_as_many_videos_as_there_is_time_for(data, tiny, tmp_path,
     monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
     table = in_turn(video_table(data))
     some = extract_features(tiny, table, batch_size=4, workers=0, until=time.monotonic() - 1, progress=False)
-    assert list(some.table.path) == list(table.path[:4]) and f"{len(table) - 4} of {len(table)} videos were not reached in time" in caplog.text
+    n = len(some.table)  # One batch, of which the first is a small one
+    assert 1 <= n <= 4 and list(some.table.path) == list(table.path[:n])
+    assert f"{len(table) - n} of {len(table)} videos were not reached in time" in caplog.text
     caplog.clear()
     done = probe_videos(as_recipe(str(data), tiny), tmp_path/"m", workers=0, until=time.monotonic() + 60, progress=False)
     assert load_record(done.model_dir)["videos"] == len(table) and "not reached" not in caplog.text

@@ -1,6 +1,6 @@
 """Keep the results of many fine-tunings in two files, run only those that are missing, and refuse rows of other weights, videos or recipes."""
 from typing import Any as _Any
-__all__ = ['TransferRows']
+__all__ = ['KEYS', 'TransferRows']
 import hashlib, json, os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ def start_recipe(recipe: Recipe, start) -> Recipe:
 def _changes(recipe, other):
     """In words, what a start changes besides the weights."""
     ...
-_KEYS = ['start', 'share', 'seed']
+KEYS = ['start', 'share', 'seed']
 
 def _read(file, text=()):
     """A CSV file with some columns as text; an empty table if there is no file."""
