@@ -7,7 +7,7 @@ __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_bat
            'fit_probe', 'load_probe', 'probe_videos']
 
 # %% ../nbs/10_backbones.ipynb #dbe4f372
-import hashlib, logging, json, os, time, warnings
+import hashlib, json, logging, os, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
