@@ -1,7 +1,7 @@
 """Send every video once through a frozen network, keep what comes out, and train classifiers on it in seconds."""
 from typing import Any as _Any
 __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_videos']
-import hashlib, logging, json, os, time, warnings
+import hashlib, json, logging, os, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
