@@ -8,29 +8,35 @@ __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_bat
 
 # %% ../nbs/10_backbones.ipynb #dbe4f372
 import hashlib, json, logging, os, time, warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, torch
-from accelerate.utils import gather_object
 from fastcore.basics import patch
-from transformers.utils import cached_file
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
+from vidcls.engine.backbone import (
+    backbone_section, clip_groups, commit_of, content_keys, fill_shelf, mean_tokens, module_hash, open_shelf,
+    plain_processor, probe_logits, probe_record, reached, steps_of, token_net, token_reader
+)
 from .engine.batch import process_device
 from .engine.choose import in_turn, make_plan
+
+# %% ../nbs/10_backbones.ipynb #fa8ec471
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
-from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
-from .engine.fitting import fit_linear, head_logits, SETTINGS, train_heads
+from .engine.features import StoredArray
+from .engine.fitting import fit_linear, SETTINGS, train_heads
 from .engine.loading import model_folder
-from .engine.machine import ahead, clip_loader, half_precision, home, process_state, versions
+from .engine.machine import ahead, clip_loader, half_precision, home, process_state
 from vidcls.engine.probe import (
-    factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features,
-    saved_backbone, TokenNet, use_factory
+    factory_name, keep_tokens, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone,
+    TokenNet, use_factory
 )
 from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, AUTO, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
+
+# %% ../nbs/10_backbones.ipynb #89e1e11e
 from .engine.run import Run, start_hash
 from .engine.tables import balance_rows, check_classes, imbalance_text, sources
 from .engine.video import Segment, VideoError
@@ -78,30 +84,6 @@ def _spec_of(checkpoint, revision, recipe):
     if (Path(checkpoint_path(checkpoint))/"clip_spec.json").is_file(): return ClipSpec.load(checkpoint)
     return ClipSpec.from_checkpoint(checkpoint, recipe or get_recipe(verbose=False), revision)
 
-def _steps(net, spec):
-    "How many moments the tokens of a checkpoint have."
-    tubelet = getattr(net.config, "tubelet_size", 1)
-    return spec.num_frames//(tubelet if isinstance(tubelet, int) else tubelet[0])
-
-def _token_net(net, family):
-    "A checkpoint's network as the table describes it."
-    front = family.cls_tokens + (getattr(net.config, "num_register_tokens", 0) if family.summary else 0)
-    return TokenNet(net, family.input_key, "BCHW" if family.summary else "BTCHW", dict(family.options),
-                    family.summary, front)
-
-# %% ../nbs/10_backbones.ipynb #21d3e2d3
-def _commit(path, revision):
-    "The commit of a checkpoint on the Hub, which is in the path of its files on the disk; None for a folder."
-    if Path(path).is_dir(): return None
-    folder = Path(cached_file(path, "config.json", revision=revision)).parent
-    return folder.name if folder.parent.name == "snapshots" else revision
-
-def _say_frames(backbone):
-    "Say what a clip is for a model that was not made for clips."
-    s = backbone.spec
-    logger.info(f"{backbone.name} sees single frames: {s.num_frames} of {s.seconds:.2f} s of video, which is vidcls' "
-                "choice; pass spec= for another one.")
-
 # %% ../nbs/10_backbones.ipynb #6c311cd6
 def _published(checkpoint, revision, spec, recipe):
     "The backbone of a checkpoint of transformers."
@@ -111,19 +93,11 @@ def _published(checkpoint, revision, spec, recipe):
     net = change_clip(load_base(checkpoint, revision), spec.num_frames, spec.size)
     start = SimpleNamespace(checkpoint=checkpoint, checkpoint_revision=revision, from_scratch=False)
     licence = "apache-2.0" if checkpoint in SHIPPED else None if Path(path).is_dir() else family.licence
-    return Backbone(_token_net(net, family), spec, str(checkpoint), _commit(path, revision), licence, start_hash(start),
-                    0 if family.summary else family.cls_tokens, _steps(net, spec), family.places_first)
+    commit, cls_tokens = commit_of(path, revision), 0 if family.summary else family.cls_tokens
+    return Backbone(token_net(net, family), spec, str(checkpoint), commit, licence, start_hash(start), cls_tokens,
+                    steps_of(net, spec.num_frames), family.places_first)
 
 # %% ../nbs/10_backbones.ipynb #72ed6c07
-def _hash_of(net, sample):
-    "A hash of a module's class and weights; of its features of a fixed clip if it has no weights of its own."
-    h, state = hashlib.sha256(f"{type(net).__module__}:{type(net).__qualname__}".encode()), net.state_dict()
-    for k,v in state.items():
-        h.update(f"{k} {v.dtype} {list(v.shape)}".encode())
-        h.update(v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    if not state: h.update(" ".join(f"{x:.2e}" for x in sample).encode())
-    return h.hexdigest()[:16]
-
 def _own(make, spec, layout, steps, name, licence):
     "The backbone of the user's own module, or of a function that makes it."
     if spec is None: raise ValueError("Your own network does not say what it takes: pass spec=ClipSpec(...).")
@@ -133,8 +107,15 @@ def _own(make, spec, layout, steps, name, licence):
     if not is_net: use_factory(make)
     sample = sample_features(net, (spec.num_frames, 3, spec.size, spec.size))
     steps = spec.num_frames if layout == "BCHW" else steps
-    return Backbone(net, spec, name or factory.rpartition(":")[2], None, licence, _hash_of(net.net, sample),
+    return Backbone(net, spec, name or factory.rpartition(":")[2], None, licence, module_hash(net.net, sample),
                     steps=steps, factory=factory)
+
+# %% ../nbs/10_backbones.ipynb #ecc48da4
+def _say_frames(backbone):
+    "Say what a clip is for a model that was not made for clips."
+    s = backbone.spec
+    logger.info(f"{backbone.name} sees single frames: {s.num_frames} of {s.seconds:.2f} s of video, which is vidcls' "
+                "choice; pass spec= for another one.")
 
 # %% ../nbs/10_backbones.ipynb #7d62972f
 def load_backbone(
@@ -219,21 +200,6 @@ class _Views(torch.utils.data.Dataset):
         try: return seen_views(self.paths[i], self.spec, self.num_clips)[0]
         except VideoError as e: return str(e)
 
-# %% ../nbs/10_backbones.ipynb #11d83134
-def _groups(keys, found, size, bad):
-    "Groups of videos with about `size` clips: (their keys, uint8 [videos × clips, T, C, H, W]); notes what is bad."
-    group, now = [], max(1, size//8) # Small groups first, so that the network need not wait for the first one
-    for key,views in zip(keys, found):
-        if isinstance(views, str): bad[key] = views
-        else: group.append((key, views.numpy()))
-        if group and len(group)*len(group[0][1]) >= now:
-            yield _joined(group)
-            group, now = [], min(size, 2*now)
-    if group: yield _joined(group)
-
-def _joined(group): # NumPy, because PyTorch would start more threads for the thread that this runs in
-    return [k for k,_ in group], torch.from_numpy(np.concatenate([v for _,v in group]))
-
 # %% ../nbs/10_backbones.ipynb #797bd422
 def read_batches(
     videos:dict,     # Key → file
@@ -247,23 +213,14 @@ def read_batches(
     "Read videos batch by batch, always one batch ahead of whoever uses them."
     views = clip_loader(_Views(list(videos.values()), spec, num_clips), workers, batch_size=None)
     found = progress_bar(views, "extracting features", total=len(videos), progress=progress)
-    return ahead(_groups(list(videos), found, batch_size, {} if bad is None else bad))
-
-# %% ../nbs/10_backbones.ipynb #5b33a327
-def _shelf(backbone, num_clips, tokens, store, max_bytes):
-    "The store for these features, and a function that makes room for so many bytes in it."
-    if tokens not in ("mean", "frames", "all"):
-        raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {tokens!r}.")
-    identity = dict(name=backbone.name, backbone=backbone.fingerprint, spec=asdict(backbone.spec) | dict(pad=True),
-                    num_clips=num_clips, tokens=tokens)
-    key = hashlib.sha256(json.dumps({k: v for k,v in identity.items() if k != "name"}).encode()).hexdigest()[:16]
-    folder = Path(store or home()/"features"/key).expanduser()
-    return FeatureStore(folder, identity), lambda n: None if store else make_room(folder.parent, folder, n, max_bytes)
+    return ahead(clip_groups(list(videos), found, batch_size, {} if bad is None else bad))
 
 # %% ../nbs/10_backbones.ipynb #c91ef28c
-def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress, until):
+def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, progress, device, room, until):
     "Compute and keep the features of the videos `todo` (key → path); returns why some of them have none."
-    bad, left = {}, len(todo)
+    backbone.net.to(process_device(device))
+    workers = min(8, os.cpu_count() or 1, len(todo)) if workers is None else workers
+    progress, bad, left = progress and process_state(device).is_main_process, {}, len(todo)
     try:
         for keys,clips in read_batches(todo, backbone.spec, num_clips, batch_size, workers, bad, progress):
             x = backbone.features(clips, tokens)
@@ -274,30 +231,6 @@ def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room
             if until and time.monotonic() > until: break
     finally: shelf.flush()
     return bad
-
-# %% ../nbs/10_backbones.ipynb #21608860
-def _fill(backbone, shelf, paths, keys, device, workers, progress, **options):
-    "Compute what the store lacks, each process its share; returns key → reason for videos that cannot be read."
-    state, at = process_state(device), shelf.find(keys)
-    todo = {k: p for k,p,i in zip(keys, paths, at) if i < 0 and k}
-    mine = dict(list(todo.items())[state.process_index::state.num_processes])
-    bad = {}
-    if mine:
-        backbone.net.to(process_device(device))
-        workers = min(8, os.cpu_count() or 1, len(mine)) if workers is None else workers
-        bad = _compute(backbone, shelf, mine, workers=workers, progress=progress and state.is_main_process, **options)
-    state.wait_for_everyone()
-    if todo and state.is_main_process: shelf.merge()
-    state.wait_for_everyone()
-    if todo: shelf.refresh()
-    return dict(gather_object(list(bad.items()))) if state.num_processes > 1 else bad
-
-# %% ../nbs/10_backbones.ipynb #870fcc6b
-def _reached(shelf, table, keys, bad):
-    "Leave out the videos that were not reached in time; those that cannot be read are named later."
-    done = np.array([i >= 0 or k in bad or not k for i,k in zip(shelf.find(keys), keys)])
-    if not done.all(): logger.warning(f"{(~done).sum()} of {len(done)} videos were not reached in time and are left out.")
-    return table[done].reset_index(drop=True), [k for k,d in zip(keys, done) if d]
 
 # %% ../nbs/10_backbones.ipynb #928e9ba0
 def _found(backbone, shelf, table, keys, bad, tokens, name):
@@ -310,13 +243,6 @@ def _found(backbone, shelf, table, keys, bad, tokens, name):
     if not here.any(): raise VideoError(f"None of the {len(table)} videos can be read: {reasons[0]}")
     rows = shelf.rows([k for k,h in zip(keys, here) if h])
     return Features(table[here].reset_index(drop=True), rows, backbone, tokens, shelf.folder, name, reasons)
-
-# %% ../nbs/10_backbones.ipynb #44da0de5
-def _keys(rows, progress):
-    "A key for each video: the hash of its content, and of its times if it is only a part."
-    hashes = FileHashes(home()/"features"/"hashes.sqlite")(rows, progress)
-    part = lambda h, s: hashlib.sha256(f"{h} {s.times}".encode()).hexdigest()[:32]
-    return [part(h, s) if h and isinstance(s, Segment) else h for h,s in zip(hashes, rows)]
 
 # %% ../nbs/10_backbones.ipynb #17258587
 def extract_features(
@@ -336,12 +262,109 @@ def extract_features(
 ) -> Features: # One row per video that can be read
     "The features of all videos: computed once, then read. A second call continues where the first one stopped."
     backbone, (table, name) = load_backbone(backbone, revision, spec), _videos(data)
-    shelf, room = _shelf(backbone, num_clips, tokens, store, max_bytes)
-    keys = _keys(rows := sources(table), progress)
-    bad = _fill(backbone, shelf, rows, keys, device, workers, progress, num_clips=num_clips, tokens=tokens,
-                batch_size=batch_size, room=room, until=until)
-    if until: table, keys = _reached(shelf, table, keys, bad)
+    shelf, room = open_shelf(backbone, num_clips, tokens, store, max_bytes)
+    keys = content_keys(rows := sources(table), progress)
+    compute = lambda todo: _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, progress, device,
+                                    room, until)
+    bad = fill_shelf(shelf, keys, rows, compute, device)
+    if until: table, keys = reached(shelf, table, keys, bad)
     return _found(backbone, shelf, table, keys, bad, tokens, name)
+
+# %% ../nbs/10_backbones.ipynb #446f04ce
+def _labelled(features, seed):
+    "The table with splits and recordings, and the classes' numbers. Raises `ValueError` if nothing can be learned."
+    table = features.table
+    if (table.label == "").any(): raise ValueError(f"{table.path[table.label == ''].iloc[0]} has no label: add one.")
+    if (table.split == "").all():
+        table = split_by_group(table, seed=seed)
+        logger.info("The data has no splits: split at random, by group.")
+    table = table.assign(group=recordings(table))
+    train = table[table.split == "train"]
+    if train.label.nunique() < 2: raise ValueError("A probe needs training videos of at least two classes.")
+    check_classes(table)
+    if shared := sorted(set(train.group) & set(table.group[table.split == "test"])):
+        raise ValueError(f"The group {shared[0]!r} is in train and test: "
+                         "the score would not hold for other recordings.")
+    return table, label_maps(table)[0]
+
+# %% ../nbs/10_backbones.ipynb #bf905884
+def _linear(features, y, groups, split, balance, **_):
+    "A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."
+    train, val = np.flatnonzero(split == "train"), np.flatnonzero(split == "val")
+    clips = features.num_clips
+    held = (mean_tokens(features, val), y[val].repeat(clips)) if len(val) else None
+    own = y[train].repeat(clips), groups[train].repeat(clips)
+    weight, bias, how = fit_linear(mean_tokens(features, train), *own, held, balance)
+    head = make_head(dict(kind="linear", dim=weight.shape[1]), len(weight))
+    with torch.no_grad():
+        for p,v in ((head.out.weight, weight), (head.out.bias, bias)): p.copy_(torch.from_numpy(v))
+    return head, dict(kind="linear", dim=weight.shape[1]), [how]
+
+# %% ../nbs/10_backbones.ipynb #e5a645cf
+def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
+    "An attentive head, the best of several that are trained in one pass."
+    if features.tokens == "mean":
+        raise ValueError("An attentive probe needs tokens: extract with tokens='all' or 'frames'.")
+    train, val = (np.flatnonzero(split == s) for s in ("train", "val"))
+    if not len(val):
+        raise ValueError("An attentive probe is chosen on validation videos, and there are none: add some.")
+    if balance: train = train[balance_rows(y[train])]
+    kind = dict(kind="attentive", dim=features.array.shape[-1], depth=depth)
+    make = lambda: make_head(kind, int(y.max()) + 1)
+    device = process_device(device)
+    read = token_reader(features, device)
+    head, log = train_heads(make, read, y, train, val, epochs, 16, settings, device, seed, progress)
+    return head.cpu(), kind, log
+
+# %% ../nbs/10_backbones.ipynb #fa9ddad3
+def _scores(head, features, y, split):
+    "Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."
+    out = {}
+    for name,key in (("val", "val_accuracy"), ("test", "video_accuracy")):
+        rows = np.flatnonzero(split == name)
+        if not len(rows): continue
+        logits = probe_logits(head, features, rows)
+        right = video_probabilities(logits, features.num_clips).argmax(1) == y[rows]
+        out[key] = float(right.mean())
+        if name == "test":
+            clips = logits.argmax(1) == y[rows].repeat(features.num_clips)
+            out |= dict(videos=len(rows), clips=len(logits), clip_accuracy=float(clips.mean()), correct=right)
+    return out
+
+# %% ../nbs/10_backbones.ipynb #92e7dfbc
+def _probe_model(features, head, kind, labels):
+    "The backbone and the head as one model."
+    b = features.backbone
+    shape = (b.spec.num_frames, 3, b.spec.size, b.spec.size)
+    about = saved_backbone(b.net.cpu(), b.name, b.revision, b.licence, b.fingerprint, b.factory, shape)
+    tokens = dict(how="mean" if kind["kind"] == "linear" else features.tokens, **b.how)
+    config = ProbeConfig(about, kind, tokens, num_frames=b.spec.num_frames, image_size=b.spec.size, label2id=labels,
+                         id2label={i: k for k,i in labels.items()})
+    return ProbeModel(config, b.net, head).eval()
+
+# %% ../nbs/10_backbones.ipynb #f76e478b
+def _processor(backbone):
+    "A processor for transformers' own pipelines."
+    b = backbone
+    if b.factory is None and not b.net.summary: return make_processor(b.spec, b.name, b.revision)
+    return plain_processor(b.spec)
+
+# %% ../nbs/10_backbones.ipynb #8c41b0e5
+KINDS = dict(linear=_linear, attentive=_attentive)
+
+def _check(kind, depth):
+    if kind not in KINDS: raise ValueError(f"kind is {' or '.join(map(repr, KINDS))}, not {kind!r}.")
+    if not 1 <= depth <= 4: raise ValueError(f"An attentive probe has 1 to 4 blocks, not {depth}.")
+
+def _fitted(features, kind, table, labels, seed, how):
+    "(head, what it is, record): trained, tested, and described."
+    start, y, split = time.time(), table.label.map(labels).to_numpy(), table.split.to_numpy()
+    head, about, tried = KINDS[kind](features, y, table.group.to_numpy(), split, seed=seed, **how)
+    kept = {k: how[k] for k in ("depth", "epochs") if kind == "attentive"} | dict(balance=how["balance"])
+    record = probe_record(features, kind, table, labels, seed, kept)
+    metrics = dict(seconds=round(time.time() - start, 1), **_scores(head, features, y, split))
+    per_class = class_recall(table.label[split == "train"], table.label[split == "test"], metrics.pop("correct", ()))
+    return head, about, record | dict(metrics=metrics, per_class=per_class, history=tried)
 
 # %% ../nbs/10_backbones.ipynb #03f13fd0
 @dataclass
@@ -356,147 +379,6 @@ class ProbeResult:
     def _repr_markdown_(self):
         form = lambda v: f"{v:.3f}" if isinstance(v, float) else v
         return "\n".join(["| probe | |\n|---|---|", *[f"| {k} | {form(v)} |" for k,v in self.metrics.items()]])
-
-# %% ../nbs/10_backbones.ipynb #446f04ce
-def _labelled(features, seed):
-    "The table with splits and recordings, and the classes' numbers. Raises `ValueError` if a probe cannot learn from it."
-    table = features.table
-    if (table.label == "").any(): raise ValueError(f"{table.path[table.label == ''].iloc[0]} has no label: add one.")
-    if (table.split == "").all():
-        table = split_by_group(table, seed=seed)
-        logger.info("The data has no splits: split at random, by group.")
-    table = table.assign(group=recordings(table))
-    train = table[table.split == "train"]
-    if train.label.nunique() < 2: raise ValueError("A probe needs training videos of at least two classes.")
-    check_classes(table)
-    if shared := sorted(set(train.group) & set(table.group[table.split == "test"])):
-        raise ValueError(f"The group {shared[0]!r} is in train and test: the score would not hold for other recordings.")
-    return table, label_maps(table)[0]
-
-# %% ../nbs/10_backbones.ipynb #4e270d6e
-def _means(features, rows):
-    "The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."
-    clips, dim = features.num_clips, features.array.shape[-1]
-    out, n = np.empty((len(rows), clips, dim), np.float32), max(1, 2**24*len(features.array)//features.array.nbytes)
-    for a in range(0, len(rows), n):
-        x = features.array[rows[a:a + n]]
-        if features.tokens == "all": x = _pieces(x, **features.backbone.how)
-        out[a:a + n] = x if x.ndim == 3 else x.mean(2, dtype=np.float32)
-    return out.reshape(-1, dim)
-
-def _pieces(x, skip, steps, summary, **_):
-    "The tokens that take part in a mean, as `keep_tokens` has it: [videos, clips, n, D]."
-    return x.reshape(*x.shape[:2], steps, -1, x.shape[-1])[:, :, :, 0] if summary else x[:, :, skip:]
-
-# %% ../nbs/10_backbones.ipynb #bf905884
-def _linear(features, y, groups, split, balance, **_):
-    "A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."
-    train, val = np.flatnonzero(split == "train"), np.flatnonzero(split == "val")
-    clips = features.num_clips
-    held = (_means(features, val), y[val].repeat(clips)) if len(val) else None
-    own = y[train].repeat(clips), groups[train].repeat(clips)
-    weight, bias, how = fit_linear(_means(features, train), *own, held, balance)
-    head = make_head(dict(kind="linear", dim=weight.shape[1]), len(weight))
-    with torch.no_grad():
-        for p,v in ((head.out.weight, weight), (head.out.bias, bias)): p.copy_(torch.from_numpy(v))
-    return head, dict(kind="linear", dim=weight.shape[1]), [how]
-
-# %% ../nbs/10_backbones.ipynb #02e7d689
-def _reader(features, device):
-    "A function from row numbers to the tokens of their clips, float32 [rows × clips, N, D]."
-    def read(rows):
-        x = torch.from_numpy(features.array[rows]).to(device).float()
-        return x.flatten(0, 1) if x.ndim == 4 else x.flatten(0, 1)[:, None]
-    return read
-
-# %% ../nbs/10_backbones.ipynb #e5a645cf
-def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
-    "An attentive head, the best of several that are trained in one pass."
-    if features.tokens == "mean": raise ValueError("An attentive probe needs tokens: extract with tokens='all' or 'frames'.")
-    train, val = (np.flatnonzero(split == s) for s in ("train", "val"))
-    if not len(val): raise ValueError("An attentive probe is chosen on validation videos, and there are none: add some.")
-    if balance: train = train[balance_rows(y[train])]
-    kind = dict(kind="attentive", dim=features.array.shape[-1], depth=depth)
-    make = lambda: make_head(kind, int(y.max()) + 1)
-    device = process_device(device)
-    head, log = train_heads(make, _reader(features, device), y, train, val, epochs, 16, settings, device, seed, progress)
-    return head.cpu(), kind, log
-
-# %% ../nbs/10_backbones.ipynb #fa9ddad3
-def _scores(head, features, y, split):
-    "Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."
-    out = {}
-    for name,key in (("val", "val_accuracy"), ("test", "video_accuracy")):
-        rows = np.flatnonzero(split == name)
-        if not len(rows): continue
-        logits = _logits(head, features, rows)
-        right = video_probabilities(logits, features.num_clips).argmax(1) == y[rows]
-        out[key] = float(right.mean())
-        if name == "test":
-            clips = logits.argmax(1) == y[rows].repeat(features.num_clips)
-            out |= dict(videos=len(rows), clips=len(logits), clip_accuracy=float(clips.mean()), correct=right)
-    return out
-
-def _logits(head, features, rows):
-    "Logits of some videos' clips [rows × clips, classes]."
-    if isinstance(head, LinearHead): return head(torch.from_numpy(_means(features, rows))[:, None]).detach().numpy()
-    return head_logits(head, _reader(features, "cpu"), rows).numpy()
-
-# %% ../nbs/10_backbones.ipynb #92e7dfbc
-def _probe_model(features, head, kind, labels):
-    "The backbone and the head as one model."
-    b = features.backbone
-    shape = (b.spec.num_frames, 3, b.spec.size, b.spec.size)
-    about = saved_backbone(b.net.cpu(), b.name, b.revision, b.licence, b.fingerprint, b.factory, shape)
-    tokens = dict(how="mean" if kind["kind"] == "linear" else features.tokens, **b.how)
-    config = ProbeConfig(about, kind, tokens, num_frames=b.spec.num_frames, image_size=b.spec.size, label2id=labels,
-                         id2label={i: k for k,i in labels.items()})
-    return ProbeModel(config, b.net, head).eval()
-
-# %% ../nbs/10_backbones.ipynb #f76e478b
-def _record(features, kind, table, labels, seed, how):
-    "What is known about a probe before it is trained."
-    b = features.backbone
-    recipe = dict(name=f"{features.data}-probe", data=features.data, checkpoint=b.name, data_revision=None,
-                  checkpoint_revision=b.revision, from_scratch=False, eval_clips=features.num_clips, seed=seed,
-                  probe=kind, tokens=features.tokens, **how)
-    backbone = dict(name=b.name, revision=b.revision, licence=b.licence, fingerprint=b.fingerprint, factory=b.factory)
-    return dict(task="probe", recipe=recipe, backbone=backbone, labels=list(labels), videos=len(table),
-                skipped=features.skipped, versions=versions())
-
-def _processor(backbone):
-    "A processor for transformers' own pipelines."
-    from transformers import VideoMAEVideoProcessor
-    s = backbone.spec
-    if backbone.factory is None and not backbone.net.summary: return make_processor(s, backbone.name, backbone.revision)
-    side, crop = dict(height=s.size, width=s.size), s.resize == "crop"
-    return VideoMAEVideoProcessor(size=dict(shortest_edge=round(s.size/s.part)) if crop else side, crop_size=side,
-                                  do_center_crop=crop, image_mean=list(s.mean), image_std=list(s.std))
-
-# %% ../nbs/10_backbones.ipynb #ba88c4a4
-def _card(record):
-    "The model card, with the backbone's commit and licence."
-    b = record["backbone"]
-    where = f"the commit `{b['revision']}` on the Hub" if b["revision"] else "a local network"
-    return (f"{model_card(record)}\n## Backbone\n\nThe head was trained on frozen features of {b['name']}, {where} "
-            f"(fingerprint `{b['fingerprint']}`). The licence of its weights: {b['licence'] or 'not known'}.\n")
-
-# %% ../nbs/10_backbones.ipynb #8c41b0e5
-KINDS = dict(linear=_linear, attentive=_attentive)
-
-def _check(kind, depth):
-    if kind not in KINDS: raise ValueError(f"kind is {' or '.join(map(repr, KINDS))}, not {kind!r}.")
-    if not 1 <= depth <= 4: raise ValueError(f"An attentive probe has 1 to 4 blocks, not {depth}.")
-
-def _fitted(features, kind, table, labels, seed, how):
-    "(head, what it is, record): trained, tested, and described."
-    start, y, split = time.time(), table.label.map(labels).to_numpy(), table.split.to_numpy()
-    head, about, tried = KINDS[kind](features, y, table.group.to_numpy(), split, seed=seed, **how)
-    kept = {k: how[k] for k in ("depth", "epochs") if kind == "attentive"} | dict(balance=how["balance"])
-    record = _record(features, kind, table, labels, seed, kept)
-    metrics = dict(seconds=round(time.time() - start, 1), **_scores(head, features, y, split))
-    per_class = class_recall(table.label[split == "train"], table.label[split == "test"], metrics.pop("correct", ()))
-    return head, about, record | dict(metrics=metrics, per_class=per_class, history=tried)
 
 # %% ../nbs/10_backbones.ipynb #dc34f1af
 def fit_probe(
@@ -520,7 +402,8 @@ def fit_probe(
     head, about, record = _fitted(features, kind, table, labels, seed, how)
     run.folder.mkdir(parents=True, exist_ok=True)
     net = _probe_model(features, head, about, labels)
-    run.save(net, _processor(features.backbone), features.backbone.spec, record, _card(record))
+    card = f"{model_card(record)}\n{backbone_section(record['backbone'])}"
+    run.save(net, _processor(features.backbone), features.backbone.spec, record, card)
     return ProbeResult(run.folder, record["metrics"], record["history"], features.skipped, record["per_class"])
 
 # %% ../nbs/10_backbones.ipynb #c297bc0d

@@ -2,23 +2,22 @@
 from typing import Any as _Any
 __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_videos']
 import hashlib, json, logging, os, time, warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, torch
-from accelerate.utils import gather_object
 from fastcore.basics import patch
-from transformers.utils import cached_file
 from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
+from vidcls.engine.backbone import backbone_section, clip_groups, commit_of, content_keys, fill_shelf, mean_tokens, module_hash, open_shelf, plain_processor, probe_logits, probe_record, reached, steps_of, token_net, token_reader
 from .engine.batch import process_device
 from .engine.choose import in_turn, make_plan
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
-from .engine.features import FeatureStore, FileHashes, make_room, StoredArray
-from .engine.fitting import fit_linear, head_logits, SETTINGS, train_heads
+from .engine.features import StoredArray
+from .engine.fitting import fit_linear, SETTINGS, train_heads
 from .engine.loading import model_folder
-from .engine.machine import ahead, clip_loader, half_precision, home, process_state, versions
-from vidcls.engine.probe import factory_name, keep_tokens, LinearHead, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
+from .engine.machine import ahead, clip_loader, half_precision, home, process_state
+from vidcls.engine.probe import factory_name, keep_tokens, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
 from .engine.progress import progress_bar
 from .engine.recipes import as_recipe, AUTO, get_recipe
 from .engine.record import checkpoint_path, SHIPPED
@@ -67,32 +66,16 @@ def _spec_of(checkpoint, revision, recipe):
     """What a checkpoint's clips are: its clip_spec.json, or the configuration with the recipe's time span."""
     ...
 
-def _steps(net, spec):
-    """How many moments the tokens of a checkpoint have."""
-    ...
-
-def _token_net(net, family):
-    """A checkpoint's network as the table describes it."""
-    ...
-
-def _commit(path, revision):
-    """The commit of a checkpoint on the Hub, which is in the path of its files on the disk; None for a folder."""
-    ...
-
-def _say_frames(backbone):
-    """Say what a clip is for a model that was not made for clips."""
-    ...
-
 def _published(checkpoint, revision, spec, recipe):
     """The backbone of a checkpoint of transformers."""
     ...
 
-def _hash_of(net, sample):
-    """A hash of a module's class and weights; of its features of a fixed clip if it has no weights of its own."""
-    ...
-
 def _own(make, spec, layout, steps, name, licence):
     """The backbone of the user's own module, or of a function that makes it."""
+    ...
+
+def _say_frames(backbone):
+    """Say what a clip is for a model that was not made for clips."""
     ...
 
 def load_backbone(checkpoint, revision: str | None=None, spec: ClipSpec | None=None, recipe=None, layout: str='BTCHW', steps: int | None=None, name: str | None=None, licence: str | None=None) -> Backbone:
@@ -142,43 +125,52 @@ class _Views(torch.utils.data.Dataset):
     def __getitem__(self, i):
         ...
 
-def _groups(keys, found, size, bad):
-    """Groups of videos with about `size` clips: (their keys, uint8 [videos × clips, T, C, H, W]); notes what is bad."""
-    ...
-
-def _joined(group):
-    ...
-
 def read_batches(videos: dict, spec: ClipSpec, num_clips: int=1, batch_size: int=16, workers: int=0, bad: dict | None=None, progress: bool=False):
     """Read videos batch by batch, always one batch ahead of whoever uses them."""
     ...
 
-def _shelf(backbone, num_clips, tokens, store, max_bytes):
-    """The store for these features, and a function that makes room for so many bytes in it."""
-    ...
-
-def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, room, progress, until):
+def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, progress, device, room, until):
     """Compute and keep the features of the videos `todo` (key → path); returns why some of them have none."""
-    ...
-
-def _fill(backbone, shelf, paths, keys, device, workers, progress, **options):
-    """Compute what the store lacks, each process its share; returns key → reason for videos that cannot be read."""
-    ...
-
-def _reached(shelf, table, keys, bad):
-    """Leave out the videos that were not reached in time; those that cannot be read are named later."""
     ...
 
 def _found(backbone, shelf, table, keys, bad, tokens, name):
     """The features of a table's videos; those that have none are named and left out."""
     ...
 
-def _keys(rows, progress):
-    """A key for each video: the hash of its content, and of its times if it is only a part."""
-    ...
-
 def extract_features(backbone, data, spec: ClipSpec | None=None, num_clips: int=1, tokens: str='mean', device: str | None=None, workers: int | None=None, store=None, progress: bool=True, batch_size: int=16, max_bytes: int=16 * 2 ** 30, revision: str | None=None, until: float | None=None) -> Features:
     """The features of all videos: computed once, then read. A second call continues where the first one stopped."""
+    ...
+
+def _labelled(features, seed):
+    """The table with splits and recordings, and the classes' numbers. Raises `ValueError` if nothing can be learned."""
+    ...
+
+def _linear(features, y, groups, split, balance, **_):
+    """A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."""
+    ...
+
+def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
+    """An attentive head, the best of several that are trained in one pass."""
+    ...
+
+def _scores(head, features, y, split):
+    """Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."""
+    ...
+
+def _probe_model(features, head, kind, labels):
+    """The backbone and the head as one model."""
+    ...
+
+def _processor(backbone):
+    """A processor for transformers' own pipelines."""
+    ...
+KINDS = dict(linear=_linear, attentive=_attentive)
+
+def _check(kind, depth):
+    ...
+
+def _fitted(features, kind, table, labels, seed, how):
+    """(head, what it is, record): trained, tested, and described."""
     ...
 
 @dataclass
@@ -192,62 +184,6 @@ class ProbeResult:
 
     def _repr_markdown_(self):
         ...
-
-def _labelled(features, seed):
-    """The table with splits and recordings, and the classes' numbers. Raises `ValueError` if a probe cannot learn from it."""
-    ...
-
-def _means(features, rows):
-    """The mean token of every clip of some videos, float32 [rows × clips, D], read a few rows at a time."""
-    ...
-
-def _pieces(x, skip, steps, summary, **_):
-    """The tokens that take part in a mean, as `keep_tokens` has it: [videos, clips, n, D]."""
-    ...
-
-def _linear(features, y, groups, split, balance, **_):
-    """A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."""
-    ...
-
-def _reader(features, device):
-    """A function from row numbers to the tokens of their clips, float32 [rows × clips, N, D]."""
-    ...
-
-def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
-    """An attentive head, the best of several that are trained in one pass."""
-    ...
-
-def _scores(head, features, y, split):
-    """Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."""
-    ...
-
-def _logits(head, features, rows):
-    """Logits of some videos' clips [rows × clips, classes]."""
-    ...
-
-def _probe_model(features, head, kind, labels):
-    """The backbone and the head as one model."""
-    ...
-
-def _record(features, kind, table, labels, seed, how):
-    """What is known about a probe before it is trained."""
-    ...
-
-def _processor(backbone):
-    """A processor for transformers' own pipelines."""
-    ...
-
-def _card(record):
-    """The model card, with the backbone's commit and licence."""
-    ...
-KINDS = dict(linear=_linear, attentive=_attentive)
-
-def _check(kind, depth):
-    ...
-
-def _fitted(features, kind, table, labels, seed, how):
-    """(head, what it is, record): trained, tested, and described."""
-    ...
 
 def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int=0, depth: int=1, epochs: int=20, settings=SETTINGS, device: str | None=None, progress: bool=True, balance: bool=False) -> ProbeResult:
     """Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."""
