@@ -1324,6 +1324,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'vidcls/train.py'),
                               'vidcls.train._accuracy': ('train.html#_accuracy', 'vidcls/train.py'),
                               'vidcls.train._done': ('train.html#_done', 'vidcls/train.py'),
+                              'vidcls.train._refuse': ('train.html#_refuse', 'vidcls/train.py'),
                               'vidcls.train._split': ('train.html#_split', 'vidcls/train.py'),
                               'vidcls.train._tested': ('train.html#_tested', 'vidcls/train.py'),
                               'vidcls.train._trained': ('train.html#_trained', 'vidcls/train.py'),

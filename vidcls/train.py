@@ -186,6 +186,13 @@ def _done(plan, run, workers, progress, strict, cache, push_to_hub, kwargs):
     return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(),
                           record.get("per_class", {}))
 
+# %% ../nbs/06_train.ipynb #48964d61
+def _refuse(recipe, check, push_to_hub):
+    "Raise an error now for what would otherwise fail after hours."
+    known_check(check)
+    if push_to_hub: check_token()
+    batch_share(recipe.batch_size) # Not every number of processes can share every batch
+
 # %% ../nbs/06_train.ipynb #da6ff34a
 def finetune(
     what=None,                # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
@@ -205,9 +212,7 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
-    known_check(check)
-    if push_to_hub: check_token()
-    batch_share(recipe.batch_size) # Raises an error if the processes cannot share it
+    _refuse(recipe, check, push_to_hub)
     run = Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite)
     plan = make_plan(recipe, method, budget, start, begun(run.folder) if resume else None, check, workers, progress)
     done = _done(plan, run, workers, progress and run.is_main, strict, cache, push_to_hub, kwargs)
