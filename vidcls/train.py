@@ -14,26 +14,21 @@ from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 from transformers import set_seed
-from .backbones import probe_videos
 from .clips import ClipDataset, ClipSpec, video_probabilities
 from .data import data_root, label_maps, recordings, SPLITS
-from .engine.audit import known_check, prepare_table
-from .engine.cache import frame_cache
-from .engine.choose import begun, Deadline, in_time, make_plan, tell
+from .engine.choose import in_time
 from .engine.families import read_config, trainable
 from .engine.lora import add_lora
 from .engine.machine import home, process_state
-from .engine.progress import draw_history, duration
+from .engine.progress import draw_history
 from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
-from .engine.run import Run
 from .engine.tables import balance_classes, check_classes, imbalance_text
 from vidcls.engine.trainer import (
     add_drop_path, batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
 )
 from .model import load_model, make_processor
 from .scoring import accuracy_interval, class_recall
-from .share import check_token
 from .transforms import train_transform
 
 # %% ../nbs/06_train.ipynb #78ae56ef
@@ -158,6 +153,15 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
         if not recipe.balance and (uneven := imbalance_text(sets["train"].table.label)): logger.info(uneven)
         warn_spinning(args)
     return trainer
+
+# %% ../nbs/06_train.ipynb #0fb77629
+from .backbones import probe_videos
+from .engine.audit import known_check, prepare_table
+from .engine.cache import frame_cache
+from .engine.choose import begun, Deadline, make_plan, tell
+from .engine.progress import duration
+from .engine.run import Run
+from .share import check_token
 
 # %% ../nbs/06_train.ipynb #01da5958
 def _trained(plan, run, cache, workers, progress, strict, kwargs):

@@ -73,7 +73,7 @@ def _budget(budget, epochs):
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
     data:str=None,           # Train on this folder ([split/]class/video) or CSV file (path,label[,start,end])
-    checkpoint:str=None,     # Start from this model folder or model on the Hub; default with --data: what suits this machine
+    checkpoint:str=None,     # Start from this model folder or model on the Hub; default with --data: what suits
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
     batch_size:int=None,     # Clips per step

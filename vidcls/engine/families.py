@@ -30,7 +30,7 @@ class Family:
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
-    branches: str = ""              # What returns a layer's residual branches, likewise, with the layer's number as a group
+    branches: str = ""              # What returns a layer's residual branches, likewise; the group is the layer's number
     unused: str = ""                # Part of the model that classification does not use ...
     options: tuple = ()             # ... and what tells its base model so: (name, value) pairs
     renamed: tuple = ()             # Weights that older files call differently: (in the file, in the model)

@@ -145,7 +145,8 @@ def own_recipe(
     "A recipe for somebody's own videos: made for real ones, unless a checkpoint or a recipe was named."
     keep = not choose or os.environ.get("VIDCLS_RECIPE")
     recipe = get_recipe() if keep else replace(RECIPES["ucf101"], checkpoint=AUTO, checkpoint_revision=None)
-    return replace(recipe, name=Path(data).expanduser().resolve().stem, data=str(Path(data).expanduser()), data_revision=None)
+    folder = Path(data).expanduser()
+    return replace(recipe, name=folder.resolve().stem, data=str(folder), data_revision=None)
 
 # %% ../../nbs/engine/recipes.ipynb #2841f9ab
 def as_recipe(

@@ -41,7 +41,8 @@ def read_annotations(
     videos = {v: d for v,d in known if subset is None or d.get("subset") == subset}
     try:
         long = {v: float(d["duration"]) for v,d in videos.items()}
-        table = segment_table((v, a["label"], *a["segment"], np.nan) for v,d in videos.items() for a in d["annotations"])
+        rows = ((v, a) for v,d in videos.items() for a in d["annotations"])
+        table = segment_table((v, a["label"], *a["segment"], np.nan) for v,a in rows)
     except (KeyError, TypeError) as e: raise ValueError(f"{file} lacks {e} at one of its videos: add it.") from e
     _check_truth(table, long, file)
     return table, long
@@ -53,8 +54,9 @@ def _check_truth(table, long, file):
                              f"video ({long[r.video]:.2f} s): correct it.")
     for (video,label),rows in table.groupby(["video", "label"]):
         late = rows[1:][rows.start.to_numpy()[1:] < rows.end.cummax().to_numpy()[:-1] - 1e-6]
-        if len(late): raise ValueError(f"{file}: two segments of {label} in {video} overlap at {late.start.iloc[0]:.2f} s: "
-                                       "join them.")
+        if len(late):
+            raise ValueError(f"{file}: two segments of {label} in {video} overlap at {late.start.iloc[0]:.2f} s: "
+                             "join them.")
 
 # %% ../../nbs/engine/segments.ipynb #b9a02642
 def clock(
@@ -90,12 +92,14 @@ def save_segments(
     "Write segments, completely or not at all. Raises `ValueError` for another format."
     file = Path(file)
     if file.suffix not in FORMATS:
-        raise ValueError(f"Segments are written as {', '.join(FORMATS)}, not as {file.name!r}: choose one of these endings.")
+        raise ValueError(f"Segments are written as {', '.join(FORMATS)}, not as {file.name!r}: "
+                         "choose one of these endings.")
     if file.suffix == ".vtt" and table.video.nunique() > 1:
-        raise ValueError(f"{file} would hold the subtitles of {table.video.nunique()} videos: write one file per video.")
-    text = {".csv": lambda: table.to_csv(index=False), ".vtt": lambda: as_vtt(table), ".json": lambda: as_activitynet(table),
-            ".jsonl": lambda: "".join(json.dumps(r) + "\n" for r in table.to_dict("records"))}[file.suffix]()
-    with atomic_write(file) as temp: temp.write_text(text, encoding="utf-8")
+        raise ValueError(f"{file} would hold the subtitles of {table.video.nunique()} videos: "
+                         "write one file per video.")
+    lines = lambda t: "".join(json.dumps(r) + "\n" for r in t.to_dict("records"))
+    form = {".csv": lambda t: t.to_csv(index=False), ".vtt": as_vtt, ".json": as_activitynet, ".jsonl": lines}
+    with atomic_write(file) as temp: temp.write_text(form[file.suffix](table), encoding="utf-8")
     return file
 
 # %% ../../nbs/engine/segments.ipynb #f7e047b5

@@ -335,4 +335,5 @@ def check_classes(
         raise ValueError(f"The class {unknown[0]!r} has no training videos: add some, or remove its other videos.")
     if has("test") and (untested := sorted(has("train") - has("test"))):
         warnings.warn(f"{len(untested)} of {len(has('train'))} classes have no test videos, so their accuracy stays "
-                      f"unknown (the first is {untested[0]!r}): move a recording of each to the test split.", stacklevel=2)
+                      f"unknown (the first is {untested[0]!r}): move a recording of each to the test split.",
+                      stacklevel=2)

@@ -100,7 +100,8 @@ def add_drop_path(
         raise ValueError(f"This checkpoint has drop_path_rate={own} in its config.json already: leave out drop_path.")
     found = [(re.fullmatch(family.branches, name), module) for name, module in net.named_modules()]
     found = [(int(m[1]), module) for m, module in found if m]
-    if not found: raise RuntimeError(f"transformers' {family.name} has other layers than expected: leave out drop_path.")
+    if not found:
+        raise RuntimeError(f"transformers' {family.name} has other layers than expected: leave out drop_path.")
     last = max(layer for layer, _ in found)
     return [module.register_forward_hook(_dropped(rate*layer/last)) for layer, module in found if layer and rate]
 

@@ -97,7 +97,7 @@ def push(self:Windows,
 def flush(self:Windows,
     end:float|None=None, # When the film ends; None: one frame after the last
 ) -> list: # (start, clip): the complete windows that are left, and the tail
-    "Take leave of the stream: no frame will follow."
+    "End the stream: complete the windows that are left, and add the tail."
     if self.last is None: return []
     times = [e[0] for e in self.held]
     end, out = max(end or 0, self.last + (times[-1] - times[-2] if len(times) > 1 else 0)), []

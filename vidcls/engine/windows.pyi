@@ -48,7 +48,7 @@ class Windows:
         ...
 
     def flush(self, end: float | None=None) -> list:
-        """Take leave of the stream: no frame will follow."""
+        """End the stream: complete the windows that are left, and add the tail."""
         ...
 
 def read_ahead(items, n: int=32):

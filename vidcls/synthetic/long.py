@@ -110,8 +110,8 @@ def between(
     s = s*s*(3 - 2*s)                                      # Slow in and slow out
     mix = lambda k: (1 - s)*np.asarray(getattr(a, k), float) + s*np.asarray(getattr(b, k), float)
     spine = mix("spine") + (.5*s*(1 - s), 0, 0)            # Forward, so that a handstand does not pass through zero
-    return Pose(mix("hips"), spine/np.linalg.norm(spine), *map(mix, ("hands", "feet", "toes", "knees", "elbows", "face")),
-                twist=float(mix("twist")))
+    rest = map(mix, ("hands", "feet", "toes", "knees", "elbows", "face"))
+    return Pose(mix("hips"), spine/np.linalg.norm(spine), *rest, twist=float(mix("twist")))
 
 # %% ../../nbs/synthetic/long.ipynb #18650d2b
 def pose_at(
@@ -156,7 +156,8 @@ def shoot(
     grain = rng.normal(0, scene.noise*h/SIZE[1], (h + 32, w + 32)).astype(np.float32)
     sides = (-.2, .2) if len(setting.people) > 1 else (0.,)
     for i,move in zip(range(first, last), path):
-        poses = [pose_at(a, [e for e in setting.events if e.person == k], i, .37*k) for k,a in enumerate(setting.people)]
+        poses = [pose_at(actor, tuple(e for e in setting.events if e.person == k), i, .37*k)
+                 for k,actor in enumerate(setting.people)]
         img, view = shot(back, inside(cam), move, size)
         views = [replace(view, x=view.x + d) for d in sides]
         mask, (y, x) = np.zeros((h, w), np.uint8), rng.integers(0, 32, 2)
@@ -215,8 +216,10 @@ def make_films(
         raise ValueError(f"films={films!r} is not three numbers of films: give (train, val, test) such as (6, 4, 8).")
     if type(seconds) is not int or seconds < 15:
         raise ValueError(f"seconds={seconds!r} is not a whole number of at least 15: give one such as 90.")
-    if max(films) > 100: raise ValueError(f"films={films!r} has more than 100 films in a split: give fewer, or longer ones.")
-    clips = [Clip(split, "long", g + k, seconds, ".mp4") for (split,g),n in zip(_FIRST.items(), films) for k in range(n)]
+    if max(films) > 100:
+        raise ValueError(f"films={films!r} has more than 100 films in a split: give fewer, or longer ones.")
+    clips = [Clip(split, "long", first + k, seconds, ".mp4") for (split,first),n in zip(_FIRST.items(), films)
+             for k in range(n)]
     recipe = dict(version=VERSION, seed=int(seed), films=list(films), seconds=int(seconds))
     root = make_set(root, "Films", recipe, clips, "vidcls.synthetic.long.film_long", workers, progress)
     known = {Path(c.path).stem: annotation(_script(c, seed), c.split) for c in clips}
