@@ -350,16 +350,32 @@ def frames_between(
 # %% ../../nbs/engine/video.ipynb #7f157fcd
 def decoded_frames(
     path, # Video file
+    start:float=0., # First moment, in seconds
 ): # Yields (seconds, decoded frame, undamaged?)
-    "Every frame that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."
-    info, t = probe_video(os.fspath(path)), 0.
+    "Every frame from `start` on that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."
+    info, t, last = probe_video(os.fspath(path)), 0., -math.inf
+    if start > 0:
+        try:
+            for t,f,good in _from(path, info, start):
+                last = t
+                yield t, f, good
+            return
+        except _BadSeek: pass # Then from the beginning, as far as it has not been shown
     with open_video(path) as (container, stream):
         decoder = _Decoder(container, stream)
-        for t,f in frame_times(decoder, stream, info): yield t, f, decoder.good
+        for t,f in frame_times(decoder, stream, info):
+            if start <= 0 or t >= start - 1e-9 and t > last: yield t, f, decoder.good
         if decoder.error:
             raise VideoError(f"{path} cannot be decoded after {t:.2f} s ({_reason(decoder.error)}): "
                              "remove it or copy it again.")
 
+def _from(path, info, start):
+    "The frames after a seek."
+    with open_video(path) as (container, stream):
+        for t,f,good in _decode(container, stream, info, start, math.inf):
+            if t >= start - 1e-9: yield t, f, good
+
+# %% ../../nbs/engine/video.ipynb #733d8663
 def good_frames(
     path, # Video file
 ): # Yields (seconds, decoded frame)

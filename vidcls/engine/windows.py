@@ -145,24 +145,28 @@ def _file_windows(path, windows):
     if info.frames < min(2, windows.spec.num_frames):
         raise VideoError(f"{path} is a single picture: a clip needs a video.")
     t, end = 0., info.duration
+    start = min(windows.start, max(0, end - windows.spec.seconds)) # The tail begins before the last windows
     try:
-        for t,f,good in decoded_frames(path):
+        for t,f,good in decoded_frames(path, start):
             if good: yield from windows.push(t, f)
             else: windows.damaged += 1
     except VideoError as e:
-        if windows.last is None: raise
+        if windows.last is None and not windows.k: raise
         logger.warning(f"{e} Its first {t:.1f} s are used.")
         end = None
     yield from windows.flush(end)
     for n,what in ((windows.damaged, "damaged frames"), (windows.dropped, "frames whose time stamps jump back")):
         if n: logger.warning(f"{path}: {n} {what} are left out.")
-    if windows.emitted is None: raise VideoError(f"{path} shows nothing that could be decoded: copy it again.")
+    if windows.emitted is None and not windows.k: raise VideoError(f"{path} shows nothing that could be decoded: copy it again.")
 
 def window_clips(
     path,            # Video file
     spec:ClipSpec,   # What a clip is
     stride:float=.5, # Seconds from one window to the next
     ahead:int=32,    # How many windows the reader may be ahead
+    first:int=0,     # Number of the first window, to go on where an earlier call has stopped
 ): # Yields (start in seconds, uint8 [T, C, size, size])
     "The clips of a window that slides over a file; each frame is decoded once. Raises `VideoError`."
-    yield from read_ahead(_file_windows(path, Windows(spec, stride, str(path))), ahead)
+    windows = Windows(spec, stride, str(path))
+    windows.k = first
+    yield from read_ahead(_file_windows(path, windows), ahead)
