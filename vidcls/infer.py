@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['load_trained', 'run_inference', 'top_labels', 'seen_views', 'video_clips', 'Prediction', 'warn_repeats', 'loaded',
-           'predict']
+           'is_rejected', 'predict']
 
 # %% ../nbs/07_infer.ipynb #8f537541
 import logging, os, re, tempfile
@@ -16,6 +16,7 @@ from vidcls.clips import (
 )
 from .engine.archive import download_video
 from .engine.families import clip_shape
+from .engine.finder import evidence, load_rule, NOTHING, Rule
 from .engine.loading import check_clip, check_device, check_frames, file_times, load_weights, model_folder
 from .engine.machine import get_device
 from .engine.record import saved_clips
@@ -128,9 +129,10 @@ class Prediction(list):
     def __init__(self,
         labels,                # From `top_labels`
         repeated_frames:int=0, # How many frames of a clip repeat others because the video has too few
+        rejected:bool=False,   # Does the video show none of the classes, as far as the model can tell?
     ):
         super().__init__(labels)
-        self.repeated_frames = repeated_frames
+        self.repeated_frames, self.rejected = repeated_frames, rejected
 
 # %% ../nbs/07_infer.ipynb #cab7f468
 def warn_repeats(
@@ -157,6 +159,19 @@ def loaded(
     folder = model_folder(model, revision)
     return folder, *_loaded(str(folder.resolve()), spec, device, file_times(folder))
 
+# %% ../nbs/07_infer.ipynb #c7857f44
+def is_rejected(
+    probabilities, # [classes], of a video
+    net,           # The model
+    folder,        # Its folder
+    reject:float|bool, # A class needs more than this share; True: the share of the model's rule; False: never
+) -> bool:
+    "Whether a video shows none of the classes, as far as the model can tell."
+    if reject is False: return False
+    labels = list(net.config.id2label.values())
+    rule = load_rule(folder, labels) if reject is True else Rule(NOTHING if NOTHING in labels else None, float(reject))
+    return bool(evidence(probabilities, labels, rule).argmax() == 0)
+
 # %% ../nbs/07_infer.ipynb #96beddd9
 def predict(
     model,                    # Model folder, or a model on the Hub ("owner/name")
@@ -167,10 +182,11 @@ def predict(
     spec:ClipSpec|None=None,  # What the model expects; None: its `clip_spec.json`
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
+    reject:float|bool=False,  # Judge if it shows none of the classes: by this least share, or True: by the model's rule
 ) -> Prediction: # [{"label", "score"}, ...], best first
     "What is in a video: the model's probabilities, averaged over views as in its test. Keeps two models in memory."
     folder, net, spec = loaded(model, spec, device, revision)
     views, repeated = seen_views(video, spec, num_clips, num_crops, saved_clips(folder))
     warn_repeats(video, repeated, spec)
     p = video_probabilities(run_inference(net, views, spec), len(views))[0]
-    return Prediction(top_labels(p, net.config.id2label, top_k), repeated)
+    return Prediction(top_labels(p, net.config.id2label, top_k), repeated, is_rejected(p, net, folder, reject))

@@ -6,7 +6,7 @@
 __all__ = ['plot_film', 'labelled_parts', 'window_logits', 'separation', 'find_segments', 'Timeline', 'timeline', 'window_count',
            'calibrate']
 
-# %% ../nbs/12_when.ipynb #7603e482
+# %% ../nbs/12_when.ipynb #9a0cdded
 import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,29 +20,29 @@ from .engine.video import probe_video, read_frames
 from .engine.windows import window_clips
 from .infer import loaded, run_inference
 
-# %% ../nbs/12_when.ipynb #96f0b09c
+# %% ../nbs/12_when.ipynb #256634a7
 def plot_film(
     path,       # Video file
     rows:dict,  # Name of a row to its segments, a table from `segment_table`
-    frames:int=12, # How many frames are shown
+    frames:int=10, # How many frames are shown
 ): # A figure
     "Frames of a film, and below them what happens when."
     import matplotlib.pyplot as plt
     end, names = probe_video(path).duration, sorted({l for t in rows.values() for l in t.label})
-    colour = dict(zip(names, plt.get_cmap("tab20").colors))
+    colour = dict(zip(names, itertools.cycle(plt.get_cmap("tab20").colors)))
     pictures, _ = read_frames(path, pick=lambda n: np.linspace(0, n - 1, 2*frames + 1).astype(int)[1::2].tolist())
-    fig, (top, bottom) = plt.subplots(2, 1, figsize=(13, 1.5 + .45*len(rows)), layout="constrained",
-                                      height_ratios=(2, len(rows)))
+    fig, (top, bottom) = plt.subplots(2, 1, figsize=(13, 2.4 + .4*len(rows)), layout="constrained",
+                                      height_ratios=(3, len(rows)))
     top.imshow(np.hstack(pictures.permute(0, 2, 3, 1).numpy()), aspect="auto")
     top.set_axis_off()
     for y,table in enumerate(rows.values()):
         for r in table.itertuples():
-            bottom.barh(y, r.end - r.start, left=r.start, color=colour[r.label], edgecolor="white")
-            if r.end - r.start > end/15: bottom.text((r.start + r.end)/2, y, r.label, ha="center", va="center", fontsize=7)
+            bottom.barh(y, r.end - r.start, left=r.start, color=colour[r.label], edgecolor="white", linewidth=.5)
     bottom.set(xlim=(0, end), yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - .5, -.5), xlabel="seconds")
+    fig.legend([plt.Rectangle((0, 0), 1, 1, color=c) for c in colour.values()], names, loc="outside lower center", ncols=6)
     return fig
 
-# %% ../nbs/12_when.ipynb #c7153260
+# %% ../nbs/12_when.ipynb #38e9d2a8
 def labelled_parts(
     truth,          # From `read_annotations`
     durations:dict, # Likewise: video to seconds
@@ -54,15 +54,16 @@ def labelled_parts(
     import pandas as pd
     rows = []
     for video,end in durations.items():
-        at, part = 0., lambda label, a, b: (str(paths[video]), label, video, a, b)
-        for r in [*truth[truth.video == video].itertuples(), None]:
-            until = r.start if r else end
-            if until - at >= seconds: rows.append(part(nothing, at, until))
-            if r: rows.append(part(r.label, r.start, r.end))
-            at = max(at, r.end) if r else end
+        at, own = 0., []
+        for r in truth[truth.video == video].itertuples():
+            if r.start - at >= seconds: own.append((nothing, at, r.start))
+            own.append((r.label, r.start, r.end))
+            at = max(at, r.end)
+        if end - at >= seconds: own.append((nothing, at, end))
+        rows += [(str(paths[video]), label, video, a, b) for label,a,b in own]
     return pd.DataFrame(rows, columns=["path", "label", "group", "start", "end"])
 
-# %% ../nbs/12_when.ipynb #ffebf10a
+# %% ../nbs/12_when.ipynb #287b75ef
 def window_logits(
     net,            # A video classifier
     spec:ClipSpec,  # What a clip is
@@ -75,7 +76,7 @@ def window_logits(
         starts, views = zip(*batch)
         yield list(starts), run_inference(net, torch.stack(views), spec).numpy()
 
-# %% ../nbs/12_when.ipynb #1329dc74
+# %% ../nbs/12_when.ipynb #206ff6ac
 def separation(
     known,   # Scores of what the model has learned
     unknown, # Scores of anything else
@@ -86,7 +87,7 @@ def separation(
     false, true, _ = roc_curve(right, scores)
     return float(roc_auc_score(right, scores)), float(false[np.searchsorted(true, .95)])
 
-# %% ../nbs/12_when.ipynb #b5826950
+# %% ../nbs/12_when.ipynb #775850e8
 def find_segments(
     video,          # Name
     starts,         # [W] seconds
@@ -100,7 +101,7 @@ def find_segments(
     rows = [r for s,p in zip(starts, probabilities) for r in finder.push(s, p)] + finder.flush()
     return segment_table([str(video), *r] for r in rows)
 
-# %% ../nbs/12_when.ipynb #0e8bba54
+# %% ../nbs/12_when.ipynb #8c12bdfd
 @dataclass
 class Timeline:
     "What happens when in a video."
@@ -118,7 +119,7 @@ class Timeline:
 
     def _repr_html_(self): return self.segments.to_html(index=False, float_format="%.2f")
 
-# %% ../nbs/12_when.ipynb #a410c594
+# %% ../nbs/12_when.ipynb #a6eb0571
 def timeline(
     model,                 # Model folder, or a model on the Hub ("owner/name")
     video,                 # File
@@ -131,9 +132,9 @@ def timeline(
 ) -> Timeline:
     "What happens when in a video of any length. Raises `VideoError`."
     folder, net, spec = loaded(model, None, device, revision)
-    labels, end = [net.config.id2label[i] for i in range(net.config.num_labels)], probe_video(video).duration
-    rule = rule or load_rule(folder, labels)
-    clips = progress_bar(window_clips(video, spec, stride), "watching", "window", window_count(end, spec, stride), progress)
+    labels, end = list(net.config.id2label.values()), probe_video(video).duration
+    rule, clips = rule or load_rule(folder, labels), window_clips(video, spec, stride)
+    clips = progress_bar(clips, "watching", "window", window_count(end, spec, stride), progress)
     starts, logits = zip(*window_logits(net, spec, clips, batch_size))
     p = softmax(np.concatenate(logits), axis=1).round(4)
     return Timeline(str(video), end, spec.seconds, labels, np.concatenate(starts), p, rule)
@@ -146,7 +147,7 @@ def window_count(
     "About how many windows a video has."
     return max(1, int((end - spec.seconds)/stride) + 2)
 
-# %% ../nbs/12_when.ipynb #6ad4d3e2
+# %% ../nbs/12_when.ipynb #544cf960
 def calibrate(
     timelines,      # Of annotated films that are not used for training or testing
     truth,          # Their segments, from `read_annotations`

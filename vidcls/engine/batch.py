@@ -18,7 +18,9 @@ from .record import saved_clips
 from .run import difference
 from .tables import sources
 from .video import Segment, VideoError
-from ..infer import load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
+from vidcls.infer import (
+    is_rejected, load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
+)
 
 # %% ../../nbs/engine/batch.ipynb #349f2977
 def _stamp(video): return list(file_stamp(video) or []) or None # A list, as JSON returns it
@@ -138,7 +140,8 @@ def predict_files(
     workers:int=0,            # Processes that read clips, for each process that predicts
     progress:bool=True,       # Show a progress bar?
     revision:str|None=None,   # Commit, tag or branch on the Hub
-) -> list: # In order, {"video", "model", "weights", "views", "predictions" or "error"[, "repeated_frames"]}
+    reject:float|bool=False,  # Judge if a video shows none of the classes: by this share, or True: by the model's rule
+) -> list: # In order, {"video", "model", "weights", "views", "predictions" or "error"[, "repeated_frames", "rejected"]}
     "Predict many videos, in one process or several. A second call continues where the first one stopped."
     folder, device = model_folder(model, revision), process_device(device)
     net, spec = load_trained(folder, device=device)
@@ -146,20 +149,24 @@ def predict_files(
     videos = sources(videos) if hasattr(videos, "columns") else videos
     videos = list(dict.fromkeys(v if isinstance(v, Segment) else str(v) for v in videos))
     run = dict(model=Path(model).name, weights=fingerprint(folder), views=f"{num_clips}x{num_crops}", top_k=top_k)
+    if reject is not False: run["reject"] = reject
     log = Journal(out, run)
     mine = log.mine(videos)
     loader = clip_loader(_Views(mine, spec, num_clips, num_crops), batch_size=None, num_workers=workers)
     shown = progress and log.state.is_main_process
     for video,found in zip(mine, progress_bar(loader, "predicting", progress=shown)):
-        log.write(video, **_answer(net, spec, video, found, top_k))
+        log.write(video, **_answer(net, spec, video, found, top_k, folder, reject))
     return log.finish(videos)
 
 # %% ../../nbs/engine/batch.ipynb #78e11b5c
-def _answer(net, spec, video, found, top_k):
+def _answer(net, spec, video, found, top_k, folder, reject):
     "The part of a video's row that is the model's answer, or an error."
     if isinstance(found, str): return dict(error=found)
     views, repeated = found
     logits = torch.cat([run_inference(net, v, spec) for v in views.split(16)])
-    labels = top_labels(video_probabilities(logits, len(logits))[0], net.config.id2label, top_k)
+    p = video_probabilities(logits, len(logits))[0] # [classes]
+    labels = top_labels(p, net.config.id2label, top_k)
     warn_repeats(video, repeated, spec)
-    return dict(predictions=labels) | (dict(repeated_frames=repeated) if repeated else {})
+    more = dict(repeated_frames=repeated) if repeated else {}
+    if is_rejected(p, net, folder, reject): more |= dict(rejected=True)
+    return dict(predictions=labels) | more

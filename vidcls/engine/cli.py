@@ -7,7 +7,7 @@ __all__ = ['COMMANDS', 'command', 'usage', 'main']
 
 # %% ../../nbs/engine/cli.ipynb #f48edf0f
 import os, sys, time
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -127,9 +127,13 @@ def _row(video, answer):
         print(f"vidcls: {e}", file=sys.stderr)
         return dict(video=video, error=str(e))
     repeats = dict(repeated_frames=labels.repeated_frames) if labels.repeated_frames else {}
-    return dict(video=video, predictions=labels, **repeats)
+    rejected = dict(rejected=True) if getattr(labels, "rejected", False) else {}
+    return dict(video=video, predictions=labels, **repeats, **rejected)
 
-def _lines(row): return f"{row['video']}\n" + "\n".join(f"  {p['score']:.3f} {p['label']}" for p in row["predictions"])
+def _lines(row):
+    "A video, and a line per label."
+    head = f"{row['video']}\n" + ("  none of these; the likeliest:\n" if row.get("rejected") else "")
+    return head + "\n".join(f"  {p['score']:.3f} {p['label']}" for p in row["predictions"])
 
 # %% ../../nbs/engine/cli.ipynb #16e52c26
 def _predicted(rows, out):
@@ -138,6 +142,13 @@ def _predicted(rows, out):
     for e in bad: print(f"vidcls: {e}", file=sys.stderr)
     text = f"{len(rows)} videos in {out}, {len(bad)} of them failed"
     return dict(file=out, videos=len(rows), failed=len(bad)), text, int(bool(bad))
+
+# %% ../../nbs/engine/cli.ipynb #1ae775a2
+def _reject(share):
+    "The value of --reject for the library."
+    if share in (None, "auto"): return share is not None
+    try: return float(share)
+    except ValueError: raise Usage(f"--reject must be auto or a share such as 0.5, not {share!r}") from None
 
 # %% ../../nbs/engine/cli.ipynb #04edccd9
 @command
@@ -151,6 +162,7 @@ def predict_command(
     out:str=None,    # Write one line of JSON per video to this file; a second run does only what is missing
     workers:int=0,   # Worker processes that read clips, with --out
     revision:str=None, # Commit, tag or branch of a model on the Hub
+    reject:str=None, # Say which videos show none of the classes: those whose best class has at most this share, or auto
     json:bool=False, # Print JSON
 ):
     "Predict the classes of videos."
@@ -158,15 +170,116 @@ def predict_command(
     from vidcls.infer import loaded, predict
     if not videos: raise Usage("name at least one video")
     if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips, --crops must be at least 1")
-    videos = [f for v in videos for f in _files(v)]
+    videos, reject = [f for v in videos for f in _files(v)], _reject(reject)
     if out:
-        rows = predict_files(model, videos, out, top_k, clips, crops, device, workers, revision=revision)
+        rows = predict_files(model, videos, out, top_k, clips, crops, device, workers, revision=revision, reject=reject)
         return _predicted(rows, out)
     loaded(model, device=device, revision=revision) # First, so that its errors are not reported per video
-    answer = lambda v: predict(model, v, top_k, clips, crops, device=device, revision=revision)
+    answer = lambda v: predict(model, v, top_k, clips, crops, device=device, revision=revision, reject=reject)
     rows = [_row(v, answer) for v in videos]
     text = "\n".join(_lines(r) for r in rows if "predictions" in r)
     return rows, text, int(any("error" in r for r in rows))
+
+# %% ../../nbs/engine/cli.ipynb #26d86569
+@command
+def timeline_command(
+    model:str,         # Model folder, or a model on the Hub
+    *videos:str,       # Video files or folders of videos
+    out:str=None,      # Write the segments to this file: .csv, .jsonl, .json (ActivityNet) or, for one video, .vtt
+    html:str=None,     # Write a page with curves, pictures and GIFs
+    subtitles:str=None, # Write one .vtt file per video into this folder
+    stride:float=.5,   # Seconds from one window to the next
+    share:float=None,  # Least share of an action's probability against nothing; default: the model's
+    cost:float=None,   # Evidence that a change needs, in nats; default: the model's
+    truth:str=None,    # True segments (JSON in ActivityNet's form): print scores
+    calibrate:bool=False, # With --truth: choose share and cost by these videos, and store them with the model
+    windows:str=None,  # Keep the windows in this folder, for another run
+    device:str=None,   # cuda, mps or cpu; default: the fastest available
+    revision:str=None, # Commit, tag or branch of a model on the Hub
+    json:bool=False,   # Print JSON
+):
+    "Find what happens when in long videos."
+    _check_timeline(videos, out, html, subtitles, calibrate, truth)
+    from vidcls.engine.timelines import all_segments, timelines, timeline_page
+    videos = [f for v in videos for f in _files(v)]
+    with _windows_in(windows, out) as folder:
+        found, bad = timelines(model, videos, folder, stride, None, device, revision)
+        if not _main(): return {}, ""
+        found = _ruled(found, model, revision, share, cost, truth, calibrate)
+        table = all_segments(found)
+        _write_segments(table, found, out, subtitles)
+        if html: timeline_page(found, html, bad)
+        for e in bad.values(): print(f"vidcls: {e}", file=sys.stderr)
+    scores = _segment_scores(found, truth)
+    text = "\n".join([*_timeline_lines(found), *([scores.round(3).to_string()] if truth else [])])
+    result = dict(segments=table.to_dict("records"), errors=bad, **({"scores": scores.to_dict("index")} if truth else {}))
+    return result, text, int(bool(bad))
+
+# %% ../../nbs/engine/cli.ipynb #3f96e880
+def _check_timeline(videos, out, html, subtitles, calibrate, truth):
+    "Raise `Usage` for what cannot be written."
+    if not videos: raise Usage("name at least one video")
+    if calibrate and not truth: raise Usage("--calibrate needs --truth, the segments to choose by")
+    for file in filter(None, (out, html)):
+        if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
+    from vidcls.engine.segments import FORMATS
+    _known(out=(out and Path(out).suffix, FORMATS))
+    if subtitles: Path(subtitles).mkdir(parents=True, exist_ok=True)
+
+@contextmanager
+def _windows_in(windows, out):
+    "The folder for the windows: one that stays, one beside the output that stays until all is done, or a temporary one."
+    import shutil, tempfile
+    if windows: yield windows
+    elif out:
+        yield (folder := Path(out).with_name(f".{Path(out).name}.windows"))
+        if _main(): shutil.rmtree(folder, ignore_errors=True)
+    else:
+        with tempfile.TemporaryDirectory() as folder: yield folder
+
+# %% ../../nbs/engine/cli.ipynb #45d4cc9a
+def _ruled(found, model, revision, share, cost, truth, calibrate):
+    "The timelines with the rule that the options ask for."
+    given = {k: v for k,v in dict(share=share, cost=cost).items() if v is not None}
+    if calibrate and found:
+        from vidcls.engine.finder import save_rule
+        from vidcls.infer import model_folder
+        from vidcls.when import calibrate as choose
+        best = choose(found, *_truth_of(found, truth)).iloc[0]
+        given = dict(share=float(best.share), cost=float(best.cost))
+        save_rule(replace(found[0].rule, **given), model_folder(model, revision), films=len(found), score=best["F1@50"])
+        print(f"The rule is now share {best.share}, cost {best.cost} (F1@50 {best['F1@50']:.1f} on these videos).")
+    return [replace(t, rule=replace(t.rule, **given)) for t in found] if given else found
+
+def _truth_of(found, truth):
+    "The true segments and the lengths of these videos."
+    from vidcls.engine.segments import read_annotations
+    table, durations = read_annotations(truth)
+    names = {Path(t.video).stem for t in found}
+    if missing := sorted(names - set(durations)): raise ValueError(f"{truth} does not have {missing[0]}: add it.")
+    return table[table.video.isin(names)], {v: d for v,d in durations.items() if v in names}
+
+def _segment_scores(found, truth):
+    "Scores against the truth, if there is one."
+    if not truth or not found: return None
+    from vidcls.engine.segments import score_interval
+    from vidcls.engine.timelines import all_segments
+    return score_interval((t := _truth_of(found, truth))[0], _by_stem(all_segments(found)), t[1])
+
+# %% ../../nbs/engine/cli.ipynb #27fc0374
+def _by_stem(table): return table.assign(video=[Path(v).stem for v in table.video]) # As ActivityNet names videos
+
+def _write_segments(table, found, out, subtitles):
+    "All segments in one file, and the subtitles of each video."
+    from vidcls.engine.segments import save_segments
+    if out: save_segments(_by_stem(table) if Path(out).suffix == ".json" else table, out)
+    for t in found if subtitles else (): save_segments(t.segments, Path(subtitles)/f"{Path(t.video).stem}.vtt")
+
+def _timeline_lines(found):
+    "Each video and its segments."
+    from vidcls.engine.segments import clock
+    say = lambda r: f"  {clock(r.start)} {clock(r.end)}  {r.score:.2f} {r.label}"
+    return [l for t in found for l in (t.video, *map(say, t.segments.itertuples()))]
 
 # %% ../../nbs/engine/cli.ipynb #9b6e7116
 @command

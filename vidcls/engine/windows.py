@@ -165,8 +165,8 @@ def window_clips(
     stride:float=.5, # Seconds from one window to the next
     ahead:int=32,    # How many windows the reader may be ahead
     first:int=0,     # Number of the first window, to go on where an earlier call has stopped
-): # Yields (start in seconds, uint8 [T, C, size, size])
+): # Iterator of (start in seconds, uint8 [T, C, size, size])
     "The clips of a window that slides over a file; each frame is decoded once. Raises `VideoError`."
     windows = Windows(spec, stride, str(path))
     windows.k = first
-    yield from read_ahead(_file_windows(path, windows), ahead)
+    return read_ahead(_file_windows(path, windows), ahead)
