@@ -27,6 +27,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "infer": "run_inference predict",
     "engine.batch": "predict_files",
     "engine.pipeline": "VidclsPipeline",
+    "when": "timeline",
     "scoring": "evaluate_videos",
     "engine.report": "report",
     "share": "push_model",

@@ -895,6 +895,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'vidcls.engine.timelines._curves': ('engine/timelines.html#_curves', 'vidcls/engine/timelines.py'),
                                          'vidcls.engine.timelines._player': ('engine/timelines.html#_player', 'vidcls/engine/timelines.py'),
                                          'vidcls.engine.timelines._row': ('engine/timelines.html#_row', 'vidcls/engine/timelines.py'),
+                                         'vidcls.engine.timelines._short': ('engine/timelines.html#_short', 'vidcls/engine/timelines.py'),
                                          'vidcls.engine.timelines._thumbnails': ( 'engine/timelines.html#_thumbnails',
                                                                                   'vidcls/engine/timelines.py'),
                                          'vidcls.engine.timelines._watch': ('engine/timelines.html#_watch', 'vidcls/engine/timelines.py'),

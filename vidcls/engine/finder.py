@@ -23,7 +23,7 @@ class Rule:
     "When windows make a segment."
     nothing: str|None = None # The label that means that nothing happens; None: the model has none
     share: float = .5 # An action needs more than this share of its probability plus that of `nothing` (or of 1)
-    cost: float = 3. # What a change costs, in nats of evidence
+    cost: float = 6. # What a change costs, in nats of evidence
 
     def __post_init__(self):
         if not 0 < self.share < 1: raise ValueError(f"The share must lie between 0 and 1, not be {self.share}.")
@@ -34,7 +34,7 @@ RULE = "timeline.json"
 NOTHING = "nothing"
 
 def save_rule(
-    rule:Rule,
+    rule:Rule, # When windows make a segment
     folder, # Model folder
     **about, # How the rule was found
 ) -> Path: # The file
@@ -68,7 +68,7 @@ FLOOR = 1e-4 # A window's least probability
 
 def actions(
     labels, # Of the model, in its order
-    rule:Rule,
+    rule:Rule, # When windows make a segment
 ) -> list: # The labels without that for nothing
     "The labels that a segment can have."
     return [l for l in labels if l != rule.nothing]
@@ -76,7 +76,7 @@ def actions(
 def evidence(
     probabilities, # [W, classes] or [classes]
     labels,        # Of the model, in its order
-    rule:Rule,
+    rule:Rule,     # When windows make a segment
 ) -> np.ndarray: # [W, 1 + actions] or [1 + actions]: nothing first, then `actions`
     "How well each window fits each label, as logarithms."
     p = np.asarray(probabilities, float)

@@ -104,7 +104,8 @@ def timelines(
 ) -> tuple: # (list of `Timeline`s, {video: reason why there is none})
     "What happens when in many videos. Under `torchrun` the processes share the videos."
     state, device, found, bad = process_state(), process_device(device), [], {}
-    videos = list(dict.fromkeys(map(str, videos)))
+    videos, (where, net, _) = list(dict.fromkeys(map(str, videos))), loaded(model, None, device, revision)
+    rule = rule or load_rule(where, list(net.config.id2label.values()))
     def one(video, show): return kept_timeline(model, video, folder, stride, rule, 32, device, revision, show)
     if state.num_processes > 1:
         for v in videos[state.process_index::state.num_processes]:
@@ -169,8 +170,8 @@ def chart(
     t:Timeline, # Of one video
 ) -> str: # SVG, with a legend
     "The segments of a video and the probabilities that they come from."
-    names = sorted(set(t.segments.label))
-    colour = {l: COLOURS[i % len(COLOURS)] for i,l in enumerate(names)}
+    names = set(t.segments.label)
+    colour = {l: COLOURS[i % len(COLOURS)] for i,l in enumerate(t.labels) if l in names} # The same in every video
     legend = " ".join(f'<i style="background:{c}"></i>{html.escape(l)}' for l,c in colour.items())
     return (f'<div><svg class="s" viewBox="0 0 {_W} 130" role="img">{_axis(t, 128)}{_bars(t, colour)}'
             f"{_curves(t, colour)}</svg></div><p>{legend}</p>")
@@ -190,12 +191,14 @@ def _at(video, start, seconds=0., n=1, least=1.):
     except VideoError: frames, _ = read_frames(video, pick=lambda k: [k - 1]*n) # A gap, or the end: the last frame
     return frames.permute(0, 2, 3, 1).numpy()
 
+def _short(seconds): return clock(seconds)[:-2].removeprefix("00:") # Tenths of a second are enough for a reader
+
 def _row(t, r, gif):
-    seek = f'<a href="#" data-t="{r.start:.2f}">{clock(r.start)}</a>'
+    seek = f'<a href="#" data-t="{r.start:.2f}">{_short(r.start)}</a>'
     seconds = min(r.end - r.start, t.seconds)
     show = gif_uri(_at(t.video, (r.start + r.end - seconds)/2, seconds, 8), seconds) if gif else ""
     picture = f'<img alt="{html.escape(r.label)}" src="{show}">' if show else ""
-    return (f"<tr><td>{html.escape(r.label)}</td><td>{seek}</td><td>{clock(r.end)}</td><td>{r.score:.2f}</td>"
+    return (f"<tr><td>{html.escape(r.label)}</td><td>{seek}</td><td>{_short(r.end)}</td><td>{r.score:.2f}</td>"
             f"<td>{picture}</td></tr>")
 
 def _player(t, page):
@@ -204,7 +207,8 @@ def _player(t, page):
     try: where = quote(os.path.relpath(t.video, Path(page).absolute().parent))
     except ValueError: return "" # Another drive
     track = base64.b64encode(as_vtt(t.segments).encode()).decode()
-    return (f'<video controls preload="none" src="{html.escape(where)}"><track default kind="subtitles" srclang="en" '
+    poster = picture_uri(_at(t.video, t.duration/2)[0], 480)
+    return (f'<video controls preload="none" poster="{poster}" src="{html.escape(where)}"><track default kind="subtitles" srclang="en" '
             f'src="data:text/vtt;base64,{track}"></video>')
 
 # %% ../../nbs/engine/timelines.ipynb #004166d9
@@ -221,7 +225,7 @@ def timeline_page(
         rows = "".join(_row(t, r, r.Index in most) for r in t.segments.itertuples())
         note = f"<p>GIFs of the {gifs} surest of {len(t.segments)} segments.</p>" if len(t.segments) > gifs else ""
         table = f"<div><table><tr><th>label<th>start<th>end<th>score<th></tr>{rows}</table></div>"
-        return (f"<section><h2>{html.escape(Path(t.video).name)}</h2><p>{clock(t.duration)}, {len(t.segments)} segments"
+        return (f"<section><h2>{html.escape(Path(t.video).name)}</h2><p>{_short(t.duration)}, {len(t.segments)} segments"
                 f"</p>{_player(t, file)}{_thumbnails(t)}{chart(t)}{note}{table if rows else ''}</section>")
     failed = "".join(f"<li>{html.escape(e)}</li>" for e in (bad or {}).values())
     body = "".join(map(section, found)) + (f"<h2>Not read</h2><ul>{failed}</ul>" if failed else "")
