@@ -7,12 +7,11 @@ __all__ = ['logger', 'SCHEMES', 'NO_STAMPS', 'source_kind', 'source_name', 'came
            'given_frames', 'from_zero', 'Pace', 'Ring', 'Feed', 'Moment', 'window_answer', 'stream', 'MomentLine',
            'live_rows']
 
-# %% ../../nbs/engine/live.ipynb #1c4f1a98
+# %% ../../nbs/engine/live.ipynb #6b735182
 import json, logging, math, os, platform, re, sys, threading, time
 from collections import deque
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from scipy.special import softmax
@@ -97,7 +96,7 @@ def open_stream(
 
 def _silent(name, timeout): return f"{name} sent no picture within {timeout:g} s: check that it is on and what it is."
 
-# %% ../../nbs/engine/live.ipynb #266dcae4
+# %% ../../nbs/engine/live.ipynb #14049d70
 NO_STAMPS = 0x80 # FFmpeg's flag of a format without time stamps
 
 def stream_frames(
@@ -115,7 +114,7 @@ def stream_frames(
                 yield float(f.pts*stream.time_base) if stamps else now(), f
         except av.error.ExitError as e: raise VideoError(f"{source_name(source)} sent nothing for {timeout:g} s.") from e
         except av.error.FFmpegError as e:
-            raise VideoError(f"{source_name(source)} broke off ({e.strerror}).") from e
+            raise VideoError(f"{source_name(source)} ended ({e.strerror}).") from e
 
 def _pictures(container, stream):
     "What can be decoded."
@@ -255,7 +254,7 @@ class Feed:
         self.ring.beat = self.ring.now()
         self.thread.start()
 
-# %% ../../nbs/engine/live.ipynb #f19c42e9
+# %% ../../nbs/engine/live.ipynb #9c6005a4
 @patch
 def _windows(self:Feed):
     "The windows, in the thread: (start, clip)."
@@ -270,6 +269,7 @@ def _windows(self:Feed):
         with self.lock:
             if self.ring.closed.is_set(): return
             self.ring.beat, self.frames = self.ring.now(), self.frames + 1
+            self.pace.ahead(t) # So that the clock begins with the first picture
             found = self.windows.push(t, f)
         yield from found
 
