@@ -333,6 +333,23 @@ def test_ctrl_c_ends_with_what_is_certain(model, film, offline, monkeypatch, cap
     assert 1 <= len(rows) < len(offline) + 2 and out.getvalue()
 
 
+def test_ctrl_c_in_a_process_of_its_own(model, film):
+    "As on the command line: a row that was open is printed, and the program goes on to its end."
+    code = ("import sys\nfrom vidcls.engine.finder import Rule\nfrom vidcls.engine.live import live_rows\n"
+            "rows = live_rows(sys.argv[1], sys.argv[2], rule=Rule(share=.4, cost=.5), pace=.5)\nprint('END', len(rows))\n")
+    p = subprocess.Popen([sys.executable, "-c", code, str(model), str(film)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        first = json.loads(p.stdout.readline()) # The film lasts twenty seconds here, so it is far from its end
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+    finally:
+        p.kill()
+        p.wait()
+    *rows, end = out.splitlines()
+    assert p.returncode == 0 and end == f"END {len(rows) + 1}" and "stopped. What was seen" in err and "Traceback" not in err
+    assert rows and all(json.loads(r)["start"] >= first["end"] for r in rows) and json.loads(rows[-1])["end"] < 9.9
+
+
 def test_rows_come_as_json_when_they_are_certain(model, film, offline, capsys):
     rows = live_rows(model, film, rule=RULE, waiting=1)
     out, err = capsys.readouterr()
