@@ -546,6 +546,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'vidcls.engine.live._moments': ('engine/live.html#_moments', 'vidcls/engine/live.py'),
                                     'vidcls.engine.live._pictures': ('engine/live.html#_pictures', 'vidcls/engine/live.py'),
                                     'vidcls.engine.live._silent': ('engine/live.html#_silent', 'vidcls/engine/live.py'),
+                                    'vidcls.engine.live._tell': ('engine/live.html#_tell', 'vidcls/engine/live.py'),
                                     'vidcls.engine.live.camera_address': ('engine/live.html#camera_address', 'vidcls/engine/live.py'),
                                     'vidcls.engine.live.from_zero': ('engine/live.html#from_zero', 'vidcls/engine/live.py'),
                                     'vidcls.engine.live.given_frames': ('engine/live.html#given_frames', 'vidcls/engine/live.py'),

@@ -72,7 +72,7 @@ def _listed(number):
     if number < len(cameras): return cameras[number].description or cameras[number].name
     raise VideoError(f"Camera {number} was not found: give its name, as in \"camera:Integrated Camera\".")
 
-# %% ../../nbs/engine/live.ipynb #00aab11a
+# %% ../../nbs/engine/live.ipynb #a2429090
 @contextmanager
 def open_stream(
     source, # Camera or URL
@@ -94,9 +94,10 @@ def open_stream(
         container.streams.video[0].codec_context.thread_count = 1 # With more, each would hold back a picture
         yield container, container.streams.video[0]
 
+# %% ../../nbs/engine/live.ipynb #902cf3e6
 def _silent(name, timeout): return f"{name} sent no picture within {timeout:g} s: check that it is on and what it is."
 
-# %% ../../nbs/engine/live.ipynb #14049d70
+# %% ../../nbs/engine/live.ipynb #4da50706
 NO_STAMPS = 0x80 # FFmpeg's flag of a format without time stamps
 
 def stream_frames(
@@ -104,7 +105,7 @@ def stream_frames(
     timeout:float=10., # Seconds without a picture after which it counts as dead
     now=time.monotonic, # The clock for pictures without a stamp
 ): # Yields (seconds, decoded frame)
-    "The pictures of a camera or a URL, by its stamps or the time of arrival. Raises `VideoError` at its end if it breaks."
+    "The pictures of a camera or a URL, by its stamps or the time of arrival. Raises `VideoError`, also if it breaks off."
     import av
     with open_stream(source, timeout) as (container, stream):
         stamps = not container.format.flags & NO_STAMPS
@@ -112,10 +113,12 @@ def stream_frames(
             for f in _pictures(container, stream):
                 stamps = stamps and f.pts is not None
                 yield float(f.pts*stream.time_base) if stamps else now(), f
-        except av.error.ExitError as e: raise VideoError(f"{source_name(source)} sent nothing for {timeout:g} s.") from e
+        except av.error.ExitError as e:
+            raise VideoError(f"{source_name(source)} sent nothing for {timeout:g} s.") from e
         except av.error.FFmpegError as e:
             raise VideoError(f"{source_name(source)} ended ({e.strerror}).") from e
 
+# %% ../../nbs/engine/live.ipynb #6755906e
 def _pictures(container, stream):
     "What can be decoded."
     import av
@@ -177,7 +180,7 @@ class Pace:
         self.last = t
         return self.zero + t/self.speed - now
 
-# %% ../../nbs/engine/live.ipynb #85e0f345
+# %% ../../nbs/engine/live.ipynb #a0142531
 class Ring:
     "A bounded number of windows, between a thread that reads and one that asks the model."
     def __init__(self,
@@ -188,13 +191,15 @@ class Ring:
         self.dropped, self.done, self.error, self.beat = 0, False, None, now()
         self.closed = threading.Event() # Nobody takes anything any more
 
-    def end(self,
-        error:BaseException|None=None, # What ended it
-    ):
-        "Nothing more will come."
-        with self.change:
-            self.done, self.error = True, error
-            self.change.notify_all()
+# %% ../../nbs/engine/live.ipynb #28cc93ff
+@patch
+def end(self:Ring,
+    error:BaseException|None=None, # What ended it
+):
+    "Nothing more will come."
+    with self.change:
+        self.done, self.error = True, error
+        self.change.notify_all()
 
 # %% ../../nbs/engine/live.ipynb #a5372e8b
 @patch
@@ -229,7 +234,7 @@ def take(self:Ring,
         self.change.notify_all()
     return out
 
-# %% ../../nbs/engine/live.ipynb #5c09b833
+# %% ../../nbs/engine/live.ipynb #22b4681f
 class Feed:
     "Reads a source, and lets its windows wait in a ring."
     def __init__(self,
@@ -248,11 +253,6 @@ class Feed:
         self.pace, self.timeout = Pace(self.speed or 1., 10 + 2*stride), timeout
         self.ring, self.lock, self.frames = Ring(waiting), threading.Lock(), 0
         self.thread = threading.Thread(target=self._work, daemon=True, name="vidcls live")
-
-    def start(self):
-        "Begin to read."
-        self.ring.beat = self.ring.now()
-        self.thread.start()
 
 # %% ../../nbs/engine/live.ipynb #9c6005a4
 @patch
@@ -273,7 +273,7 @@ def _windows(self:Feed):
             found = self.windows.push(t, f)
         yield from found
 
-# %% ../../nbs/engine/live.ipynb #04483cc2
+# %% ../../nbs/engine/live.ipynb #a6a62a9e
 @patch
 def _work(self:Feed):
     error, said = None, False
@@ -289,13 +289,20 @@ def _work(self:Feed):
     except BaseException as e: error = e
     self.ring.end(error)
 
+# %% ../../nbs/engine/live.ipynb #58c4b411
+@patch
+def start(self:Feed):
+    "Begin to read."
+    self.ring.beat = self.ring.now()
+    self.thread.start()
+
 @patch
 def close(self:Feed):
     "Stop reading. A camera that hangs may keep its thread until `timeout`."
     self.ring.closed.set()
     if self.thread.ident is not None: self.thread.join(min(5, self.timeout))
 
-# %% ../../nbs/engine/live.ipynb #6308cbfb
+# %% ../../nbs/engine/live.ipynb #a65ca1b2
 @patch
 def batches(self:Feed): # Yields lists of (when it was complete, start, clip)
     "All windows, as many at a time as wait."
@@ -311,6 +318,7 @@ def batches(self:Feed): # Yields lists of (when it was complete, start, clip)
         tail = [(self.ring.now(), *w) for w in self.windows.flush()]
     for window in tail: yield [window]
 
+# %% ../../nbs/engine/live.ipynb #2dde49b9
 @patch
 def _say_end(self:Feed, error):
     "Say why a stream ended. Raises `VideoError` if it never began."
@@ -367,7 +375,7 @@ def stream(
     finder = Finder(labels, spec.seconds, rule or load_rule(folder, labels), delay)
     return _moments(net, spec, finder, Feed(source, spec, stride, pace, live, waiting, timeout))
 
-# %% ../../nbs/engine/live.ipynb #2b6847d2
+# %% ../../nbs/engine/live.ipynb #838543dc
 def _moments(net, spec, finder, feed):
     last = None
     try:
@@ -379,6 +387,7 @@ def _moments(net, spec, finder, feed):
         if feed.ring.error and not isinstance(feed.ring.error, VideoError): raise feed.ring.error
     finally: feed.close()
 
+# %% ../../nbs/engine/live.ipynb #c6e3c3d8
 def _ask(net, spec, finder, feed, batch):
     "A moment for each of some windows, which go through the model together."
     complete, starts, clips = zip(*batch)
@@ -387,7 +396,7 @@ def _ask(net, spec, finder, feed, batch):
         answer, found = window_answer(row, finder.labels, finder.rule), finder.push(start, row)
         yield Moment(start + spec.seconds, *answer, found, feed.ring.now() - then, feed.ring.dropped)
 
-# %% ../../nbs/engine/live.ipynb #71e173a7
+# %% ../../nbs/engine/live.ipynb #daac4be4
 class MomentLine:
     "The answer of the moment, on standard error."
     def __init__(self): self.last = -math.inf
@@ -398,7 +407,9 @@ class MomentLine:
         "Redraw the line, or write one to a log now and then."
         label = "nothing" if m.label is None else "".join(c if c.isprintable() else "?" for c in m.label)
         text = f"{m.seconds:.1f} s  {label} {m.score:.2f}" + (f"  ({m.dropped} windows left out)" if m.dropped else "")
-        if on_terminal(): print(f"\r\x1b[K{text[:os.get_terminal_size(2).columns - 1]}", end="", file=sys.stderr, flush=True)
+        if on_terminal():
+            text = text[:os.get_terminal_size(2).columns - 1]
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         elif (now := time.monotonic()) - self.last >= EVERY:
             self.last = now
             say(text)
@@ -407,7 +418,7 @@ class MomentLine:
         "Remove the line from a terminal."
         if on_terminal(): print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-# %% ../../nbs/engine/live.ipynb #65562d29
+# %% ../../nbs/engine/live.ipynb #2f22cef7
 def live_rows(
     model,           # Model folder, or a model on the Hub
     source,          # As for `stream`
@@ -416,18 +427,22 @@ def live_rows(
     **options,       # Of `stream`
 ) -> list: # The rows: dictionaries with video, label, start, end and score
     "Print each segment as a line of JSON as soon as it is certain. Ctrl-C ends it in order. Raises `VideoError`."
-    rows, line, name, out = [], MomentLine(), source_name(source), out or sys.stdout
-    def tell(m):
-        if m.segments and show: line.clear()
-        for label,start,end,score in m.segments:
-            rows.append(dict(video=name, label=label, start=round(start, 3), end=round(end, 3), score=round(score, 4)))
-            print(json.dumps(rows[-1]), file=out, flush=True)
-        if show: line.show(m)
+    rows, line, name, out = [], MomentLine() if show else None, source_name(source), out or sys.stdout
+    tell = lambda m: _tell(m, name, rows, line, out)
     with closing(stream(model, source, **options)) as moments:
         try:
             for m in moments: tell(m)
         except KeyboardInterrupt: # It came between two moments
             with suppress(StopIteration): tell(moments.throw(KeyboardInterrupt))
         finally:
-            if show: line.clear()
+            if line: line.clear()
     return rows
+
+# %% ../../nbs/engine/live.ipynb #454fbc69
+def _tell(m, name, rows, line, out):
+    "Print what a moment brings."
+    if m.segments and line: line.clear()
+    for label,start,end,score in m.segments:
+        rows.append(dict(video=name, label=label, start=round(start, 3), end=round(end, 3), score=round(score, 4)))
+        print(json.dumps(rows[-1]), file=out, flush=True)
+    if line: line.show(m)

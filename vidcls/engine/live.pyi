@@ -43,7 +43,7 @@ def _silent(name, timeout):
 NO_STAMPS = 128
 
 def stream_frames(source, timeout: float=10.0, now=time.monotonic):
-    """The pictures of a camera or a URL, by its stamps or the time of arrival. Raises `VideoError` at its end if it breaks."""
+    """The pictures of a camera or a URL, by its stamps or the time of arrival. Raises `VideoError`, also if it breaks off."""
     ...
 
 def _pictures(container, stream):
@@ -119,15 +119,15 @@ class Feed:
     def __init__(self, source, spec: ClipSpec, stride: float=0.5, pace: float=0.0, live: bool | None=None, waiting: int=4, timeout: float=10.0):
         ...
 
-    def start(self):
-        """Begin to read."""
-        ...
-
     def _windows(self):
         """The windows, in the thread: (start, clip)."""
         ...
 
     def _work(self):
+        ...
+
+    def start(self):
+        """Begin to read."""
         ...
 
     def close(self):
@@ -184,4 +184,8 @@ class MomentLine:
 
 def live_rows(model, source, out=None, show: bool=True, **options) -> list:
     """Print each segment as a line of JSON as soon as it is certain. Ctrl-C ends it in order. Raises `VideoError`."""
+    ...
+
+def _tell(m, name, rows, line, out):
+    """Print what a moment brings."""
     ...
