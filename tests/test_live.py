@@ -333,6 +333,7 @@ def test_ctrl_c_ends_with_what_is_certain(model, film, offline, monkeypatch, cap
     assert 1 <= len(rows) < len(offline) + 2 and out.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_in_a_process_of_its_own(model, film):
     "As on the command line: a row that was open is printed, and the program goes on to its end."

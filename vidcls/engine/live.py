@@ -105,7 +105,7 @@ def stream_frames(
     timeout:float=10., # Seconds without a picture after which it counts as dead
     now=time.monotonic, # The clock for pictures without a stamp
 ): # Yields (seconds, decoded frame)
-    "The pictures of a camera or a URL, by its stamps or the time of arrival. Raises `VideoError`, also if it breaks off."
+    "The pictures of a camera or a URL, by its stamps or by arrival. Raises `VideoError`, also if it breaks off."
     import av
     with open_stream(source, timeout) as (container, stream):
         stamps = not container.format.flags & NO_STAMPS

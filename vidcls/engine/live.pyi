@@ -43,7 +43,7 @@ def _silent(name, timeout):
 NO_STAMPS = 128
 
 def stream_frames(source, timeout: float=10.0, now=time.monotonic):
-    """The pictures of a camera or a URL, by its stamps or the time of arrival. Raises `VideoError`, also if it breaks off."""
+    """The pictures of a camera or a URL, by its stamps or by arrival. Raises `VideoError`, also if it breaks off."""
     ...
 
 def _pictures(container, stream):
