@@ -164,8 +164,12 @@ def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tup
     """The frames shown in [start, end) that `pick(their times)` asks for by index. Raises `VideoError`."""
     ...
 
-def decoded_frames(path):
-    """Every frame that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."""
+def decoded_frames(path, start: float=0.0):
+    """Every frame from `start` on that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."""
+    ...
+
+def _from(path, info, start):
+    """The frames after a seek."""
     ...
 
 def good_frames(path):

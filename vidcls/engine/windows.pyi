@@ -58,6 +58,6 @@ def read_ahead(items, n: int=32):
 def _file_windows(path, windows):
     ...
 
-def window_clips(path, spec: ClipSpec, stride: float=0.5, ahead: int=32):
+def window_clips(path, spec: ClipSpec, stride: float=0.5, ahead: int=32, first: int=0):
     """The clips of a window that slides over a file; each frame is decoded once. Raises `VideoError`."""
     ...
