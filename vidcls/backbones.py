@@ -20,7 +20,8 @@ from vidcls.engine.backbone import (
     plain_processor, probe_logits, probe_record, reached, steps_of, token_net, token_reader
 )
 from .engine.batch import process_device
-from .engine.choose import in_turn, make_plan
+from .engine.budget import in_turn
+from .engine.choose import make_plan
 
 # %% ../nbs/10_backbones.ipynb #fa8ec471
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config

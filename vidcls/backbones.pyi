@@ -11,7 +11,8 @@ from .clips import ClipSpec, normalize, video_probabilities
 from .data import data_root, label_maps, recordings, split_by_group, video_table
 from vidcls.engine.backbone import backbone_section, clip_groups, commit_of, content_keys, fill_shelf, mean_tokens, module_hash, open_shelf, plain_processor, probe_logits, probe_record, reached, steps_of, token_net, token_reader
 from .engine.batch import process_device
-from .engine.choose import in_turn, make_plan
+from .engine.budget import in_turn
+from .engine.choose import make_plan
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import StoredArray
 from .engine.fitting import fit_linear, SETTINGS, train_heads

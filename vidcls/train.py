@@ -16,7 +16,7 @@ import numpy as np, torch
 from transformers import set_seed
 from .clips import ClipDataset, ClipSpec, video_probabilities
 from .data import data_root, label_maps, recordings, SPLITS
-from .engine.choose import in_time
+from .engine.budget import in_time
 from .engine.families import read_config, trainable
 from .engine.lora import add_lora
 from .engine.machine import home, process_state
@@ -157,8 +157,10 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
 # %% ../nbs/06_train.ipynb #0fb77629
 from .backbones import probe_videos
 from .engine.audit import known_check, prepare_table
+from .engine.budget import Deadline
 from .engine.cache import frame_cache
-from .engine.choose import begun, Deadline, make_plan, tell
+from .engine.choose import begun, make_plan
+from .engine.machine import tell
 from .engine.progress import duration
 from .engine.run import Run
 from .share import check_token
