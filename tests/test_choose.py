@@ -13,10 +13,11 @@ from vidcls.clips import ClipDataset, ClipSpec
 from vidcls.data import video_table
 from vidcls.engine import budget as B, choose as C
 from vidcls.engine.budget import all_plans, choose, Deadline, in_turn, MARGIN, measure, Measured, MOST, Plan, price, worth
-from vidcls.engine.choose import begun, machine_method, make_plan, shipped_worth
+from vidcls.engine.choose import machine_method, make_plan, shipped_worth
 from vidcls.engine.cli import main
 from vidcls.engine.recipes import as_recipe, AUTO, RECIPES
 from vidcls.engine.record import load_record
+from vidcls.engine.run import Run
 from vidcls.infer import predict
 from vidcls.train import finetune
 from videos import write_dataset
@@ -195,7 +196,7 @@ def test_a_budgeted_run_goes_on_with_its_plan(data, tiny, tmp_path, monkeypatch)
     with monkeypatch.context() as m:
         m.setattr(Deadline, "on_step_begin", die)
         with pytest.raises(KeyboardInterrupt): finetune(recipe, tmp_path/"m", budget=60, method="full", workers=0, progress=False)
-    was = begun(tmp_path/"m")
+    was = Run(tmp_path/"m").begun
     assert was["recipe"]["epochs"] >= B.ENOUGH
     with pytest.raises(ValueError, match="interrupted run"): finetune(recipe, tmp_path/"m", budget=60, workers=0, progress=False)
     monkeypatch.setattr(B, "MOST", 7)  # A new plan would be another one

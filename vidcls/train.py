@@ -159,7 +159,7 @@ from .backbones import probe_videos
 from .engine.audit import known_check, prepare_table
 from .engine.budget import Deadline
 from .engine.cache import frame_cache
-from .engine.choose import begun, make_plan
+from .engine.choose import make_plan
 from .engine.machine import tell
 from .engine.progress import duration
 from .engine.run import Run
@@ -220,7 +220,7 @@ def finetune(
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
     _refuse(recipe, check, push_to_hub)
     run = Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite)
-    plan = make_plan(recipe, method, budget, start, begun(run.folder) if resume else None, check, workers, progress)
+    plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
     done = _done(plan, run, workers, progress and run.is_main, strict, cache, push_to_hub, kwargs)
     if plan.until: tell(f"It took {duration(time.monotonic() - start)} of {duration(plan.budget)}.")
     return done
