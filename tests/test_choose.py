@@ -257,7 +257,7 @@ def test_what_the_stick_figures_are_worth_is_said_where_they_meet_own_videos(dat
     make_plan(as_recipe(str(data), "videomae-stick"))
     assert shipped_worth() in caplog.text
     caplog.clear()
-    make_plan(RECIPES["stick"])
+    make_plan(RECIPES["smoke"])
     assert not caplog.text
 
 

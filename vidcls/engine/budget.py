@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'seconds_of', 'Measured', 'Plan',
-           'price', 'all_plans', 'worth', 'choose', 'repeated', 'in_turn', 'measure', 'Deadline', 'in_time']
+           'price', 'all_plans', 'worth', 'choose', 'repeated', 'in_turn', 'measure', 'Deadline']
 
 # %% ../../nbs/engine/budget.ipynb #97dc2ccb
 import logging, math, os, re, time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import numpy as np, torch
 from fastcore.basics import patch
 from transformers import TrainerCallback
@@ -82,6 +82,8 @@ class Plan:
     budget: float = math.inf # What it may take
     until: float|None = None # When it must have ended, by `time.monotonic`; None: no hurry
     check: str|None = None  # How to check the videos
+    spec: ClipSpec|None = None # What a clip is; None: for a probe its backbone says
+    table: "pd.DataFrame|None" = field(default=None, repr=False, compare=False) # All videos, not checked yet
 
     @property
     def features_until(self) -> float|None: # By `time.monotonic`
@@ -412,10 +414,3 @@ def affordable(self:Deadline,
     if fit < videos: table = table.head(max(fit, classes))
     tell(f"Not enough time for the whole test: {clips} of {dataset.views} clips of {len(table)} of {videos} videos.")
     return ClipDataset(table, dataset.spec, dataset.label2id, num_clips=clips, cache=dataset.cache)
-
-def in_time(
-    trainer, # After training, with a `test_dataset`
-) -> ClipDataset: # What to test
-    "The test videos; with a deadline, as many as it allows."
-    ends = [c for c in trainer.callback_handler.callbacks if isinstance(c, Deadline)]
-    return ends[0].affordable(trainer.test_dataset) if ends else trainer.test_dataset

@@ -1,8 +1,8 @@
 """Measure for a few seconds what training costs on this machine, list what could be done in a given time, take the best of it, and keep to the time while it runs."""
 from typing import Any as _Any
-__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'repeated', 'in_turn', 'measure', 'Deadline', 'in_time']
+__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'repeated', 'in_turn', 'measure', 'Deadline']
 import logging, math, os, re, time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import numpy as np, torch
 from fastcore.basics import patch
 from transformers import TrainerCallback
@@ -64,6 +64,8 @@ class Plan:
     budget: float = math.inf
     until: float | None = None
     check: str | None = None
+    spec: ClipSpec | None = None
+    table: 'pd.DataFrame|None' = field(default=None, repr=False, compare=False)
 
     @property
     def features_until(self) -> float | None:
@@ -204,7 +206,3 @@ class Deadline(TrainerCallback):
     def affordable(self, dataset: ClipDataset) -> ClipDataset:
         """What can be tested in the time that is left."""
         ...
-
-def in_time(trainer) -> ClipDataset:
-    """The test videos; with a deadline, as many as it allows."""
-    ...

@@ -12,10 +12,11 @@ from dataclasses import replace
 from importlib import util
 from pathlib import Path
 import torch
+from ..clips import ClipSpec
 from ..data import data_root, video_table
 from .archive import hub_reason
 from .budget import choose, measure, Plan, price, seconds_of
-from .families import published_licence, read_config
+from .families import published_licence, read_config, trainable
 from .machine import get_device, process_state, tell
 from .progress import duration
 from .recipes import AUTO, Recipe
@@ -104,7 +105,7 @@ def _note_stick(recipe):
 WORDS = dict(full="training all weights of", lora="training small corrections (LoRA) of",
              probe="training a linear classifier on frozen features of")
 
-def _own_start(recipe, method, table, workers):
+def _own_start(recipe, method, table, check, workers):
     "The default for somebody's own videos."
     best, why = machine_method()
     if method or recipe.lora_rank: best, why = method or "lora", "it was asked for"
@@ -113,7 +114,7 @@ def _own_start(recipe, method, table, workers):
     recipe = with_method(replace(recipe, checkpoint=KINETICS[0], checkpoint_revision=commit), best)
     m = measure(recipe, table, (), 4., workers)
     tell(f"No checkpoint was named. {WORDS[best].capitalize()} {_described(m)}. Why {best}: {why}.")
-    return Plan(best, recipe, m)
+    return Plan(best, recipe, m, check=check)
 
 # %% ../../nbs/engine/choose.ipynb #c70b9b5d
 def _methods(recipe, method):
@@ -206,6 +207,19 @@ def _again(m, method):
     r = m.recipe
     return Plan(method, r, m, r.epochs, r.eval_clips, seconds=price(m, method, r.epochs, r.eval_clips, 1., 0))
 
+# %% ../../nbs/engine/choose.ipynb #084c2560
+def _settled(plan):
+    "A plan with its clips. Raises `ValueError` for a checkpoint that its method cannot use."
+    r = plan.recipe
+    config = read_config(r.checkpoint, r.checkpoint_revision)
+    if plan.method == "probe": return plan
+    trainable(config, r.checkpoint)
+    return replace(plan, spec=ClipSpec.from_checkpoint(r.checkpoint, r, r.checkpoint_revision))
+
+def _listed(recipe, progress):
+    "All videos of a recipe, which are made or downloaded if they are not there."
+    with process_state().main_process_first(): return video_table(data_root(recipe, progress))
+
 # %% ../../nbs/engine/choose.ipynb #7f7f4770
 def make_plan(
     recipe:Recipe,         # From `as_recipe`
@@ -224,7 +238,9 @@ def make_plan(
         raise ValueError("A budget is for one process: leave out torchrun.")
     _note_stick(recipe)
     if not seconds and recipe.checkpoint != AUTO:
-        return Plan(method or ("lora" if recipe.lora_rank else "full"), recipe, check=check)
-    with process_state().main_process_first(): table = video_table(data_root(recipe, progress))
-    if not seconds: return replace(_own_start(recipe, method, table, workers), check=check)
-    return _budgeted(recipe, method, table, seconds, start, was, check, workers)
+        plan = _settled(Plan(method or ("lora" if recipe.lora_rank else "full"), recipe, check=check))
+        return replace(plan, table=_listed(recipe, progress))
+    table = _listed(recipe, progress)
+    plan = (_budgeted(recipe, method, table, seconds, start, was, check, workers) if seconds else
+            _own_start(recipe, method, table, check, workers))
+    return replace(_settled(plan), table=table)
