@@ -134,17 +134,18 @@ def _tested(trainer, seconds, deadline=None):
 
 # %% ../nbs/06_train.ipynb #f99c3540
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
-    "Model, data and arguments of a fine-tuning."
+    "Network, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
     net = load_model(recipe.checkpoint, sets["train"].label2id, revision=recipe.checkpoint_revision,
                      from_scratch=recipe.from_scratch, spec=spec)
+    processor = make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision)
     if recipe.lora_rank: add_lora(net, recipe.lora_rank)
     if recipe.drop_path: add_drop_path(net, recipe.drop_path)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
-                          processing_class=make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision),
-                          compute_metrics=compute_metrics, spec=spec, layer_decay=recipe.layer_decay, mix=recipe.mix)
+                          processing_class=processor, compute_metrics=compute_metrics, spec=spec,
+                          layer_decay=recipe.layer_decay, mix=recipe.mix)
     trainer.test_dataset = sets["test"]
     if process_state().is_main_process:
         random = f"random weights of {recipe.checkpoint}'s geometry, as the recipe says"

@@ -13,7 +13,6 @@ import numpy as np, torch
 from fastcore.basics import patch
 from transformers import TrainerCallback
 from ..clips import ClipDataset, ClipSpec
-from ..data import label_maps
 from .families import check_change, clip_shape
 from .fitting import fit_linear
 from .lora import add_lora, logger as lora_messages
@@ -277,21 +276,22 @@ def measure(
 ) -> Measured: # For `choose`
     "Try a few videos and a few clips on this machine."
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
-    some, labels, counts = in_turn(table).head(40), label_maps(table)[0], _counts(table)
+    some, classes, counts = in_turn(table).head(40), table.label.nunique(), _counts(table)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     readers = max(1, min(cores, 8 if workers is None else workers))
     start = time.perf_counter()
+    labels = {str(i): i for i in range(classes)} # Their number is what counts
     net = load_model(recipe.checkpoint, labels, None, recipe.checkpoint_revision, recipe.from_scratch, spec)
     load, device = time.perf_counter() - start, process_state().device
     net.to(device)
-    steps = dict(probe=_fit_time(net, len(labels), counts[0], limit/8)) if "probe" in methods else {}
+    steps = dict(probe=_fit_time(net, classes, counts[0], limit/8)) if "probe" in methods else {}
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{cores} CPU core{'s'*(cores > 1)}"
     read = _read_time(some, spec, recipe, limit/4)/readers
     forward = _per_clip(_pass(net, spec, False), recipe.batch_size, limit/4)
     steps = _step_times(net, spec, recipe, methods, limit/3, forward) | steps
     gflop = 0. if steps else _gflop(net, spec) # Counting takes seconds, so not where time is short
     return Measured(recipe, counts, read, forward, steps, read, load, _save_time(net), device.type == "cpu",
-                    _sizes(net.config, recipe), gflop, where, len(labels)) # A check costs no more than a clip
+                    _sizes(net.config, recipe), gflop, where, classes) # A check costs no more than a clip
 
 def _save_time(net):
     "Seconds for a checkpoint: three numbers per weight, on a disk that writes 100 MB per second."

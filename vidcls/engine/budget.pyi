@@ -7,7 +7,6 @@ import numpy as np, torch
 from fastcore.basics import patch
 from transformers import TrainerCallback
 from ..clips import ClipDataset, ClipSpec
-from ..data import label_maps
 from .families import check_change, clip_shape
 from .fitting import fit_linear
 from .lora import add_lora, logger as lora_messages

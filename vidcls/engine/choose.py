@@ -20,8 +20,7 @@ from .families import published_licence, read_config, trainable
 from .machine import get_device, process_state, tell
 from .progress import duration
 from .recipes import AUTO, Recipe
-from .record import checkpoint_path, SHIPPED
-from ..model import weights_folder
+from .record import checkpoint_path, SHIPPED, weights_folder
 
 # %% ../../nbs/engine/choose.ipynb #577b2504
 KINETICS = ("MCG-NJU/videomae-base-finetuned-kinetics", "MCG-NJU/videomae-small-finetuned-kinetics")
