@@ -1104,7 +1104,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'vidcls.scoring.evaluate_videos': ('evaluate.html#evaluate_videos', 'vidcls/scoring.py'),
                                 'vidcls.scoring.fit_temperature': ('evaluate.html#fit_temperature', 'vidcls/scoring.py'),
                                 'vidcls.scoring.mistakes': ('evaluate.html#mistakes', 'vidcls/scoring.py'),
-                                'vidcls.scoring.motion_probe': ('evaluate.html#motion_probe', 'vidcls/scoring.py'),
                                 'vidcls.scoring.pair_examples': ('evaluate.html#pair_examples', 'vidcls/scoring.py'),
                                 'vidcls.scoring.paired_interval': ('evaluate.html#paired_interval', 'vidcls/scoring.py'),
                                 'vidcls.scoring.score': ('evaluate.html#score', 'vidcls/scoring.py'),
