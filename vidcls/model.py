@@ -93,7 +93,7 @@ def load_model(
 ) -> torch.nn.Module: # A classifier, with the table of its weights in `.load_report`
     "A video classifier for these classes. Raises `ValueError` where encoder weights are missing or wrong."
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
-    trainable(read_config(checkpoint, revision), checkpoint)
+    trainable(checkpoint, revision)
     labels = dict(label2id=label2id, id2label=id2label)
     with weight_errors(checkpoint): net, info = (_untrained if from_scratch else _load)(path, labels, revision)
     report = load_report(net, info)

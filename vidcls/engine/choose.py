@@ -210,9 +210,10 @@ def _again(m, method):
 def _settled(plan):
     "A plan with its clips. Raises `ValueError` for a checkpoint that its method cannot use."
     r = plan.recipe
-    config = read_config(r.checkpoint, r.checkpoint_revision)
-    if plan.method == "probe": return plan
-    trainable(config, r.checkpoint)
+    if plan.method == "probe":
+        read_config(r.checkpoint, r.checkpoint_revision) # Its backbone says what a clip is
+        return plan
+    trainable(r.checkpoint, r.checkpoint_revision)
     return replace(plan, spec=ClipSpec.from_checkpoint(r.checkpoint, r, r.checkpoint_revision))
 
 def _listed(recipe, progress):
