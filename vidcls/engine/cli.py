@@ -61,7 +61,7 @@ def _budget(budget, epochs):
     "What is left of a budget that began with the command. Raises `Usage` where it cannot be one."
     if budget is None: return None
     if epochs is not None: raise Usage("--epochs and --budget both say how long to train: leave one out")
-    from vidcls.engine.choose import duration, seconds_of, tell
+    from vidcls.engine.budget import duration, seconds_of, tell
     try: seconds = seconds_of(budget)
     except ValueError as e: raise Usage(str(e).rstrip(".")) from None
     gone = time.monotonic() - _started[0]
