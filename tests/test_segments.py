@@ -285,11 +285,11 @@ def test_a_segment_shorter_than_a_clip_is_used_and_said(films, model, tmp_path, 
     file = write_csv(films/"short.csv", *rows, columns="path,label,start,end,split")
     s = evaluate_videos(model, file, 1, progress=False, device="cpu")
     assert "2 videos repeat frames" in str(s) and set(s.predictions.repeated_frames) == {3}
-    with caplog.at_level(logging.WARNING): good, _ = audit.prepare_table(file, SPEC, workers=0, progress=False)
+    with caplog.at_level(logging.WARNING): good, _ = audit.prepare_table(video_table(file), SPEC, workers=0, progress=False)
     assert "6 of 6 videos have fewer frames than a clip" in caplog.text and "0.mp4#t=0.5,0.7" in caplog.text
     row, = predict_files(model, [Segment(films/"0.mp4", .5, .7)], tmp_path/"a.jsonl", device="cpu", progress=False)
     assert row["repeated_frames"] == 3 and "0.mp4#t=0.5,0.7 has fewer frames than a clip needs: 3 of 8" in caplog.text
-    with pytest.raises(VideoError, match="cannot be used"): audit.prepare_table(file, SPEC, strict=True, workers=0, progress=False)
+    with pytest.raises(VideoError, match="cannot be used"): audit.prepare_table(video_table(file), SPEC, strict=True, workers=0, progress=False)
 
 
 def test_a_moment_between_two_frames_shows_the_frame_before(films):

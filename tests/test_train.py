@@ -106,9 +106,9 @@ def test_bad_videos_are_named_and_left_out_or_refused(recipe, data, tmp_path):
     (root/"train"/"Nod"/"v_Nod_g77_c01.avi").write_text("no film")
     spec = ClipSpec(8, .8, 32)
     with pytest.warns(UserWarning, match="1 of 13 videos.*left out(.|\n)*v_Nod_g77_c01.avi is not a readable video"):
-        good, bad = prepare_table(root, spec, progress=False)
+        good, bad = prepare_table(video_table(root), spec, progress=False)
     assert len(good) == 12 and len(bad) == 1
-    with pytest.raises(VideoError, match="1 of 13.*v_Nod_g77"): prepare_table(root, spec, strict=True, progress=False)
+    with pytest.raises(VideoError, match="1 of 13.*v_Nod_g77"): prepare_table(video_table(root), spec, strict=True, progress=False)
 
 
 @pytest.mark.parametrize("train", [finetune, pretrain])
@@ -127,7 +127,7 @@ def test_data_without_splits_is_split_by_group(tmp_path, caplog):
     caplog.set_level("INFO", "vidcls")
     for label in ("Nod", "Wave"):
         for g in range(6): write_video(tmp_path/"set"/label/f"v_{label}_g{g:02}_c01.avi", 40)
-    good, _ = prepare_table(tmp_path/"set", ClipSpec(8, .8, 32), progress=False)
+    good, _ = prepare_table(video_table(tmp_path/"set"), ClipSpec(8, .8, 32), progress=False)
     assert "by group" in caplog.text and set(good.split) == {"train", "val", "test"}
 
 

@@ -255,7 +255,8 @@ def test_other_videos_than_the_truth_has(model, film, truth, tmp_path, capsys):
     ([], 2, "name at least one video"), (["VIDEO", "--out", "a.txt"], 2, "--out must be one of"), (["VIDEO", "--calibrate"], 2, "needs --truth"),
     (["VIDEO", "--out", "nowhere/a.csv"], 2, "there is no folder"), (["VIDEO", "--stride", "0"], 1, "stride must be above 0"),
     (["VIDEO", "--share", "7"], 1, "between 0 and 1"), (["nowhere.mp4"], 1, "There is no video nowhere.mp4"),
-    (["VIDEO", "--truth", "nowhere.json"], 1, "nowhere.json")])
+    (["VIDEO", "--truth", "nowhere.json"], 1, "nowhere.json"), (["VIDEO", "--live", "0"], 2, "--live takes only"),
+    (["--live", "nowhere.mp4"], 1, "nowhere.mp4")])
 def test_wrong_arguments(model, film, capsys, args, status, say):
     got, out, err = command(capsys, model, *(film if a == "VIDEO" else a for a in args))
     assert (got, out) == (status, "") and say in err and "Traceback" not in err
@@ -295,3 +296,12 @@ def test_without_a_label_for_nothing_the_share_is_that_of_all(film, tmp_path):
     model = write_model(tmp_path/"model")
     best = predict(model, film)[0]["score"]
     assert [predict(model, film, reject=s).rejected for s in (best*.99, best + (1 - best)*.1)] == [False, True]
+
+
+def test_live_from_the_command_line_prints_what_the_timeline_has(model, film, capsys):
+    want = timeline(model, film, progress=False).segments
+    status, out, err = command(capsys, model, "--live", film)
+    assert status == 0, err
+    rows = [json.loads(l) for l in out.splitlines()]
+    assert [r["label"] for r in rows] == want.label.tolist()
+    assert np.allclose([[r["start"], r["end"]] for r in rows], want[["start", "end"]], atol=1e-6)

@@ -41,6 +41,7 @@ from .infer import run_inference as run_inference
 from .infer import predict as predict
 from .engine.batch import predict_files as predict_files
 from .engine.pipeline import VidclsPipeline as VidclsPipeline
+from .when import timeline as timeline
 from .scoring import evaluate_videos as evaluate_videos
 from .engine.report import report as report
 from .share import push_model as push_model
@@ -86,6 +87,7 @@ __all__ = [
     "predict",
     "predict_files",
     "VidclsPipeline",
+    "timeline",
     "evaluate_videos",
     "report",
     "push_model",

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult',
-           'fit_probe', 'load_probe', 'probe_videos']
+           'fit_probe', 'load_probe', 'probe_table', 'probe_videos']
 
 # %% ../nbs/10_backbones.ipynb #dbe4f372
 import hashlib, json, logging, os, time, warnings
@@ -14,13 +14,14 @@ from types import SimpleNamespace
 import numpy as np, torch
 from fastcore.basics import patch
 from .clips import ClipSpec, normalize, video_probabilities
-from .data import data_root, label_maps, recordings, split_by_group, video_table
+from .data import label_maps, recordings, split_by_group, video_table
 from vidcls.engine.backbone import (
     backbone_section, clip_groups, commit_of, content_keys, fill_shelf, mean_tokens, module_hash, open_shelf,
     plain_processor, probe_logits, probe_record, reached, steps_of, token_net, token_reader
 )
 from .engine.batch import process_device
-from .engine.choose import in_turn, make_plan
+from .engine.budget import in_turn
+from .engine.choose import make_plan
 
 # %% ../nbs/10_backbones.ipynb #fa8ec471
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
@@ -33,7 +34,7 @@ from vidcls.engine.probe import (
     TokenNet, use_factory
 )
 from .engine.progress import progress_bar
-from .engine.recipes import as_recipe, AUTO, get_recipe
+from .engine.recipes import as_recipe, get_recipe, Recipe
 from .engine.record import checkpoint_path, SHIPPED
 
 # %% ../nbs/10_backbones.ipynb #89e1e11e
@@ -419,6 +420,22 @@ def load_probe(
         use_factory(factory, about.get("backbone", {}).get("factory"))
     return load_trained(model, device=device, revision=revision)
 
+# %% ../nbs/10_backbones.ipynb #f08ef56e
+def probe_table(
+    recipe:Recipe,           # Gives checkpoint, clips per video, seed and balance
+    table,                   # From `video_table`
+    output_dir,              # Model folder
+    workers:int|None=None,   # Processes that read clips; None: as many as cores, at most 8
+    progress:bool=True,      # Show how far it is?
+    until:float|None=None,   # Compute no more features after this time, by `time.monotonic`; None: those of all videos
+) -> ProbeResult: # Model folder, scores, what was tried
+    "A linear probe on the features of a recipe's checkpoint."
+    backbone = load_backbone(recipe.checkpoint, recipe.checkpoint_revision, recipe=recipe)
+    videos, batch = (in_turn(table), 4) if until else (table, 16)
+    features = extract_features(backbone, videos, num_clips=recipe.eval_clips, workers=workers, progress=progress,
+                                batch_size=batch, until=until)
+    return fit_probe(replace(features, data=recipe.data), "linear", output_dir, recipe.seed, balance=recipe.balance)
+
 # %% ../nbs/10_backbones.ipynb #c8c943c6
 def probe_videos(
     what=None,               # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
@@ -428,16 +445,10 @@ def probe_videos(
     progress:bool=True,      # Show how far it is?
     until:float|None=None,   # Compute no more features after this time, by `time.monotonic`; None: those of all videos
 ) -> ProbeResult: # Model folder, scores, what was tried
-    "A linear probe on the features of a recipe's checkpoint."
+    "A linear probe for a recipe, a folder or a CSV file."
     if push_to_hub: check_token()
-    recipe = as_recipe(what)
-    if recipe.checkpoint == AUTO: recipe = make_plan(recipe, "probe").recipe
-    backbone = load_backbone(recipe.checkpoint, recipe.checkpoint_revision, recipe=recipe)
-    with process_state().main_process_first(): root = data_root(recipe, progress)
-    videos, batch = (in_turn(video_table(root)), 4) if until else (root, 16)
-    features = extract_features(backbone, videos, num_clips=recipe.eval_clips, workers=workers, progress=progress,
-                                batch_size=batch, until=until)
-    features = replace(features, data=recipe.data)
-    done = fit_probe(features, "linear", output_dir or home()/"models"/recipe.name, recipe.seed, balance=recipe.balance)
+    plan = make_plan(as_recipe(what), "probe", workers=workers, progress=progress)
+    folder = output_dir or home()/"models"/plan.recipe.name
+    done = probe_table(plan.recipe, plan.table, folder, workers, progress, until)
     if push_to_hub and process_state().is_main_process: push_model(done.model_dir, push_to_hub)
     return done

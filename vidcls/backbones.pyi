@@ -1,6 +1,6 @@
 """Send every video once through a frozen network, keep what comes out, and train classifiers on it in seconds."""
 from typing import Any as _Any
-__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_videos']
+__all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_table', 'probe_videos']
 import hashlib, json, logging, os, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np, torch
 from fastcore.basics import patch
 from .clips import ClipSpec, normalize, video_probabilities
-from .data import data_root, label_maps, recordings, split_by_group, video_table
+from .data import label_maps, recordings, split_by_group, video_table
 from vidcls.engine.backbone import backbone_section, clip_groups, commit_of, content_keys, fill_shelf, mean_tokens, module_hash, open_shelf, plain_processor, probe_logits, probe_record, reached, steps_of, token_net, token_reader
 from .engine.batch import process_device
-from .engine.choose import in_turn, make_plan
+from .engine.budget import in_turn
+from .engine.choose import make_plan
 from .engine.families import change_clip, family_of, OWN_TYPES, read_config
 from .engine.features import StoredArray
 from .engine.fitting import fit_linear, SETTINGS, train_heads
@@ -19,7 +20,7 @@ from .engine.loading import model_folder
 from .engine.machine import ahead, clip_loader, half_precision, home, process_state
 from vidcls.engine.probe import factory_name, keep_tokens, load_base, make_head, ProbeConfig, ProbeModel, sample_features, saved_backbone, TokenNet, use_factory
 from .engine.progress import progress_bar
-from .engine.recipes import as_recipe, AUTO, get_recipe
+from .engine.recipes import as_recipe, get_recipe, Recipe
 from .engine.record import checkpoint_path, SHIPPED
 from .engine.run import Run, start_hash
 from .engine.tables import balance_rows, check_classes, imbalance_text, sources
@@ -193,6 +194,10 @@ def load_probe(model, factory=None, device: str | None=None, revision: str | Non
     """A probe and what it expects, as `load_trained` returns them, with your function for its backbone."""
     ...
 
-def probe_videos(what=None, output_dir=None, push_to_hub: str | None=None, workers: int | None=None, progress: bool=True, until: float | None=None) -> ProbeResult:
+def probe_table(recipe: Recipe, table, output_dir, workers: int | None=None, progress: bool=True, until: float | None=None) -> ProbeResult:
     """A linear probe on the features of a recipe's checkpoint."""
+    ...
+
+def probe_videos(what=None, output_dir=None, push_to_hub: str | None=None, workers: int | None=None, progress: bool=True, until: float | None=None) -> ProbeResult:
+    """A linear probe for a recipe, a folder or a CSV file."""
     ...

@@ -28,12 +28,12 @@ from vidcls.engine.masked_run import (
     check_loss, check_target, data_hash, MASKED, masked_config, pretrain_card, step_losses, TARGETS
 )
 from vidcls.engine.recipes import Recipe
-from vidcls.engine.record import checkpoint_path, weight_errors
+from vidcls.engine.record import checkpoint_path, weight_errors, weights_folder
 from vidcls.engine.run import Run
 from vidcls.engine.start import positional_start
 from vidcls.engine.trainer import clip_flops, ClipTrainer, training_arguments
 from vidcls.engine.transfer import TransferRows
-from vidcls.model import check_biases, check_encoder, make_processor, weights_folder
+from vidcls.model import check_biases, check_encoder, make_processor
 from vidcls.scoring import evaluate_videos
 from vidcls.train import collate_fn, finetune
 from vidcls.transforms import train_transform

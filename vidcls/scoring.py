@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos',
-           'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature',
-           'fit_temperature']
+           'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
 
 # %% ../nbs/08_evaluate.ipynb #97ac2357
 import tempfile
@@ -332,17 +331,6 @@ def _single(v):
 
 MOTION = {"as it is": None, "shuffled": _shuffle, "reversed": lambda v: v.flip(1),
           "frozen": _freeze, "single frame": _single} # Each on [views, T, C, H, W]
-
-# %% ../nbs/08_evaluate.ipynb #954ea027
-def motion_probe(
-    model,    # Model folder
-    data,     # As for `evaluate_videos`
-    **kwargs, # As for `evaluate_videos`
-) -> "pd.DataFrame": # One row per class and one for all, one column per change: accuracy
-    "What a model loses when its clips' frames are shuffled, reversed, frozen or taken away."
-    import pandas as pd
-    done = {k: evaluate_videos(model, data, change=f, **kwargs) for k, f in MOTION.items()}
-    return pd.DataFrame({k: pd.concat([s.per_class.accuracy, pd.Series({"all": s.accuracy})]) for k, s in done.items()})
 
 # %% ../nbs/08_evaluate.ipynb #b9dbf4c0
 def calibration_error(

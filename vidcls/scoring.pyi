@@ -1,6 +1,6 @@
 """Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
-__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'motion_probe', 'calibration_error', 'with_temperature', 'fit_temperature']
+__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -172,10 +172,6 @@ def _freeze(v):
 def _single(v):
     ...
 MOTION = {'as it is': None, 'shuffled': _shuffle, 'reversed': lambda v: v.flip(1), 'frozen': _freeze, 'single frame': _single}
-
-def motion_probe(model, data, **kwargs) -> 'pd.DataFrame':
-    """What a model loses when its clips' frames are shuffled, reversed, frozen or taken away."""
-    ...
 
 def calibration_error(confidence, correct, bins: int=10) -> float:
     """Expected calibration error: how far confidence and accuracy are apart (Guo et al. 2017)."""

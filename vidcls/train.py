@@ -15,9 +15,7 @@ from pathlib import Path
 import numpy as np, torch
 from transformers import set_seed
 from .clips import ClipDataset, ClipSpec, video_probabilities
-from .data import data_root, label_maps, recordings, SPLITS
-from .engine.choose import in_time
-from .engine.families import read_config, trainable
+from .data import label_maps, recordings, SPLITS
 from .engine.lora import add_lora
 from .engine.machine import home, process_state
 from .engine.progress import draw_history
@@ -122,9 +120,10 @@ def _split(trainer):
     return dict(videos={s: len(g) for s,g in groups.items()}, groups={s: g.nunique() for s,g in groups.items()},
                 shared_groups=len(shared))
 
-def _tested(trainer, seconds):
+def _tested(trainer, seconds, deadline=None):
     "What a fine-tuning writes down."
-    dataset = in_time(trainer) # All test videos, unless there is a budget and it runs out
+    dataset = trainer.test_dataset
+    if deadline: dataset = deadline.affordable(dataset) # Fewer videos where the time runs out
     scores = test_scores(trainer, dataset)
     (low, high), correct = scores.pop("interval"), scores.pop("correct")
     trained = trainer.train_dataset.table.drop_duplicates().label
@@ -135,17 +134,18 @@ def _tested(trainer, seconds):
 
 # %% ../nbs/06_train.ipynb #f99c3540
 def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
-    "Model, data and arguments of a fine-tuning."
+    "Network, data and arguments of a fine-tuning."
     sets = make_datasets(table, spec, recipe, cache)
     net = load_model(recipe.checkpoint, sets["train"].label2id, revision=recipe.checkpoint_revision,
                      from_scratch=recipe.from_scratch, spec=spec)
+    processor = make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision)
     if recipe.lora_rank: add_lora(net, recipe.lora_rank)
     if recipe.drop_path: add_drop_path(net, recipe.drop_path)
     kwargs = batch_arguments(net, spec, recipe) | kwargs
     args = training_arguments(recipe, folder, len(sets["train"]), workers, **kwargs)
     trainer = ClipTrainer(net, args, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collate_fn,
-                          processing_class=make_processor(spec, recipe.checkpoint, recipe.checkpoint_revision),
-                          compute_metrics=compute_metrics, spec=spec, layer_decay=recipe.layer_decay, mix=recipe.mix)
+                          processing_class=processor, compute_metrics=compute_metrics, spec=spec,
+                          layer_decay=recipe.layer_decay, mix=recipe.mix)
     trainer.test_dataset = sets["test"]
     if process_state().is_main_process:
         random = f"random weights of {recipe.checkpoint}'s geometry, as the recipe says"
@@ -155,47 +155,45 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
     return trainer
 
 # %% ../nbs/06_train.ipynb #0fb77629
-from .backbones import probe_videos
+from functools import partial
+from .backbones import probe_table
 from .engine.audit import known_check, prepare_table
+from .engine.budget import Deadline
 from .engine.cache import frame_cache
-from .engine.choose import begun, Deadline, make_plan, tell
+from .engine.choose import make_plan
+from .engine.machine import tell
 from .engine.progress import duration
 from .engine.run import Run
 from .share import check_token
 
 # %% ../nbs/06_train.ipynb #01da5958
 def _trained(plan, run, cache, workers, progress, strict, kwargs):
-    "Try the videos, then train or go on: (the run's record, the videos that cannot be used)."
-    recipe = plan.recipe
-    set_seed(recipe.seed)
-    trainable(read_config(recipe.checkpoint, recipe.checkpoint_revision), recipe.checkpoint)
-    spec = replace(ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision), pad=not strict)
-    with process_state().main_process_first(): root = data_root(recipe, progress)
-    table, bad = prepare_table(root, spec, strict, recipe.seed, progress, plan.check, workers)
-    kwargs = dict(disable_tqdm=not progress) | kwargs
-    trainer = _trainer(recipe, spec, table, cache, run.checkpoints, workers, **kwargs)
-    if plan.until: trainer.add_callback(Deadline(plan))
-    return run.train(trainer, table, bad, _tested), bad
-
-# %% ../nbs/06_train.ipynb #1744ac84
-def _done(plan, run, workers, progress, strict, cache, push_to_hub, kwargs):
-    "Carry out a plan."
-    if plan.method == "probe":
-        done = probe_videos(plan.recipe, run.folder, push_to_hub, workers, progress, plan.features_until)
-        return FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped, done.per_class)
-    run.identity = dict(task="finetune", recipe=plan.recipe)
+    "Try the videos of a plan, then train or go on."
+    set_seed(plan.recipe.seed)
+    run.identity, spec = dict(task="finetune", recipe=plan.recipe), replace(plan.spec, pad=not strict)
     with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
-        record, bad = _trained(plan, run, frames, workers, progress, strict, kwargs)
-    if push_to_hub: run.push(push_to_hub)
+        table, bad = prepare_table(plan.table, spec, strict, plan.recipe.seed, progress, plan.check, workers)
+        trainer = _trainer(plan.recipe, spec, table, frames, run.checkpoints, workers,
+                           **dict(disable_tqdm=not progress) | kwargs)
+        deadline = Deadline(plan) if plan.until else None
+        if deadline: trainer.add_callback(deadline)
+        record = run.train(trainer, table, bad, partial(_tested, deadline=deadline))
     return FinetuneResult(run.folder, record["metrics"], record["history"], bad.reason.tolist(),
                           record.get("per_class", {}))
 
+# %% ../nbs/06_train.ipynb #1744ac84
+def _done(plan, run, cache, workers, progress, strict, kwargs):
+    "Carry out a plan: train, or fit a classifier on frozen features."
+    if plan.method != "probe": return _trained(plan, run, cache, workers, progress, strict, kwargs)
+    done = probe_table(plan.recipe, plan.table, run.folder, workers, progress, plan.features_until)
+    return FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped, done.per_class)
+
 # %% ../nbs/06_train.ipynb #48964d61
-def _refuse(recipe, check, push_to_hub):
+def _refuse(batch_size, check, push_to_hub):
     "Raise an error now for what would otherwise fail after hours."
     known_check(check)
     if push_to_hub: check_token()
-    batch_share(recipe.batch_size) # Not every number of processes can share every batch
+    batch_share(batch_size) # Not every number of processes can share every batch
 
 # %% ../nbs/06_train.ipynb #da6ff34a
 def finetune(
@@ -216,10 +214,11 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
-    _refuse(recipe, check, push_to_hub)
+    _refuse(recipe.batch_size, check, push_to_hub)
     run = Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite)
-    plan = make_plan(recipe, method, budget, start, begun(run.folder) if resume else None, check, workers, progress)
-    done = _done(plan, run, workers, progress and run.is_main, strict, cache, push_to_hub, kwargs)
+    plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
+    done = _done(plan, run, cache, workers, progress and run.is_main, strict, kwargs)
+    if push_to_hub: run.push(push_to_hub)
     if plan.until: tell(f"It took {duration(time.monotonic() - start)} of {duration(plan.budget)}.")
     return done
 

@@ -14,7 +14,7 @@ import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
 from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
-from ..data import split_by_group, video_table
+from ..data import split_by_group
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
 from .progress import progress_bar
@@ -333,7 +333,7 @@ def check_videos(
 
 # %% ../../nbs/engine/audit.ipynb #a03b2a4e
 def prepare_table(
-    root,                # Data set folder or CSV file
+    table,               # From `video_table`
     spec:ClipSpec,       # What a clip is
     strict:bool=False,   # Stop at a bad file or one with too few frames?
     seed:int=0,          # Of the split, where the data has none
@@ -341,8 +341,8 @@ def prepare_table(
     how:str|None=None,   # As for `check_videos`
     workers:int|None=None, # As for `check_videos`
 ) -> tuple: # (table of usable videos, table of the others with a column `reason`)
-    "List a data set, check every file, and split it by group if it has no splits."
-    good, bad = usable_videos(video_table(root), spec, strict, progress, how, workers)
+    "Check every file, and split the table by group if it has no splits."
+    good, bad = usable_videos(table, spec, strict, progress, how, workers)
     n, reasons = len(good) + len(bad), "\n".join(bad.reason)
     if len(bad): warnings.warn(f"{len(bad)} of {n} videos cannot be used and are left out:\n{reasons}")
     if len(good) and (good.split == "").all(): # Split after the check, so that only usable videos are counted

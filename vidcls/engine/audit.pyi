@@ -8,7 +8,7 @@ import numpy as np, torch
 from accelerate.utils import gather_object
 from fastcore.basics import patch
 from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
-from ..data import split_by_group, video_table
+from ..data import split_by_group
 from .archive import sha256
 from .machine import clip_loader, file_stamp, home, process_state
 from .progress import progress_bar
@@ -144,8 +144,8 @@ def check_videos(table, spec: ClipSpec, how: str | None=None, workers: int | Non
     """Read every video once, so that a bad one is reported now and not during training. Remembers good files."""
     ...
 
-def prepare_table(root, spec: ClipSpec, strict: bool=False, seed: int=0, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
-    """List a data set, check every file, and split it by group if it has no splits."""
+def prepare_table(table, spec: ClipSpec, strict: bool=False, seed: int=0, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
+    """Check every file, and split the table by group if it has no splits."""
     ...
 
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:

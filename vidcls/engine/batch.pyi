@@ -13,7 +13,7 @@ from .record import saved_clips
 from .run import difference
 from .tables import sources
 from .video import Segment, VideoError
-from ..infer import load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
+from vidcls.infer import is_rejected, load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
 
 def _stamp(video):
     ...
@@ -69,10 +69,10 @@ def process_device(device: str | None=None) -> str:
     """The device that this process computes on."""
     ...
 
-def predict_files(model, videos, out, top_k: int=5, num_clips: int | None=None, num_crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None) -> list:
+def predict_files(model, videos, out, top_k: int=5, num_clips: int | None=None, num_crops: int=1, device: str | None=None, workers: int=0, progress: bool=True, revision: str | None=None, reject: float | bool=False) -> list:
     """Predict many videos, in one process or several. A second call continues where the first one stopped."""
     ...
 
-def _answer(net, spec, video, found, top_k):
+def _answer(net, spec, video, found, top_k, folder, reject):
     """The part of a video's row that is the model's answer, or an error."""
     ...

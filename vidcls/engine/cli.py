@@ -56,12 +56,13 @@ def _recipe(name, data, checkpoint, from_scratch, given):
 
 # %% ../../nbs/engine/cli.ipynb #a7dd8f28
 _started = [time.monotonic()] # When the command began
+_stdout = [sys.stdout]         # Where results go that come one by one
 
 def _budget(budget, epochs):
     "What is left of a budget that began with the command. Raises `Usage` where it cannot be one."
     if budget is None: return None
     if epochs is not None: raise Usage("--epochs and --budget both say how long to train: leave one out")
-    from vidcls.engine.choose import duration, seconds_of, tell
+    from vidcls.engine.budget import duration, seconds_of, tell
     try: seconds = seconds_of(budget)
     except ValueError as e: raise Usage(str(e).rstrip(".")) from None
     gone = time.monotonic() - _started[0]
@@ -194,11 +195,13 @@ def timeline_command(
     truth:str=None,    # True segments (JSON in ActivityNet's form): print scores
     calibrate:bool=False, # With --truth: choose share and cost by these videos, and store them with the model
     windows:str=None,  # Keep the windows in this folder, for another run
+    live:str=None,     # Instead of videos: watch this camera (0) or stream (URL), and print each segment as it is certain
     device:str=None,   # cuda, mps or cpu; default: the fastest available
     revision:str=None, # Commit, tag or branch of a model on the Hub
     json:bool=False,   # Print JSON
 ):
     "Find what happens when in long videos."
+    if live: return _watch_live(live, model, stride, device, revision, (*videos, out, html, subtitles, truth, windows, json))
     _check_timeline(videos, out, html, subtitles, calibrate, truth)
     from vidcls.engine.timelines import all_segments, timelines, timeline_page
     videos = [f for v in videos for f in _files(v)]
@@ -214,6 +217,14 @@ def timeline_command(
     text = "\n".join([*_timeline_lines(found), *([scores.round(3).to_string()] if truth else [])])
     result = dict(segments=table.to_dict("records"), errors=bad, **({"scores": scores.to_dict("index")} if truth else {}))
     return result, text, int(bool(bad))
+
+# %% ../../nbs/engine/cli.ipynb #a79229e8
+def _watch_live(source, model, stride, device, revision, other):
+    "Print the segments of a camera or a stream, one line of JSON each, as soon as they are certain."
+    if any(other): raise Usage("--live takes only the model, --stride, --device and --revision")
+    from vidcls.engine.live import live_rows
+    rows = live_rows(model, source, out=_stdout[0], stride=stride, device=device, revision=revision)
+    return rows, ""
 
 # %% ../../nbs/engine/cli.ipynb #3f96e880
 def _check_timeline(videos, out, html, subtitles, calibrate, truth):
@@ -501,7 +512,7 @@ def main(
     argv:list=None, # Command and options; None: those of this process
 ) -> int: # Exit status: 0 success, 1 failure, 2 called incorrectly
     "The `vidcls` command."
-    argv, _started[0] = sys.argv[1:] if argv is None else argv, time.monotonic()
+    argv, _started[0], _stdout[0] = sys.argv[1:] if argv is None else argv, time.monotonic(), sys.stdout
     # Set before torch is imported, otherwise its idle threads compete with the readers
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for s in (sys.stdout, sys.stderr): # A terminal without Unicode shows escape codes

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['home', 'atomic_write', 'file_stamp', 'no_bar', 'get_device', 'half_precision', 'process_state', 'show_messages',
-           'SharedMemoryError', 'prepare_workers', 'clip_loader', 'ahead', 'disk_errors', 'Report', 'versions',
+           'tell', 'SharedMemoryError', 'prepare_workers', 'clip_loader', 'ahead', 'disk_errors', 'Report', 'versions',
            'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
@@ -104,6 +104,14 @@ def show_messages(
     logger.addHandler(_Messages(stream))
     logger.propagate = False
     if not logger.level: logger.setLevel(logging.INFO) # Keep a level that the user has chosen
+
+# %% ../../nbs/engine/machine.ipynb #e0b28a0a
+def tell(
+    text:str, # One sentence or more
+):
+    "Log a choice so that it is seen: as a warning where messages are not shown."
+    logger = logging.getLogger("vidcls.engine.machine")
+    if process_state().is_main_process: logger.log(20 if logger.isEnabledFor(20) else 30, text)
 
 # %% ../../nbs/engine/machine.ipynb #3e6e5832
 def reader_context() -> "multiprocessing.context.BaseContext|None": # None if processes are not forked

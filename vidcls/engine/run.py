@@ -96,6 +96,13 @@ def load(self:Run) -> dict: # Empty if there is no model of vidcls
     "The record of the model in the folder: identity, metrics, versions, history."
     return load_record(self.folder)
 
+# %% ../../nbs/engine/run.ipynb #5364cd5d
+@patch(as_prop=True)
+def begun(self:Run) -> dict: # Its task, recipe and what else it stored; empty if there is none
+    "What the interrupted or finished run in the folder is."
+    file = self.checkpoints/"run.json"
+    return json.loads(file.read_text()) if file.is_file() else self.load()
+
 # %% ../../nbs/engine/run.ipynb #04a3848c
 @patch(as_prop=True)
 def last_checkpoint(self:Run) -> str|None: # A folder; None if there is none
@@ -169,8 +176,7 @@ def recipe_identity(
 @patch
 def _found(self:Run):
     "(record, None) for a finished run, (None, checkpoint) for an interrupted one, or None if there is neither."
-    file, record = self.checkpoints/"run.json", self.load()
-    was = json.loads(file.read_text()) if file.is_file() else record
+    record, was = self.load(), self.begun
     other = was and difference(was, self.identity)
     if self.going_on and other and not self.anew:
         raise ValueError(f"{self.folder} belongs to another run ({other}): choose another output folder, or start "

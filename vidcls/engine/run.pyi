@@ -55,6 +55,11 @@ class Run:
         ...
 
     @property
+    def begun(self) -> dict:
+        """What the interrupted or finished run in the folder is."""
+        ...
+
+    @property
     def last_checkpoint(self) -> str | None:
         """The newest complete checkpoint."""
         ...

@@ -1,32 +1,22 @@
-"""Decide what to train, from which checkpoint and for how long, from what this machine does in a few seconds, and say why."""
+"""Measure for a few seconds what training costs on this machine, list what could be done in a given time, take the best of it, and keep to the time while it runs."""
 from typing import Any as _Any
-__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'KINETICS', 'SMALL', 'KEPT', 'tell', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'fetch', 'shipped_worth', 'no_start', 'machine_method', 'with_method', 'repeated', 'in_turn', 'measure', 'begun', 'as_begun', 'make_plan', 'Deadline', 'in_time']
-import csv, json, logging, math, os, re, threading, time
-from dataclasses import dataclass, replace
-from importlib import util
-from pathlib import Path
+__all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'repeated', 'in_turn', 'measure', 'Deadline']
+import logging, math, os, re, time
+from dataclasses import dataclass, field
 import numpy as np, torch
 from fastcore.basics import patch
 from transformers import TrainerCallback
 from ..clips import ClipDataset, ClipSpec
-from ..data import data_root, label_maps, video_table
-from .archive import hub_reason
-from .families import check_change, clip_shape, published_licence, read_config
+from .families import check_change, clip_shape
 from .fitting import fit_linear
-from .lora import add_lora
-from .machine import get_device, half_precision, process_state
+from .lora import add_lora, logger as lora_messages
+from .machine import half_precision, process_state, tell
 from .progress import duration
-from .recipes import AUTO, Recipe
-from .record import checkpoint_path, load_record, SHIPPED
+from .recipes import Recipe
 from .trainer import clip_flops
 from .video import VideoError
-from ..model import load_model, weights_folder
+from ..model import load_model
 from ..transforms import train_transform
-logger = logging.getLogger('vidcls.engine.choose')
-
-def tell(text: str):
-    """Log a choice so that it is seen: as a warning where messages are not shown."""
-    ...
 UNITS = {'': 1, 's': 1, 'm': 60, 'min': 60, 'h': 3600}
 
 def seconds_of(budget) -> float:
@@ -73,6 +63,8 @@ class Plan:
     budget: float = math.inf
     until: float | None = None
     check: str | None = None
+    spec: ClipSpec | None = None
+    table: 'pd.DataFrame|None' = field(default=None, repr=False, compare=False)
 
     @property
     def features_until(self) -> float | None:
@@ -109,28 +101,6 @@ def choose(found: list, seconds: float) -> Plan:
 
 def _enough_videos(plan):
     """A part of the videos must still be worth the name: two per class for training."""
-    ...
-KINETICS = ('MCG-NJU/videomae-base-finetuned-kinetics', 'MCG-NJU/videomae-small-finetuned-kinetics')
-
-def fetch(checkpoint: str, seconds: float | None=None, revision: str | None=None) -> str | None:
-    """Fetch a checkpoint, or find it in the cache. Raises `OSError` if neither is possible."""
-    ...
-
-def shipped_worth(name: str='videomae-stick') -> str:
-    """What a shipped checkpoint is worth for real videos, from its `real.csv`."""
-    ...
-
-def no_start(why: str) -> OSError:
-    """The sentence for somebody without network and without a checkpoint."""
-    ...
-SMALL = 6 * 2 ** 30
-
-def machine_method() -> tuple:
-    """What suits this machine."""
-    ...
-
-def with_method(recipe: Recipe, method: str | None) -> Recipe:
-    """A recipe whose LoRA rank fits the method. Raises `ValueError` for a method that does not exist."""
     ...
 
 def repeated(f, limit: float) -> float:
@@ -179,64 +149,6 @@ def measure(recipe: Recipe, table, methods: tuple, limit: float=5.0, workers: in
 
 def _save_time(net):
     """Seconds for a checkpoint: three numbers per weight, on a disk that writes 100 MB per second."""
-    ...
-
-def _described(m):
-    """Where a network comes from and what it costs, in two sentences."""
-    ...
-
-def _note_stick(recipe):
-    """Say so if somebody's own videos meet the checkpoint of the stick figures."""
-    ...
-WORDS = dict(full='training all weights of', lora='training small corrections (LoRA) of', probe='training a linear classifier on frozen features of')
-
-def _own_start(recipe, method, table, workers):
-    """The default for somebody's own videos."""
-    ...
-
-def _methods(recipe, method):
-    """What a budget may choose from."""
-    ...
-
-def _at_hand(recipe, seconds):
-    """Recipes for the checkpoints that can be had in a part of the time, the best one first."""
-    ...
-KEPT = ('epochs', 'eval_clips', 'lora_rank', 'num_frames', 'size', 'sampling_rate', 'learning_rate')
-
-def begun(folder) -> dict:
-    """What an interrupted or finished run in a folder is."""
-    ...
-
-def as_begun(recipe: Recipe, was: dict) -> Recipe:
-    """A recipe that goes on with what an earlier plan has decided."""
-    ...
-
-def _planned(plan):
-    """The recipe of a plan."""
-    ...
-
-def _why(plan, given):
-    """The reason for a plan, in half a sentence."""
-    ...
-
-def _say_plan(plan, given, elapsed):
-    """Tell what was measured, what was chosen, and why."""
-    ...
-
-def _budgeted(recipe, method, table, seconds, start, was, check, workers):
-    """Measure, choose and tell."""
-    ...
-
-def _measuring(seconds):
-    """How long to measure: a longer run deserves a better forecast."""
-    ...
-
-def _again(m, method):
-    """The plan of an interrupted training."""
-    ...
-
-def make_plan(recipe: Recipe, method: str | None=None, budget=None, start: float | None=None, was: dict | None=None, check: str | None=None, workers: int | None=None, progress: bool=True) -> Plan:
-    """Decide what a fine-tuning does, and tell it. Raises `OSError` without a start, `ValueError` without enough time."""
     ...
 
 class Deadline(TrainerCallback):
@@ -293,7 +205,3 @@ class Deadline(TrainerCallback):
     def affordable(self, dataset: ClipDataset) -> ClipDataset:
         """What can be tested in the time that is left."""
         ...
-
-def in_time(trainer) -> ClipDataset:
-    """The test videos; with a deadline, as many as it allows."""
-    ...
