@@ -31,7 +31,7 @@ class Family:
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
     branches: str = ""              # What returns a layer's residual branches, likewise; the group is the layer's number
-    cam: str = ""                   # What takes the tokens that Grad-CAM weighs (the last one of it); "": the output's
+    cam: str = ""                   # What takes the tokens that Grad-CAM weighs, likewise; "": the encoder's end
     attention: str = ""             # What attends from every token to every other one; "": no layer does
     unused: str = ""                # Part of the model that classification does not use ...
     options: tuple = ()             # ... and what tells its base model so: (name, value) pairs
@@ -49,19 +49,20 @@ class Family:
 FAMILIES = {f.model_type: f for f in (
     Family("videomae", "VideoMAE", lora=r".*\.(query|value)", masked=True, licence="cc-by-nc-4.0",
            branches=r".*encoder\.layer\.(\d+)\.(?:attention\.)?output\.dropout",
-           cam=r".*encoder\.layer\.\d+\.intermediate", attention=r".*encoder\.layer\.\d+\.attention\.attention",
+           cam=r"encoder\.layer\.\d+\.attention", attention=r"encoder\.layer\.\d+\.attention\.attention",
            example="MCG-NJU/videomae-base", renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
     Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, places_first=True, free="TS",
-           branches=r".*encoder\.layer\.(\d+)\.drop_path", cam=r".*encoder\.layer\.\d+",
+           branches=r".*encoder\.layer\.(\d+)\.drop_path", cam=r"encoder\.layer\.\d+",
            positions=(("embeddings.position_embeddings", "S", "nearest"),
                       ("embeddings.time_embeddings", "T", "nearest")), licence="cc-by-nc-4.0",
            example="facebook/timesformer-base-finetuned-k400"),
     Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit", branches=r".*layers?\.(\d+)\.dropout",
-           cam=r".*layers?\.\d+", attention=r".*layers?\.\d+\.attention",
+           cam=r"layers\.\d+\.attention", attention=r"layers\.\d+\.attention",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
            lora=r".*encoder\..*\.(query|value)", branches=r".*encoder\.layer\.(\d+)\.drop_path",
-           attention=r"(?:.*\.)?encoder\.layer\.\d+\.attention", unused="predictor", options=(("skip_predictor", True),),
+           cam=r"encoder\.layer\.\d+\.attention", attention=r"encoder\.layer\.\d+\.attention",
+           unused="predictor", options=(("skip_predictor", True),),
            licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
            positions=(("spatial_embeddings.position_embeddings", "S", "bilinear"),
