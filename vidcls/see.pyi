@@ -1,6 +1,6 @@
 """Draw three kinds of heat maps of what a model looks at, measure which of them are right, and catch a model that reads the room instead of the person."""
 from typing import Any as _Any
-__all__ = ['METHODS', 'bare_clip', 'occlusion_boxes', 'occlusion_map', 'gradcam_map', 'rollout_map', 'Explanation', 'explain']
+__all__ = ['METHODS', 'bare_clip', 'occlusion_boxes', 'occlusion_map', 'gradcam_map', 'rollout_map', 'Explanation', 'explain', 'check_method']
 import base64, os, re, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -78,13 +78,17 @@ def _at_hand(video):
     """The video; one on the web is downloaded, once for all uses. What is wrong with it is said of its address."""
     ...
 
-def _shown_spec(video, spec):
-    """The clip at the size at which it is shown: that of the file, at least 112 and at most 224 pixels."""
+def _shown_spec(video, spec, most):
+    """The clip at the size at which it is shown: that of the file, at least 112 and at most `most` pixels."""
     ...
 
-def explain(model, video, method: str='occlusion', label: str | None=None, spec: ClipSpec | None=None, device: str | None=None, revision: str | None=None, progress: bool=False, **options) -> Explanation:
+def explain(model, video, method: str='occlusion', label: str | None=None, spec: ClipSpec | None=None, device: str | None=None, revision: str | None=None, progress: bool=False, shown_size: int=224, **options) -> Explanation:
     """What the model looks at in the middle clip of a video. Raises `ValueError` if the method does not fit the model."""
     ...
 
 def _number(config, label):
+    ...
+
+def check_method(model, method: str, label: str | None=None, device: str | None=None, revision: str | None=None):
+    """Raise `ValueError` if a method or a class does not fit a model, before anything is computed."""
     ...

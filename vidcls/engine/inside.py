@@ -50,6 +50,23 @@ def to_grid(self:Inside,
     places = values[:, first:]
     return places.unflatten(1, (h, w, t)).movedim(-1, 1) if self.family.places_first else places.unflatten(1, (t, h, w))
 
+# %% ../../nbs/engine/inside.ipynb #62e6cb53
+_WAY_OUT = "use method='occlusion', which works with every model."
+
+@patch
+def check_tokens(self:Inside):
+    "Raise `ValueError` if the model's tokens cannot be told apart by place."
+    if self.base is not None and not self.family.summary: return
+    raise ValueError("This model answers from a backbone whose tokens cannot be told apart by place, so Grad-CAM has "
+                     f"nothing to weigh: {_WAY_OUT}")
+
+@patch
+def check_attention(self:Inside):
+    "Raise `ValueError` if no layer attends from every token to every other one."
+    if self.base is not None and self.family.attention: return
+    name = f"A {self.family.name}" if self.family else "This model's backbone"
+    raise ValueError(f"{name} has no layers that attend to a whole clip, so attention cannot be rolled out: {_WAY_OUT}")
+
 # %% ../../nbs/engine/inside.ipynb #50888b57
 def removed(
     clip:torch.Tensor,  # uint8 [T, C, H, W]
@@ -84,16 +101,14 @@ def _caught(inside):
     finally:
         for h in hooks: h.remove()
 
-# %% ../../nbs/engine/inside.ipynb #3b14b980
+# %% ../../nbs/engine/inside.ipynb #543ec510
 @patch
 def token_gradients(self:Inside,
     clips:dict,           # The model's input: its name and normalised clips [B, T, C, H, W]
     classes:torch.Tensor, # [B]: number of the class for each clip
 ) -> list: # Pairs (tokens [B, N, D], gradients of the classes' logits [B, N, D]), one for each layer
     "The tokens that Grad-CAM weighs, and their gradients. Raises `ValueError` for a model without any."
-    if self.base is None or self.family.summary:
-        raise ValueError("This model answers from a backbone whose tokens cannot be told apart by place, so Grad-CAM "
-                         "has nothing to weigh: use method='occlusion', which works with every model.")
+    self.check_tokens()
     with _caught(self) as kept, torch.enable_grad():
         logits = self.net(**clips).logits # [B, classes]
         score = logits.gather(1, classes[:, None]).sum()
@@ -110,16 +125,13 @@ def plain_attention(
     try: yield
     finally: base.set_attn_implementation(was)
 
-# %% ../../nbs/engine/inside.ipynb #b4210ffc
+# %% ../../nbs/engine/inside.ipynb #24666dbc
 @patch
 def rollout(self:Inside,
     clips:dict, # The model's input: its name and normalised clips [B, T, C, H, W]
 ) -> torch.Tensor: # [B, N, N]; each row sums to one
     "How much of each token has flowed into each other one. Raises `ValueError` where no layer sees all tokens."
-    if self.base is None or not self.family.attention:
-        name = f"A {self.family.name}" if self.family else "This model's backbone"
-        raise ValueError(f"{name} has no layers that attend to a whole clip, so attention cannot be rolled out: "
-                         "use method='occlusion', which works with every model.")
+    self.check_attention()
     total, name = [], re.compile(self.family.attention)
     def multiply(module, args, output):
         half = (output[1].mean(1).float() + torch.eye(output[1].shape[-1], device=output[1].device))/2 # [B, N, N]

@@ -23,6 +23,14 @@ class Inside:
         """Put the numbers of tokens at the tokens' places. Raises `ValueError` if there are too few or too many."""
         ...
 
+    def check_tokens(self):
+        """Raise `ValueError` if the model's tokens cannot be told apart by place."""
+        ...
+
+    def check_attention(self):
+        """Raise `ValueError` if no layer attends from every token to every other one."""
+        ...
+
     def token_gradients(self, clips: dict, classes: torch.Tensor) -> list:
         """The tokens that Grad-CAM weighs, and their gradients. Raises `ValueError` for a model without any."""
         ...
@@ -38,6 +46,7 @@ class Inside:
 def look_inside(net, frames: int, size: int) -> Inside:
     """What is known of the tokens of a classifier or a probe."""
     ...
+_WAY_OUT = "use method='occlusion', which works with every model."
 
 def removed(clip: torch.Tensor, bare: torch.Tensor, gone: np.ndarray) -> torch.Tensor:
     """A clip without some of its tubelets."""
