@@ -121,7 +121,7 @@ def pixels(self:Explanation) -> torch.Tensor: # float32 [T, H, W], 0 to 1
     moment = torch.arange(len(self.frames))*len(self.heat)//len(self.frames) # Frame to tubelet
     return (large/large.max().clamp(min=1e-12))[moment]
 
-# %% ../nbs/11_see.ipynb #b7a95000
+# %% ../nbs/11_see.ipynb #8dcd10dc
 _RAMP = np.array([[40, 10, 90], [150, 20, 110], [240, 100, 30], [255, 240, 80]], np.float32) # From little to much
 
 def _colours(values):
@@ -169,7 +169,7 @@ def _repr_html_(self:Explanation):
         data = Path(self.save(f"{d}/clip.gif", every=2, colors=64)).read_bytes()
     return f'<img src="data:image/gif;base64,{base64.b64encode(data).decode()}">'
 
-# %% ../nbs/11_see.ipynb #8f8bb017
+# %% ../nbs/11_see.ipynb #6e291afe
 @contextmanager
 def _at_hand(video):
     "The video; one on the web is downloaded, once for all uses. What is wrong with it is said of its address."
@@ -181,13 +181,22 @@ def _at_hand(video):
         try: yield replace(video, path=file) if isinstance(video, Segment) else file
         except VideoError as e: raise VideoError(str(e).replace(str(file), url)) from e
 
+# %% ../nbs/11_see.ipynb #be8e885c
 def _shown_spec(video, spec, most):
     "The clip at the size at which it is shown: that of the file, at least 112 and at most `most` pixels."
     if isinstance(video, (str, os.PathLike)): side = min((info := probe_video(video)).height, info.width)
     else: side = min(np.shape(video)[1:3])
     return replace(spec, size=int(min(most, max(112, side*spec.part))))
 
-# %% ../nbs/11_see.ipynb #3614095c
+def _both_sizes(video, spec, most):
+    "The middle clip as the model sees it, [1, T, C, size, size], and as it is shown, [T, C, H, W]."
+    with _at_hand(video) as file:
+        views, repeated = seen_views(file, spec, 1)
+        frames = seen_views(file, _shown_spec(file, spec, most), 1)[0][0]
+    warn_repeats(video, repeated, spec)
+    return views, frames
+
+# %% ../nbs/11_see.ipynb #69d16b52
 def explain(
     model,                   # Model folder, or a model on the Hub ("owner/name")
     video,                   # File, `Segment` of one, URL, or uint8 array of frames [T, H, W, 3], which is one clip
@@ -203,20 +212,20 @@ def explain(
     "What the model looks at in the middle clip of a video. Raises `ValueError` if the method does not fit the model."
     if method not in METHODS: raise ValueError(f"method is {', '.join(METHODS)}, not {method!r}.")
     _, net, spec = loaded(model, spec, device, revision)
-    with _at_hand(video) as file:
-        views, repeated = seen_views(file, spec, 1)
-        frames = seen_views(file, _shown_spec(file, spec, shown_size), 1)[0][0]
-    warn_repeats(video, repeated, spec)
+    views, frames = _both_sizes(video, spec, shown_size)
     p = run_inference(net, views, spec)[0].softmax(-1)
     which = _number(net.config, label) if label else int(p.argmax())
     heat = METHODS[method](net, views[0], spec, which, progress=progress, **options)
-    name = Path(os.fspath(video)).name if isinstance(video, (str, os.PathLike)) else "array"
-    return Explanation(heat, net.config.id2label[which], float(p[which]), method, frames, spec, name)
+    return Explanation(heat, net.config.id2label[which], float(p[which]), method, frames, spec, _name(video))
+
+# %% ../nbs/11_see.ipynb #c1cb278b
+def _name(video): return Path(os.fspath(video)).name if isinstance(video, (str, os.PathLike)) else "array"
 
 def _number(config, label):
     if label in config.label2id: return int(config.label2id[label])
     raise ValueError(f"The model knows no class {label!r}: choose one of {', '.join(config.label2id)}.")
 
+# %% ../nbs/11_see.ipynb #f7ff7ef6
 def check_method(
     model,                   # Model folder, or a model on the Hub
     method:str,              # One of `METHODS`

@@ -82,8 +82,15 @@ def _shown_spec(video, spec, most):
     """The clip at the size at which it is shown: that of the file, at least 112 and at most `most` pixels."""
     ...
 
+def _both_sizes(video, spec, most):
+    """The middle clip as the model sees it, [1, T, C, size, size], and as it is shown, [T, C, H, W]."""
+    ...
+
 def explain(model, video, method: str='occlusion', label: str | None=None, spec: ClipSpec | None=None, device: str | None=None, revision: str | None=None, progress: bool=False, shown_size: int=224, **options) -> Explanation:
     """What the model looks at in the middle clip of a video. Raises `ValueError` if the method does not fit the model."""
+    ...
+
+def _name(video):
     ...
 
 def _number(config, label):

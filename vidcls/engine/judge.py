@@ -4,18 +4,17 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'figure_mask', 'tubelet_share', 'energy_inside', 'points_at', 'removal_curve', 'area', 'centre_blob',
-           'judge_map', 'advantage']
+           'judge_map', 'group_interval', 'advantage']
 
-# %% ../../nbs/engine/judge.ipynb #861f81b0
+# %% ../../nbs/engine/judge.ipynb #e69e2a53
 import math
 import numpy as np, torch
 from ..clips import clip_frames_at, ClipSpec, crop_box, View
 from .inside import removed
 from .video import probe_video, promised_times
-from ..scoring import paired_interval
 from ..synthetic.masks import stick_masks
 
-# %% ../../nbs/engine/judge.ipynb #99c1012f
+# %% ../../nbs/engine/judge.ipynb #3c0ee524
 def figure_mask(
     path,          # A video of StickUCF, in its place in the set
     view:View,     # Which clip of it
@@ -25,7 +24,7 @@ def figure_mask(
     info = probe_video(path)
     times = promised_times(info, -math.inf, math.inf)
     masks = stick_masks(path, clip_frames_at(info, times, view.start, spec, view.end))
-    top, left, h, w = crop_box(view, *masks.shape[1:], spec)
+    top, left, h, w = crop_box(view, masks.shape[1], masks.shape[2], spec)
     return (masks[:, top:top + h, left:left + w] > 0)[..., ::-1 if view.flip else 1]
 
 # %% ../../nbs/engine/judge.ipynb #25851258
@@ -105,7 +104,24 @@ def judge_map(
     values = energy_inside(heat, share), float(points_at(heat, share)), 1 - area(gone), area(back)
     return dict(zip(SCORES, values))
 
-# %% ../../nbs/engine/judge.ipynb #0816912c
+# %% ../../nbs/engine/judge.ipynb #2fad272f
+def group_interval(
+    values,          # For each video: a number
+    groups,          # For each video: its recording
+    level:float=.95, # Share of draws inside the interval
+    draws:int=2000,  # How often the recordings are drawn
+    seed:int=0,      # Of the draws
+) -> tuple: # (mean, low, high); low and high are NaN with fewer than eight recordings
+    "The mean of some numbers, with its bootstrap interval over recordings."
+    number = np.unique(np.asarray(groups, str), return_inverse=True)[1]
+    total, size = np.bincount(number, np.asarray(values, float)), np.bincount(number)
+    mean = float(total.sum()/size.sum())
+    if len(size) < 8: return mean, float("nan"), float("nan")
+    drawn = np.random.default_rng(seed).integers(len(size), size=(draws, len(size)))
+    low, high = np.quantile(total[drawn].sum(1)/size[drawn].sum(1), ((1 - level)/2, (1 + level)/2))
+    return mean, float(low), float(high)
+
+# %% ../../nbs/engine/judge.ipynb #db40d8e5
 def advantage(
     rows,           # Table: map, group and the columns of `SCORES`; the same videos for each map, in one order
     method:str,     # A map's name
@@ -114,6 +130,6 @@ def advantage(
     "By how much a kind of map is better than another one, with intervals over groups."
     import pandas as pd
     a, b = (rows[rows["map"] == m] for m in (control, method))
-    found = [paired_interval(a[s], b[s], b.group) for s in SCORES]
+    found = [group_interval(b[s].to_numpy() - a[s].to_numpy(), b.group) for s in SCORES]
     table = pd.DataFrame(found, index=list(SCORES), columns=["gain", "low", "high"])
     return table.assign(passes=table.low > 0)
