@@ -52,7 +52,7 @@ def _maps(model, method, device, revision):
     check_method(model, method, None, device, revision)
     @lru_cache(None)
     def draw(source, label):
-        e = explain(model, source, method, str(label), device=device, revision=revision, shown_size=128)
+        e = explain(model, source, method, str(label), device=device, revision=revision, shown_size=144)
         with tempfile.TemporaryDirectory() as d: data = Path(e.save(f"{d}/map.gif", every=2, colors=64)).read_bytes()
         return "data:image/gif;base64," + base64.b64encode(data).decode()
     return draw
