@@ -28,6 +28,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.batch": "predict_files",
     "engine.pipeline": "VidclsPipeline",
     "scoring": "evaluate_videos",
+    "see": "explain",
     "engine.report": "report",
     "share": "push_model",
 }

@@ -42,6 +42,7 @@ from .infer import predict as predict
 from .engine.batch import predict_files as predict_files
 from .engine.pipeline import VidclsPipeline as VidclsPipeline
 from .scoring import evaluate_videos as evaluate_videos
+from .see import explain as explain
 from .engine.report import report as report
 from .share import push_model as push_model
 
@@ -87,6 +88,7 @@ __all__ = [
     "predict_files",
     "VidclsPipeline",
     "evaluate_videos",
+    "explain",
     "report",
     "push_model",
 ]
