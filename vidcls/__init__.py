@@ -29,6 +29,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.pipeline": "VidclsPipeline",
     "when": "timeline",
     "scoring": "evaluate_videos",
+    "see": "explain",
     "engine.report": "report",
     "share": "push_model",
 }

@@ -43,6 +43,7 @@ from .engine.batch import predict_files as predict_files
 from .engine.pipeline import VidclsPipeline as VidclsPipeline
 from .when import timeline as timeline
 from .scoring import evaluate_videos as evaluate_videos
+from .see import explain as explain
 from .engine.report import report as report
 from .share import push_model as push_model
 
@@ -89,6 +90,7 @@ __all__ = [
     "VidclsPipeline",
     "timeline",
     "evaluate_videos",
+    "explain",
     "report",
     "push_model",
 ]

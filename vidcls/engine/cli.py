@@ -181,6 +181,51 @@ def predict_command(
     text = "\n".join(_lines(r) for r in rows if "predictions" in r)
     return rows, text, int(any("error" in r for r in rows))
 
+# %% ../../nbs/engine/cli.ipynb #64445346
+def _map_file(folder, video, method, used):
+    "The GIF for a video: no other one of this call has its name."
+    stem = f"{Path(str(video).rstrip('/')).stem or 'video'}-{method}"
+    names = (f"{stem}{f'-{i}' if i > 1 else ''}.gif" for i in range(1, len(used) + 2))
+    used.add(name := next(n for n in names if n not in used))
+    return folder/name
+
+def _map_row(model, video, folder, used, **how):
+    "The row of a video: what it was explained for and the files, or the error if that cannot be done."
+    from vidcls.see import explain
+    try:
+        e = explain(model, video, **how)
+        file = e.save(_map_file(folder, video, e.method, used), every=2)
+    except (ValueError, OSError) as error:
+        print(f"vidcls: {error}", file=sys.stderr)
+        return dict(video=str(video), error=str(error))
+    return dict(video=str(video), label=e.label, score=e.score, method=e.method, file=file, heat=e.heat.tolist())
+
+# %% ../../nbs/engine/cli.ipynb #69989008
+@command
+def explain_command(
+    model:str,       # Model folder, or a model on the Hub
+    *videos:str,     # Video files, URLs or folders of videos
+    method:str="occlusion", # occlusion (works with every model), gradcam or rollout
+    label:str=None,  # The class to explain; default: the model's answer for each video
+    out:str=".",     # Folder for one GIF per video; created if it does not exist
+    device:str=None, # cuda, mps or cpu; default: the fastest available
+    revision:str=None, # Commit, tag or branch of a model on the Hub
+    json:bool=False, # Print JSON, with each map as numbers [moments, rows, columns]
+):
+    "Show what a model looks at: one GIF per video, with a heat map of what speaks for a class."
+    if not videos: raise Usage("name at least one video")
+    from vidcls.engine.progress import progress_bar
+    from vidcls.see import check_method, METHODS
+    _known(method=(method, METHODS))
+    check_method(model, method, label, device, revision)
+    (folder := Path(out)).mkdir(parents=True, exist_ok=True)
+    files, used = [f for v in videos for f in _files(v)], set()
+    how, many = dict(method=method, label=label, device=device, revision=revision), len(files) > 1
+    rows = [_map_row(model, v, folder, used, progress=not many, **how)
+            for v in progress_bar(files, "explaining", progress=many)]
+    text = "\n".join(f"{r['video']}\n  {r['score']:.3f} {r['label']}  {r['file']}" for r in rows if "file" in r)
+    return rows, text, int(any("error" in r for r in rows))
+
 # %% ../../nbs/engine/cli.ipynb #26d86569
 @command
 def timeline_command(
@@ -304,17 +349,19 @@ def evaluate_command(
     out:str=None,        # Write each video's logits as a line of JSON to this file; a second run does what is missing
     predictions:str=None, # Write a CSV file with one row per video
     report:str=None,     # Write an HTML page with scores, confusions, and mistakes as GIFs
+    explain:str=None,    # With --report: show beside each mistake what the model saw, by occlusion, gradcam or rollout
     revision:str=None,   # Commit, tag or branch of a model on the Hub
     json:bool=False,     # Print JSON
 ):
     "Evaluate a model on whole videos, with a 95 % confidence interval over groups."
     for file in filter(None, (predictions, report)):
         if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
+    _check_maps(model, explain, report, device, revision)
     from vidcls.scoring import evaluate_videos
     s = evaluate_videos(model, data, clips, crops, workers=workers, device=device, out=out, revision=revision)
     if not _main(): return {}, ""
     if predictions: _write_predictions(s, predictions)
-    if report: _write_report(s, model, revision, report, f"{Path(model).name} on {Path(data).name}")
+    if report: _write_report(s, model, revision, report, f"{Path(model).name} on {Path(data).name}", explain, device)
     return _scores(s), f"{s}\n{s.per_class.round(3).to_string()}"
 
 # %% ../../nbs/engine/cli.ipynb #dd76ad9a
@@ -322,11 +369,20 @@ def _write_predictions(s, file):
     from vidcls.engine.machine import atomic_write
     with atomic_write(file) as tmp: s.predictions.to_csv(tmp, index=False)
 
-def _write_report(s, model, revision, file, title):
+def _write_report(s, model, revision, file, title, explain, device):
     from vidcls.clips import ClipSpec
     from vidcls.infer import model_folder
     from vidcls.engine.report import report
-    report(s, ClipSpec.load(model_folder(model, revision)), file, title=title)
+    spec = ClipSpec.load(model_folder(model, revision))
+    report(s, spec, file, title=title, explain=explain, model=model, device=device, revision=revision)
+
+def _check_maps(model, explain, report, device, revision):
+    "Raise an error if the report could not show what the model saw, before the long run and not after it."
+    if not explain: return
+    if not report: raise Usage("--explain needs --report FILE, which is where the maps are shown")
+    from vidcls.see import check_method, METHODS
+    _known(explain=(explain, METHODS))
+    check_method(model, explain, None, device, revision)
 
 def _scores(s):
     "All scores as one object for JSON."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FAMILIES', 'IMAGE_FRAMES', 'IMAGE_FAMILIES', 'OWN_TYPES', 'Family', 'family_of', 'read_config', 'trainable',
            'published_licence', 'clip_shape', 'read_processor', 'pixel_scale', 'processor_scale', 'processor_size',
-           'seen_part', 'check_change', 'change_clip', 'mend']
+           'seen_part', 'check_change', 'token_grid', 'change_clip', 'mend']
 
 # %% ../../nbs/engine/families.ipynb #f883fdaf
 import copy, json
@@ -31,6 +31,8 @@ class Family:
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
     branches: str = ""              # What returns a layer's residual branches, likewise; the group is the layer's number
+    cam: str = ""                   # What takes the tokens that Grad-CAM weighs, likewise; "": the encoder's end
+    attention: str = ""             # What attends from every token to every other one; "": no layer does
     unused: str = ""                # Part of the model that classification does not use ...
     options: tuple = ()             # ... and what tells its base model so: (name, value) pairs
     renamed: tuple = ()             # Weights that older files call differently: (in the file, in the model)
@@ -47,16 +49,19 @@ class Family:
 FAMILIES = {f.model_type: f for f in (
     Family("videomae", "VideoMAE", lora=r".*\.(query|value)", masked=True, licence="cc-by-nc-4.0",
            branches=r".*encoder\.layer\.(\d+)\.(?:attention\.)?output\.dropout",
+           cam=r"encoder\.layer\.\d+\.attention", attention=r"encoder\.layer\.\d+\.attention\.attention",
            example="MCG-NJU/videomae-base", renamed=(("q_bias", "query.bias"), ("v_bias", "value.bias"))),
     Family("timesformer", "TimeSformer", lora=r".*\.qkv", cls_tokens=1, places_first=True, free="TS",
-           branches=r".*encoder\.layer\.(\d+)\.drop_path",
+           branches=r".*encoder\.layer\.(\d+)\.drop_path", cam=r"encoder\.layer\.\d+",
            positions=(("embeddings.position_embeddings", "S", "nearest"),
                       ("embeddings.time_embeddings", "T", "nearest")), licence="cc-by-nc-4.0",
            example="facebook/timesformer-base-finetuned-k400"),
     Family("vivit", "ViViT", offset=1., cls_tokens=1, free="S", licence="mit", branches=r".*layers?\.(\d+)\.dropout",
+           cam=r"layers\.\d+\.attention", attention=r"layers\.\d+\.attention",
            positions=(("embeddings.position_embeddings", "TS", "bicubic"),), example="google/vivit-b-16x2-kinetics400"),
     Family("vjepa2", "V-JEPA 2", frames="frames_per_clip", size="crop_size", input_key="pixel_values_videos", free="TS",
            lora=r".*encoder\..*\.(query|value)", branches=r".*encoder\.layer\.(\d+)\.drop_path",
+           cam=r"encoder\.layer\.\d+\.attention", attention=r"encoder\.layer\.\d+\.attention",
            unused="predictor", options=(("skip_predictor", True),),
            licence="mit", example="facebook/vjepa2-vitl-fpc16-256-ssv2"),
     Family("videoprism_vision_model", "VideoPrism", input_key="pixel_values_videos", free="TS", licence="apache-2.0",
@@ -248,6 +253,16 @@ def _grid(config, frames, size):
     "Numbers of tokens in time and along a side."
     t, p = _tubelet(config)
     return frames//t, size//p
+
+# %% ../../nbs/engine/families.ipynb #966df8ed
+def token_grid(
+    config,     # A checkpoint's config
+    frames:int, # Frames in a clip
+    size:int,   # Side of a frame, in pixels
+) -> tuple: # (moments, rows, columns)
+    "How many tokens a clip becomes in time and space, without those that belong to no place."
+    moments, side = _grid(config, frames, size)
+    return moments, side, side
 
 # %% ../../nbs/engine/families.ipynb #ad99b17e
 def resize_positions(

@@ -7,6 +7,7 @@ __all__ = ['gallery', 'report']
 
 # %% ../../nbs/engine/report.ipynb #5fdc7fe0
 import base64, html, tempfile
+from functools import lru_cache
 from pathlib import Path
 from ..clips import ClipSpec, eval_views, read_views
 from .machine import atomic_write
@@ -31,15 +32,30 @@ def _gif(path, spec):
 def gallery(
     rows,          # Some rows of `Scores.predictions`
     spec:ClipSpec, # How the model saw them
+    draw=None,     # Function from (video, label) to a GIF as a data URI, to be shown beside each video; None: nothing
 ) -> str: # HTML with embedded GIFs and escaped names
     "A gallery of videos with their labels, predictions and probabilities."
-    say = lambda x: html.escape(str(x))
-    style = "display:inline-block;margin:4px;width:140px;font:12px sans-serif;vertical-align:top"
+    say, wide = lambda x: html.escape(str(x)), 276 if draw else 140
+    style = f"display:inline-block;margin:4px;width:{wide}px;font:12px sans-serif;vertical-align:top"
+    beside = lambda r, source: draw and (f' <img src="{draw(source, r.predicted)}" width="128" '
+                                         f'alt="what spoke for {say(r.predicted)}" style="vertical-align:top">')
     one = lambda r, source: (f'<figure style="{style}">'
         f'<img src="{_gif(source, spec)}" alt="{say(r.label)}" width="128" style="image-rendering:pixelated">'
-        f'<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
+        f'{beside(r, source) or ""}<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
         f'<small style="overflow-wrap:anywhere">{say(Path(str(source)).name)}</small></figcaption></figure>')
     return "".join(map(one, rows.itertuples(), sources(rows))) or "<p>No mistakes.</p>"
+
+# %% ../../nbs/engine/report.ipynb #b30d4bf7
+def _maps(model, method, device, revision):
+    "A function that draws what spoke for a label in a video, as a data URI."
+    from vidcls.see import check_method, explain
+    check_method(model, method, None, device, revision)
+    @lru_cache(None)
+    def draw(source, label):
+        e = explain(model, source, method, str(label), device=device, revision=revision, shown_size=144)
+        with tempfile.TemporaryDirectory() as d: data = Path(e.save(f"{d}/map.gif", every=2, colors=64)).read_bytes()
+        return "data:image/gif;base64," + base64.b64encode(data).decode()
+    return draw
 
 # %% ../../nbs/engine/report.ipynb #b0218470
 _STYLE = """:root{color-scheme:light dark}
@@ -50,6 +66,9 @@ td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}
 th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
 .m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}"""
+
+_ABOUT = (" Beside each video: what spoke for that answer in its middle clip ({}). The brighter the colour, the more a "
+          "place mattered; the number above is for this clip alone.")
 
 def _confusion(scores):
     "The confusion matrix as an HTML table; the stronger the colour, the larger the share of the row."
@@ -71,17 +90,24 @@ def report(
     file,          # HTML file to write
     n:int=12,      # Mistakes to show
     title:str="Evaluation", # Title of the page
+    explain:str|None=None, # Show beside each mistake what the model looked at, by this method, see `vidcls.explain`
+    model=None,    # The model that was scored; needed for `explain`
+    device:str|None=None, # For `explain`; None: the fastest there is
+    revision:str|None=None, # For `explain`: commit, tag or branch on the Hub
 ) -> Path: # The file
     "Write one self-contained HTML page with scores, classes, confusions, and mistakes as GIFs."
     file, title = Path(file), html.escape(title)
+    if explain and model is None: raise ValueError("To explain mistakes, the report needs the model: pass model=.")
+    draw = _maps(model, explain, device, revision) if explain else None
+    about = _ABOUT.format(html.escape(explain)) if explain else ""
     pairs = confused_pairs(scores).to_html(border=0, index=False, classes="p")
     page = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(str(scores))}</p>"
         f"<h2>Classes</h2><div>{scores.per_class.rename_axis(None).to_html(border=0, float_format='%.3f')}</div>"
         "<h2>Confusion matrix</h2><p>Rows are the true classes, columns the predictions. Blue is correct, orange is a "
         f"mistake; the stronger the colour, the larger the share of the row.</p><div>{_confusion(scores)}</div>"
-        f"<h2>The most confused pairs</h2><div>{pairs}</div>{gallery(pair_examples(scores), spec)}"
-        "<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer.</p>"
-        f"{gallery(mistakes(scores, n), spec)}</html>")
+        f"<h2>The most confused pairs</h2><div>{pairs}</div>{gallery(pair_examples(scores), spec, draw)}"
+        "<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer."
+        f"{about}</p>{gallery(mistakes(scores, n), spec, draw)}</html>")
     with atomic_write(file) as tmp: tmp.write_text(page, encoding="utf-8")
     return file

@@ -45,13 +45,16 @@ def clip_masks(
     clip:Clip,  # Which file of the set
     seed:int=0, # Seed of the set
     size:tuple=(320, 240), # (width, height) in pixels
+    which:list|None=None, # Numbers of the frames to draw; None: all
 ) -> np.ndarray: # uint8 [T, H, W]: numbers of `LIMBS`
     "Which pixels of a clip of StickUCF show which limb of the person who acts, and the props of the action."
     scene, take = film_take(clip, seed)
     act, (w, h) = ACTIONS[clip.label], size
     blank = Image.new("RGB", tuple(round((1 + 2*MARGIN)*s) for s in size))
-    masks = np.zeros((len(take.phase), h, w), np.uint8)
-    for mask,phase,move in zip(masks, take.phase, take.path):
+    which = range(len(take.phase)) if which is None else which
+    masks = np.zeros((len(which), h, w), np.uint8)
+    for mask,i in zip(masks, which):
+        phase, move = take.phase[i], take.path[i]
         view, pose = shot(blank, take.camera, move, size)[1], act.pose(phase, scene.actor)
         body = figure(skeleton(pose, scene.actor), scene.actor, pose.face)
         number_parts(mask, body + pose.props, [*BODY, *[7]*len(pose.props)], view)
@@ -63,6 +66,7 @@ def clip_masks(
 # %% ../../nbs/synthetic/masks.ipynb #db6ac6d5
 def stick_masks(
     path, # A video of StickUCF, in its place in the set
+    which:list|None=None, # Numbers of the frames to draw; None: all
 ) -> np.ndarray: # uint8 [T, H, W]: numbers of `LIMBS`
     "The masks of a file of StickUCF. Raises `ValueError` for a file that is not one."
     path = Path(path)
@@ -71,7 +75,7 @@ def stick_masks(
     if not name or name[1] not in CLASSES or not about.is_file():
         raise ValueError(f"{path} is not in a StickUCF, so nobody knows its masks: take a file of make_stickucf.")
     clip = Clip(path.parent.parent.name, name[1], int(name[2]), int(name[3]))
-    return clip_masks(clip, json.loads(about.read_text())["seed"])
+    return clip_masks(clip, json.loads(about.read_text())["seed"], which=which)
 
 # %% ../../nbs/synthetic/masks.ipynb #a1323950
 def write_masks(
