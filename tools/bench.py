@@ -1,19 +1,22 @@
 """Measure the speed of the input pipelines, the loaders and the training step on this machine: `make bench`.
 
 It prints the tables of chapter 13, measured with more rounds, and writes `bench.json` and `bench.png`."""
-import argparse, json, os
+import argparse, json, os, subprocess, sys, time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import av, matplotlib.pyplot as plt, pandas as pd
 from transformers import VideoMAEConfig
 from vidcls.backbones import load_backbone
 from vidcls.bench import bench_files, Elsewhere, feature_race, loader_race, plot_races, race, step_race
 from vidcls.clips import ClipSpec
-from vidcls.engine.video import probe_video
+from vidcls.engine.video import decoded_frames, probe_video
+from vidcls.engine.windows import window_clips
 from vidcls.data import data_root, video_table
 from vidcls.engine.machine import doctor, get_device, home, atomic_write, show_messages
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import checkpoint_path
+from vidcls.synthetic.long import make_films
+from vidcls.train import tutorial_model
 
 
 def race_files(
@@ -46,6 +49,56 @@ def race_features(
     return {"on the same cores": shared, "with a device of its own": feature_race(waiting, paths, workers, False, rounds)}
 
 
+def repeat_film(
+    film,       # MP4 file
+    path,       # File to write
+    times:int,  # How often
+) -> Path: # The file
+    "A long film, quickly: the packets of a short one, again and again."
+    with av.open(str(film)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        packets = [p for p in source.demux(video=0) if p.size]
+        length = max(p.pts + p.duration for p in packets)
+        data = [(bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in packets]
+        base = source.streams.video[0].time_base
+        for k in range(times):
+            for piece,pts,dts,duration,key in data:
+                p = av.Packet(piece)
+                p.stream, p.time_base, p.pts, p.dts, p.duration = stream, base, pts + k*length, dts + k*length, duration
+                p.is_keyframe = key
+                out.mux(p)
+    return Path(path)
+
+
+WATCH = """
+import sys, time
+from vidcls.when import timeline
+start = time.perf_counter()
+t = timeline(sys.argv[1], sys.argv[2], progress=False)
+peak = next((l.split()[1] for l in open("/proc/self/status") if l.startswith("VmHWM")), 0) if sys.platform == "linux" else 0
+print(len(t.starts), time.perf_counter() - start, int(peak)/1024)
+"""
+
+
+def race_timeline(
+    folder,      # Folder for the films
+    model,       # Model folder
+    minutes:int, # Length of the film
+) -> pd.DataFrame: # One row per step
+    "What a timeline of a long film costs, step by step, and the memory of the process that makes it."
+    film = make_films(Path(folder)/"film", (0, 0, 1), seconds=60)/"test/long/v_long_g01_c60.mp4"
+    long = repeat_film(film, Path(folder)/f"{minutes}.mp4", minutes)
+    def seconds(items):
+        start = time.perf_counter()
+        for _ in items: pass
+        return time.perf_counter() - start
+    took = {"decode every frame": seconds(decoded_frames(long)), "cut every window": seconds(window_clips(long, ClipSpec.load(model)))}
+    out = subprocess.run([sys.executable, "-c", WATCH, model, long], capture_output=True, text=True, check=True).stdout.split()
+    took["timeline"] = float(out[1])
+    table = pd.DataFrame({"seconds": took, "times real time": {k: 60*minutes/s for k,s in took.items()}})
+    return table.assign(**{"peak MB": pd.Series({"timeline": float(out[2])})})
+
+
 def draw(
     races:dict, # Name -> table
     file,       # PNG file to write
@@ -64,6 +117,7 @@ def bench(
     test=(5, 3),                    # Views of a test: clips in time, crops
     clips:int=64,                   # Clips that each loader reads
     steps:int=6,                    # Training steps to time
+    minutes:int=60,                 # Length of the film that is watched
     recipe:Recipe=RECIPES["stick"], # Recipe whose videos the loaders read
 ) -> dict: # The machine, and every table as a dict
     "Run all comparisons on this machine, and write `bench.json` and `bench.png`."
@@ -75,9 +129,12 @@ def bench(
     for name,t in features.items(): print(f"\nfeatures, {name}: videos per second\n{t.round(2).to_string()}", flush=True)
     step = step_race(VideoMAEConfig.from_pretrained(checkpoint_path("videomae-stick")), 16, steps)
     print(f"\ntraining step\n{step.round(3).to_string()}")
+    long = race_timeline(folder/"long", tutorial_model(recipe), minutes)
+    print(f"\na timeline of {minutes} minutes\n{long.round(1).to_string()}", flush=True)
     report = doctor()
     out = dict(machine={**report.machine, **report.versions}, races={k: t.to_dict() for k,t in races.items()},
-               loaders=loaders.to_dict(), features={k: t.to_dict() for k,t in features.items()}, steps=step.to_dict())
+               loaders=loaders.to_dict(), features={k: t.to_dict() for k,t in features.items()}, steps=step.to_dict(),
+               timeline=long.to_dict())
     with atomic_write(folder/"bench.json") as tmp: tmp.write_text(json.dumps(out, indent=1))
     draw(races, folder/"bench.png")
     return out
@@ -90,5 +147,5 @@ if __name__ == "__main__":
     p.add_argument("--tiny", action="store_true", help="as short as possible, only to see that every part works")
     a = p.parse_args()
     show_messages()
-    tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, recipe=RECIPES["smoke"])
+    tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, minutes=1, recipe=RECIPES["smoke"])
     bench(a.out, **(tiny if a.tiny else {}))

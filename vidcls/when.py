@@ -38,8 +38,10 @@ def plot_film(
     for y,table in enumerate(rows.values()):
         for r in table.itertuples():
             bottom.barh(y, r.end - r.start, left=r.start, color=colour[r.label], edgecolor="white", linewidth=.5)
-    bottom.set(xlim=(0, end), yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - .5, -.5), xlabel="seconds")
-    fig.legend([plt.Rectangle((0, 0), 1, 1, color=c) for c in colour.values()], names, loc="outside lower center", ncols=6)
+    bottom.set(xlim=(0, end), ylim=(len(rows) - .5, -.5), xlabel="seconds")
+    bottom.set_yticks(range(len(rows)), list(rows))
+    patches = [plt.Rectangle((0, 0), 1, 1, color=c) for c in colour.values()]
+    fig.legend(patches, names, loc="outside lower center", ncols=6)
     return fig
 
 # %% ../nbs/12_when.ipynb #38e9d2a8

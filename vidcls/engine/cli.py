@@ -240,13 +240,14 @@ def timeline_command(
     truth:str=None,    # True segments (JSON in ActivityNet's form): print scores
     calibrate:bool=False, # With --truth: choose share and cost by these videos, and store them with the model
     windows:str=None,  # Keep the windows in this folder, for another run
-    live:str=None,     # Instead of videos: watch this camera (0) or stream (URL), and print each segment as it is certain
+    live:str=None,     # Instead of videos, watch a camera (0) or a stream (URL); prints each segment as it is certain
     device:str=None,   # cuda, mps or cpu; default: the fastest available
     revision:str=None, # Commit, tag or branch of a model on the Hub
     json:bool=False,   # Print JSON
 ):
     "Find what happens when in long videos."
-    if live: return _watch_live(live, model, stride, device, revision, (*videos, out, html, subtitles, truth, windows, json))
+    other = (*videos, out, html, subtitles, truth, windows, share, cost, json)
+    if live: return _watch_live(live, model, stride, device, revision, other)
     _check_timeline(videos, out, html, subtitles, calibrate, truth)
     from vidcls.engine.timelines import all_segments, timelines, timeline_page
     videos = [f for v in videos for f in _files(v)]
@@ -260,7 +261,8 @@ def timeline_command(
         for e in bad.values(): print(f"vidcls: {e}", file=sys.stderr)
     scores = _segment_scores(found, truth)
     text = "\n".join([*_timeline_lines(found), *([scores.round(3).to_string()] if truth else [])])
-    result = dict(segments=table.to_dict("records"), errors=bad, **({"scores": scores.to_dict("index")} if truth else {}))
+    result = dict(segments=table.to_dict("records"), errors=bad)
+    if truth: result["scores"] = scores.to_dict("index")
     return result, text, int(bool(bad))
 
 # %% ../../nbs/engine/cli.ipynb #a79229e8
@@ -284,7 +286,7 @@ def _check_timeline(videos, out, html, subtitles, calibrate, truth):
 
 @contextmanager
 def _windows_in(windows, out):
-    "The folder for the windows: one that stays, one beside the output that stays until all is done, or a temporary one."
+    "The folder for the windows: one that stays, one beside the output until all is done, or a temporary one."
     import shutil, tempfile
     if windows: yield windows
     elif out:
@@ -315,6 +317,7 @@ def _truth_of(found, truth):
     if missing := sorted(names - set(durations)): raise ValueError(f"{truth} does not have {missing[0]}: add it.")
     return table[table.video.isin(names)], {v: d for v,d in durations.items() if v in names}
 
+# %% ../../nbs/engine/cli.ipynb #70091b52
 def _segment_scores(found, truth):
     "Scores against the truth, if there is one."
     if not truth or not found: return None
@@ -384,6 +387,7 @@ def _check_maps(model, explain, report, device, revision):
     _known(explain=(explain, METHODS))
     check_method(model, explain, None, device, revision)
 
+# %% ../../nbs/engine/cli.ipynb #b6afc68e
 def _scores(s):
     "All scores as one object for JSON."
     repeated = int((s.predictions.repeated_frames > 0).sum())

@@ -43,6 +43,7 @@ def save_rule(
         tmp.write_text(json.dumps(asdict(rule) | dict(about=about), indent=1))
     return file
 
+# %% ../../nbs/engine/finder.ipynb #9c7984c0
 def load_rule(
     folder, # Model folder
     labels, # The labels of the model
@@ -94,6 +95,7 @@ class SteadyPath:
         self.cost, self.delay = cost, delay
         self.total, self.came = None, deque() # Best path to each state; where the last steps came from
 
+# %% ../../nbs/engine/finder.ipynb #ceb4780d
 @patch
 def push(self:SteadyPath,
     evidence:np.ndarray, # [states] of the next window
@@ -130,6 +132,7 @@ def _certain(self:SteadyPath):
         return out
     return []
 
+# %% ../../nbs/engine/finder.ipynb #291b4f16
 @patch
 def _decide(self:SteadyPath):
     "The first state of the best path; the paths that contradict it are given up."
@@ -160,6 +163,7 @@ class Finder:
         self.held, self.before, self.last = deque(), None, None # Undecided windows; starts: last decided one, newest
         self.state, self.since, self.scores = 0, 0., []         # The segment that is open
 
+# %% ../../nbs/engine/finder.ipynb #c5fbd571
 @patch
 def push(self:Finder,
     start:float,              # Of the window, in seconds
@@ -195,6 +199,7 @@ def _close(self:Finder, end):
     self.state, self.scores = 0, []
     return out
 
+# %% ../../nbs/engine/finder.ipynb #3ca8fec5
 @patch
 def flush(self:Finder) -> list: # The segments that are left
     "End the film."

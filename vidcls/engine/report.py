@@ -29,6 +29,7 @@ def _gif(path, spec):
         file = create_gif(large, Path(d)/"clip.gif", spec=spec, every=2)
         return "data:image/gif;base64," + base64.b64encode(Path(file).read_bytes()).decode()
 
+# %% ../../nbs/engine/report.ipynb #081dbb00
 def gallery(
     rows,          # Some rows of `Scores.predictions`
     spec:ClipSpec, # How the model saw them
@@ -70,6 +71,7 @@ th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{t
 _ABOUT = (" Beside each video: what spoke for that answer in its middle clip ({}). The brighter the colour, the more a "
           "place mattered; the number above is for this clip alone.")
 
+# %% ../../nbs/engine/report.ipynb #91a2d263
 def _confusion(scores):
     "The confusion matrix as an HTML table; the stronger the colour, the larger the share of the row."
     from sklearn.metrics import confusion_matrix

@@ -47,6 +47,7 @@ def read_annotations(
     _check_truth(table, long, file)
     return table, long
 
+# %% ../../nbs/engine/segments.ipynb #e9095bca
 def _check_truth(table, long, file):
     for r in table.itertuples():
         if r.end > long[r.video] + .05:
@@ -125,6 +126,7 @@ def average_precision(
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((best*np.diff(recall, prepend=0)).sum())
 
+# %% ../../nbs/engine/segments.ipynb #f8074e9a
 def matches(
     truth,    # True segments of one label
     found,    # Found segments of that label
@@ -164,6 +166,7 @@ def edit_score(
         for j,f in enumerate(found, 1): row.append(min(last[j] + 1, row[-1] + 1, last[j-1] + (t != f)))
     return 100*(1 - row[-1]/max(len(truth), len(found), 1))
 
+# %% ../../nbs/engine/segments.ipynb #5291d500
 def overlap_counts(
     truth, # True segments of a video
     found, # Found ones
@@ -195,6 +198,7 @@ def labels_at(
     for r in table.itertuples(): out[(times >= r.start) & (times < r.end)] = r.label
     return out
 
+# %% ../../nbs/engine/segments.ipynb #c7b68fb4
 def segment_scores(
     truth, # True segments
     found, # Found ones, with scores

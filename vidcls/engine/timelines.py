@@ -83,6 +83,7 @@ def kept_timeline(
     p = np.array(kept.rows).reshape(-1, len(labels))
     return Timeline(str(video), end, spec.seconds, labels, np.array(kept.starts), p, rule or load_rule(where, labels))
 
+# %% ../../nbs/engine/timelines.ipynb #a49d001b
 def _watch(kept, net, spec, video, end, stride, batch_size, progress):
     "Put the windows that are missing through the model."
     clips = window_clips(video, spec, stride, first=(first := kept.next_window(stride)))
@@ -118,6 +119,7 @@ def timelines(
         except VideoError as e: bad[v] = str(e)
     return found, bad
 
+# %% ../../nbs/engine/timelines.ipynb #eb03e70c
 def all_segments(
     found:list, # `Timeline`s
 ) -> "pd.DataFrame": # From `segment_table`
@@ -128,7 +130,8 @@ def all_segments(
 COLOURS = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#888")
 _STYLE = """.s{width:100%;min-width:40rem;height:auto}.s text{font:9px sans-serif;fill:currentColor}
 .s .l{fill:#fff}td:first-child,th:first-child{text-align:left}.f{display:flex;min-width:40rem}.f img{flex:1;min-width:0}
-video{max-width:100%}td img{display:block;width:160px}i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}"""
+video{max-width:100%}td img{display:block;width:160px}
+i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}"""
 _SCRIPT = """<script>for (const a of document.querySelectorAll("a[data-t]")) a.onclick = e => {
 const v = a.closest("section").querySelector("video"); e.preventDefault();
 if (v) { v.currentTime = a.dataset.t; v.play(); v.scrollIntoView({block: "nearest"}); } }</script>"""
@@ -166,6 +169,7 @@ def _axis(t, y):
                     f'<text x="{_x(t, s)}" y="{y}">{say(s)}</text>' for s in at)
     return f'{ticks}<text x="{_W}" y="34" text-anchor="end">probability 1</text>'
 
+# %% ../../nbs/engine/timelines.ipynb #c81c499a
 def chart(
     t:Timeline, # Of one video
 ) -> str: # SVG, with a legend
@@ -201,6 +205,7 @@ def _row(t, r, gif):
     return (f"<tr><td>{html.escape(r.label)}</td><td>{seek}</td><td>{_short(r.end)}</td><td>{r.score:.2f}</td>"
             f"<td>{picture}</td></tr>")
 
+# %% ../../nbs/engine/timelines.ipynb #b4decdb0
 def _player(t, page):
     "A player with subtitles, if the page lies where it can find the video."
     if Path(t.video).suffix.lower() not in (".mp4", ".m4v", ".webm", ".ogv"): return ""
@@ -208,8 +213,8 @@ def _player(t, page):
     except ValueError: return "" # Another drive
     track = base64.b64encode(as_vtt(t.segments).encode()).decode()
     poster = picture_uri(_at(t.video, t.duration/2)[0], 480)
-    return (f'<video controls preload="none" poster="{poster}" src="{html.escape(where)}"><track default kind="subtitles" srclang="en" '
-            f'src="data:text/vtt;base64,{track}"></video>')
+    return (f'<video controls preload="none" poster="{poster}" src="{html.escape(where)}">'
+            f'<track default kind="subtitles" srclang="en" src="data:text/vtt;base64,{track}"></video>')
 
 # %% ../../nbs/engine/timelines.ipynb #004166d9
 def timeline_page(
@@ -225,8 +230,9 @@ def timeline_page(
         rows = "".join(_row(t, r, r.Index in most) for r in t.segments.itertuples())
         note = f"<p>GIFs of the {gifs} surest of {len(t.segments)} segments.</p>" if len(t.segments) > gifs else ""
         table = f"<div><table><tr><th>label<th>start<th>end<th>score<th></tr>{rows}</table></div>"
-        return (f"<section><h2>{html.escape(Path(t.video).name)}</h2><p>{_short(t.duration)}, {len(t.segments)} segments"
-                f"</p>{_player(t, file)}{_thumbnails(t)}{chart(t)}{note}{table if rows else ''}</section>")
+        name, count = html.escape(Path(t.video).name), f"{_short(t.duration)}, {len(t.segments)} segments"
+        return (f"<section><h2>{name}</h2><p>{count}</p>{_player(t, file)}"
+                f"{_thumbnails(t)}{chart(t)}{note}{table if rows else ''}</section>")
     failed = "".join(f"<li>{html.escape(e)}</li>" for e in (bad or {}).values())
     body = "".join(map(section, found)) + (f"<h2>Not read</h2><ul>{failed}</ul>" if failed else "")
     return write_page(file, title, body + _SCRIPT, _STYLE)

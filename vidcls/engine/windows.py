@@ -157,8 +157,10 @@ def _file_windows(path, windows):
     yield from windows.flush(end)
     for n,what in ((windows.damaged, "damaged frames"), (windows.dropped, "frames whose time stamps jump back")):
         if n: logger.warning(f"{path}: {n} {what} are left out.")
-    if windows.emitted is None and not windows.k: raise VideoError(f"{path} shows nothing that could be decoded: copy it again.")
+    if windows.emitted is None and not windows.k:
+        raise VideoError(f"{path} shows nothing that could be decoded: copy it again.")
 
+# %% ../../nbs/engine/windows.ipynb #4af2ef70
 def window_clips(
     path,            # Video file
     spec:ClipSpec,   # What a clip is

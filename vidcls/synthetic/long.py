@@ -78,6 +78,7 @@ def plan_setting(
         at += int(FPS*rng.uniform(5, 14))
     return Setting(first, last, scene, people, fixture, events, tuple(cameras))
 
+# %% ../../nbs/synthetic/long.ipynb #866c2136
 def plan_film(
     seconds:float, # Length
     key:list,      # Numbers that identify the film
@@ -145,6 +146,7 @@ def _frame(setting, poses, views, img, mask):
         draw(img, body + pose.props + stands, view)
         number_parts(mask, body + pose.props + stands, numbers, view)
 
+# %% ../../nbs/synthetic/long.ipynb #40b23c0c
 def shoot(
     setting:Setting, # Room and people
     camera:int,      # Which of its cameras
@@ -176,6 +178,7 @@ STRANGE = dict(train=MOVES[::2], val=MOVES[::2], test=MOVES[1::2]) # The moves o
 
 def _script(clip, seed): return plan_film(clip.clip, [WORD, seed, clip.group], STRANGE[clip.split])
 
+# %% ../../nbs/synthetic/long.ipynb #2b0e6d14
 def film_long(
     root,      # Root of the set
     clip:Clip, # The film to make
@@ -208,6 +211,7 @@ def annotation(
     return dict(subset=SUBSETS[split], duration=script[-1].last/FPS, resolution="{}x{}".format(*SIZE), url="",
                 annotations=rows(True), moves=rows(False), cuts=[c/FPS for s in script for c,_ in s.cameras][1:])
 
+# %% ../../nbs/synthetic/long.ipynb #44e1cb01
 def make_films(
     root, # Folder for the set; created if it does not exist
     films:tuple=(6, 4, 8), # How many in (train, val, test)
