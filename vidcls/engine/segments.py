@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'FORMATS', 'TIOUS', 'MIN_FILMS', 'segment_table', 'read_annotations', 'clock', 'as_vtt', 'as_activitynet',
            'save_segments', 'tiou', 'average_precision', 'matches', 'mean_ap', 'edit_score', 'overlap_counts', 'f1',
-           'labels_at', 'segment_scores', 'score_interval']
+           'labels_at', 'Judged', 'judge_segments', 'total_scores', 'segment_scores', 'score_interval']
 
 # %% ../../nbs/engine/segments.ipynb #2c384016
 import html, json, math
+from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from .machine import atomic_write
@@ -130,17 +131,20 @@ def average_precision(
 def matches(
     truth,    # True segments of one label
     found,    # Found segments of that label
-    at:float, # tIoU that counts as right
-) -> np.ndarray: # [len(found)] bool, the surest first
+    tious=TIOUS, # tIoUs that count as right
+) -> np.ndarray: # [found, tious] bool, the surest first
     "Which found segments are right; each true one can be claimed once."
-    right, free = [], {v: np.ones(len(d), bool) for v,d in truth.groupby("video")}
+    tious = np.atleast_1d(tious)
     spans = {v: d[["start", "end"]].to_numpy() for v,d in truth.groupby("video")}
-    for r in found.sort_values("score", ascending=False, kind="stable").itertuples():
-        fit = tiou([[r.start, r.end]], spans.get(r.video, np.zeros((0, 2))))[0]
-        fit = np.where(free.get(r.video, np.zeros(0, bool)), fit, -1)
-        right.append(bool(len(fit)) and fit.max() >= at - 1e-9)
-        if right[-1]: free[r.video][fit.argmax()] = False
-    return np.array(right, bool)
+    free = {v: np.ones((len(s), len(tious)), bool) for v,s in spans.items()}
+    right = np.zeros((len(found), len(tious)), bool)
+    for k,r in enumerate(found.sort_values("score", ascending=False, kind="stable").itertuples()):
+        if r.video not in spans: continue
+        fit = tiou(spans[r.video], [[r.start, r.end]])                 # [true ones of the video, 1]
+        fit = np.where(free[r.video], fit, -1)                         # [true ones, tious]
+        right[k] = fit.max(0) >= tious - 1e-9
+        free[r.video][fit.argmax(0)[right[k]], right[k]] = False
+    return right
 
 # %% ../../nbs/engine/segments.ipynb #9877443f
 def mean_ap(
@@ -149,10 +153,10 @@ def mean_ap(
     tious:tuple=TIOUS, # tIoUs that count as right
 ) -> np.ndarray: # [len(tious)]: mean over the labels that occur in truth
     "Mean average precision at each tIoU."
-    def one(label, at):
-        of = truth[truth.label == label]
-        return average_precision(matches(of, found[found.label == label], at), len(of))
-    return np.array([np.mean([one(l, t) for l in sorted(set(truth.label))]) for t in tious])
+    def one(label):
+        right = matches(of := truth[truth.label == label], found[found.label == label], tious)
+        return [average_precision(r, len(of)) for r in right.T]
+    return np.mean([one(l) for l in sorted(set(truth.label))], axis=0)
 
 # %% ../../nbs/engine/segments.ipynb #f27b939e
 def edit_score(
@@ -199,6 +203,55 @@ def labels_at(
     return out
 
 # %% ../../nbs/engine/segments.ipynb #c7b68fb4
+@dataclass
+class Judged:
+    "What all scores are made of, film by film, so that films can be drawn again and again."
+    truths: np.ndarray # [labels, films] how many true segments
+    found: list        # Per label: (number of the film [n], right? [n, tious]), the surest first
+    counts: np.ndarray # [films, 3, 3]: for F1@10, 25 and 50: right, wrong, missed
+    edit: np.ndarray   # [films] edit scores
+    same: np.ndarray   # [films, 2] moments with the right label; moments
+
+def judge_segments(
+    truth, # True segments
+    found, # Found ones, with scores
+    durations:dict, # Video to seconds
+    fps:float=25, # How often the accuracy over time is sampled
+) -> Judged:
+    "Compare found segments with true ones, film by film."
+    films, labels = {v: k for k,v in enumerate(durations)}, sorted(set(truth.label))
+    parts = [(truth[truth.video == v], found[found.video == v], d) for v,d in durations.items()]
+    truths = np.array([[(t.label == l).sum() for t,*_ in parts] for l in labels])
+    return Judged(truths, [_guesses(truth, found, l, films) for l in labels], *map(np.array, zip(*(
+        ([overlap_counts(t, f, k) for k in (.1, .25, .5)], edit_score(t.label.tolist(), f.label.tolist()),
+         _same(t, f, np.arange(0, d, 1/fps))) for t,f,d in parts))))
+
+def _guesses(truth, found, label, films):
+    "The found segments of a label: their films, and whether they are right."
+    own = found[(found.label == label) & found.video.isin(films)]
+    film = own.sort_values("score", ascending=False, kind="stable").video.map(films).to_numpy(int)
+    return film, matches(truth[truth.label == label], own)
+
+def _same(truth, found, at):
+    "How many moments have the right label, of how many."
+    same = labels_at(truth, at) == labels_at(found, at)
+    return same.sum(), len(at)
+
+# %% ../../nbs/engine/segments.ipynb #ea00848b
+def total_scores(
+    judged:Judged, # From `judge_segments`
+    times:np.ndarray|None=None, # [films] how often each film counts; None: once
+) -> dict: # mAP, mAP@.5, edit, F1@10, F1@25, F1@50, time
+    "All scores over films; mAP from 0 to 1, the others from 0 to 100."
+    times = np.ones(len(judged.edit), int) if times is None else times
+    truths = judged.truths @ times                                                    # [labels]
+    ap = [[average_precision(r, n) for r in np.repeat(right, times[film], 0).T]
+          for n,(film,right) in zip(truths, judged.found) if n]
+    ap = np.mean(ap, axis=0) if ap else np.full(len(TIOUS), np.nan)
+    counts, (same, moments) = np.tensordot(times, judged.counts, 1), times @ judged.same
+    return {"mAP": float(ap.mean()), "mAP@.5": float(ap[0]), "edit": float(times @ judged.edit/times.sum()),
+            **{f"F1@{k}": float(f1(c)) for k,c in zip((10, 25, 50), counts)}, "time": float(100*same/moments)}
+
 def segment_scores(
     truth, # True segments
     found, # Found ones, with scores
@@ -206,13 +259,7 @@ def segment_scores(
     fps:float=25, # How often the accuracy over time is sampled
 ) -> dict: # mAP, mAP@.5, edit, F1@10, F1@25, F1@50, time
     "All scores of a list of segments; mAP from 0 to 1, the others from 0 to 100."
-    parts = [(truth[truth.video == v], found[found.video == v], d) for v,d in durations.items()]
-    ap = mean_ap(truth, found)
-    counts = {k: sum(overlap_counts(t, f, k/100) for t,f,_ in parts) for k in (10, 25, 50)}
-    same = [labels_at(t, at := np.arange(0, d, 1/fps)) == labels_at(f, at) for t,f,d in parts]
-    edit = np.mean([edit_score(t.label.tolist(), f.label.tolist()) for t,f,_ in parts])
-    return {"mAP": float(ap.mean()), "mAP@.5": float(ap[0]), "edit": float(edit),
-            **{f"F1@{k}": f1(c) for k,c in counts.items()}, "time": 100*float(np.concatenate(same).mean())}
+    return total_scores(judge_segments(truth, found, durations, fps))
 
 # %% ../../nbs/engine/segments.ipynb #b11844cb
 MIN_FILMS = 8 # With fewer, no interval keeps its promise
@@ -221,18 +268,14 @@ def score_interval(
     truth, # True segments
     found, # Found ones
     durations:dict, # Video to seconds
-    draws:int=200, # How often the films are drawn
+    draws:int=1000, # How often the films are drawn
     seed:int=0, # Of the draws
 ) -> "pd.DataFrame": # Index: the scores; columns: score, low, high
     "Scores with their 95 % intervals over films; NaN with fewer than eight films."
     import pandas as pd
-    whole = pd.DataFrame(dict(score=segment_scores(truth, found, durations), low=np.nan, high=np.nan))
-    if len(durations) < MIN_FILMS: return whole
-    rng, videos, rows = np.random.default_rng(seed), list(durations), []
-    pick = lambda table, v, new: table[table.video == v].assign(video=new)
-    for _ in range(draws):
-        drawn = list(enumerate(rng.choice(len(videos), len(videos))))
-        t, f = (pd.concat([pick(table, videos[v], f"{i}") for i,v in drawn]) for table in (truth, found))
-        rows.append(segment_scores(t, f, {f"{i}": durations[videos[v]] for i,v in drawn}, fps=5))
-    low, high = (pd.DataFrame(rows).quantile(q) for q in (.025, .975))
-    return whole.assign(low=low, high=high)
+    judged, n, rng = judge_segments(truth, found, durations), len(durations), np.random.default_rng(seed)
+    whole = pd.DataFrame(dict(score=total_scores(judged), low=np.nan, high=np.nan))
+    if n < MIN_FILMS: return whole
+    drawn = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(draws))
+    rows = pd.DataFrame([total_scores(judged, times) for times in drawn])
+    return whole.assign(low=rows.quantile(.025), high=rows.quantile(.975))
