@@ -8,8 +8,8 @@ from vidcls.clips import ClipSpec, read_clip, View
 from vidcls.engine.cli import main
 from vidcls.engine.finder import Finder, load_rule, Rule, save_rule
 from vidcls.engine.segments import segment_table
-from vidcls.engine.timelines import kept_timeline, timelines
-from vidcls.engine.video import decoded_frames, to_rgb, VideoError
+from vidcls.engine.timelines import kept_timeline, timeline_page, timelines
+from vidcls.engine.video import decoded_frames, probe_video, to_rgb, VideoError
 from vidcls.engine.windows import window_clips
 from vidcls.infer import load_trained, run_inference
 from vidcls.when import calibrate, labelled_parts, separation, timeline, window_count
@@ -159,11 +159,14 @@ def test_a_bad_file_does_not_stop_the_others(model, film, tmp_path):
 def test_kept_windows_belong_to_one_model_and_one_stride(model, film, tmp_path):
     kept = tmp_path/"kept"
     a = kept_timeline(model, film, kept, progress=False)
-    file, = kept.iterdir()
+    file, = kept.glob("*.jsonl")
     before = file.read_bytes()
     b = kept_timeline(model, film, kept, progress=False)
     assert file.read_bytes() == before and b.segments.equals(a.segments)
     assert len(kept_timeline(model, film, kept, stride=1., progress=False).starts) < len(a.starts)
+    assert len(list(kept.glob("*.jsonl"))) == 2 and file.read_bytes() == before # Another stride, another file
+    other = write_model(tmp_path/"other", ("Nod", "Wave", "nothing"))
+    kept_timeline(other, film, kept, progress=False)
     assert file.read_bytes() != before
 
 
@@ -176,12 +179,12 @@ def test_a_killed_command_goes_on(model, tmp_path):
     p = subprocess.Popen([*command, str(tmp_path/"a.jsonl")], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     hidden = tmp_path/".a.jsonl.windows"
     until = time.monotonic() + 120
-    while time.monotonic() < until and not any(len(f.read_bytes().splitlines()) > 4 for f in (hidden.iterdir() if hidden.exists() else ())): time.sleep(.02)
+    while time.monotonic() < until and not any(len(f.read_bytes().splitlines()) > 4 for f in hidden.glob("*.jsonl")): time.sleep(.02)
     assert p.poll() is None, "it was too fast to be killed"
     p.kill()
     p.wait()
     assert not (tmp_path/"a.jsonl").exists()
-    kept = next(hidden.iterdir()).read_bytes()
+    kept = next(hidden.glob("*.jsonl")).read_bytes()
     for name in ("a", "b"): subprocess.run([*command, str(tmp_path/f"{name}.jsonl")], env=env, check=True, capture_output=True)
     assert kept.count(b"\n") > 4
     assert (tmp_path/"a.jsonl").read_text() == (tmp_path/"b.jsonl").read_text() != ""
@@ -253,12 +256,12 @@ def test_other_videos_than_the_truth_has(model, film, truth, tmp_path, capsys):
 
 @pytest.mark.parametrize("args, status, say", [
     ([], 2, "name at least one video"), (["VIDEO", "--out", "a.txt"], 2, "--out must be one of"), (["VIDEO", "--calibrate"], 2, "needs --truth"),
-    (["VIDEO", "--out", "nowhere/a.csv"], 2, "there is no folder"), (["VIDEO", "--stride", "0"], 1, "stride must be above 0"),
-    (["VIDEO", "--share", "7"], 1, "between 0 and 1"), (["nowhere.mp4"], 1, "There is no video nowhere.mp4"),
-    (["VIDEO", "--truth", "nowhere.json"], 1, "nowhere.json"), (["VIDEO", "--live", "0"], 2, "--live takes only"),
+    (["VIDEO", "--out", "nowhere/a.csv"], 2, "there is no folder"), (["VIDEO", "--stride", "0"], 2, "--stride must be above 0"),
+    (["VIDEO", "--share", "7"], 2, "between 0 and 1"), (["VIDEO", "--cost", "nan"], 2, "cost must be at least 0"), (["nowhere.mp4"], 1, "There is no video nowhere.mp4"),
+    (["VIDEO", "--truth", "nowhere.json"], 1, "nowhere.json"), (["VIDEO", "--live", "0"], 2, "--live takes only"), (["VIDEO", "--truth", "TRUTH", "--calibrate", "--share", ".2"], 2, "leave them out"),
     (["--live", "nowhere.mp4"], 1, "nowhere.mp4")])
-def test_wrong_arguments(model, film, capsys, args, status, say):
-    got, out, err = command(capsys, model, *(film if a == "VIDEO" else a for a in args))
+def test_wrong_arguments(model, film, truth, capsys, args, status, say):
+    got, out, err = command(capsys, model, *({"VIDEO": film, "TRUTH": truth}.get(a, a) for a in args))
     assert (got, out) == (status, "") and say in err and "Traceback" not in err
 
 
@@ -287,7 +290,7 @@ def test_a_video_that_shows_none_of_the_classes_is_rejected(model, film, tmp_pat
     assert main(["predict", str(model), str(film), "--reject", ".999999"]) == 0
     assert "none of these" in capsys.readouterr().out
     assert main(["predict", str(model), str(film), "--reject", "often"]) == 2
-    assert main(["predict", str(model), str(film), "--reject", "2"]) == 1
+    assert main(["predict", str(model), str(film), "--reject", "2"]) == 2
     assert "between 0 and 1" in capsys.readouterr().err
 
 
@@ -305,3 +308,109 @@ def test_live_from_the_command_line_prints_what_the_timeline_has(model, film, ca
     rows = [json.loads(l) for l in out.splitlines()]
     assert [r["label"] for r in rows] == want.label.tolist()
     assert np.allclose([[r["start"], r["end"]] for r in rows], want[["start", "end"]], atol=1e-6)
+
+
+# -- what a clumsy user did --------------------------------------------------------------------------------------------
+
+def test_nothing_that_is_read_is_overwritten(model, film, truth, tmp_path, capsys):
+    own = tmp_path/"film.mp4"
+    own.write_bytes(film.read_bytes())
+    for args in (["--out", truth, "--truth", truth], ["--html", own], ["--out", tmp_path/"a.json", "--html", tmp_path/"a.json"]):
+        before = own.read_bytes(), truth.read_bytes()
+        status, _, err = command(capsys, model, own, *args)
+        assert status == 2 and "would replace" in err
+        assert (own.read_bytes(), truth.read_bytes()) == before
+
+
+def test_videos_of_one_name_stay_apart(model, film, truth, tmp_path, capsys):
+    for d in "xy": (tmp_path/d).mkdir() or (tmp_path/d/"a.mp4").write_bytes(film.read_bytes())
+    two = tmp_path/"x/a.mp4", tmp_path/"y/a.mp4"
+    status, out, err = command(capsys, model, *two, "--subtitles", tmp_path/"subs", "--out", tmp_path/"all.csv", "--html", tmp_path/"p.html")
+    assert status == 0, err
+    assert sorted(f.name for f in (tmp_path/"subs").iterdir()) == ["a-2.vtt", "a.vtt"]
+    assert set(pd.read_csv(tmp_path/"all.csv").video) <= set(map(str, two))
+    for args in (["--truth", truth], ["--out", tmp_path/"all.json"]):
+        status, _, err = command(capsys, model, *two, *args)
+        assert status == 2 and "same name" in err
+    status, out, _ = command(capsys, model, two[0], tmp_path/"x/../x/a.mp4") # One file, named twice
+    assert status == 0 and out.count("a.mp4") == 1
+
+
+@pytest.mark.parametrize("stride", [.5, .37, 2.])
+def test_every_interruption_can_be_continued(model, film, tmp_path, stride):
+    "A run may stop after any line, also between the last windows and the line that says that they are the last."
+    kept = tmp_path/"kept"
+    whole = kept_timeline(model, film, kept, stride, batch_size=5, progress=False)
+    file, = kept.glob("*.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    for k in range(1, len(lines)):
+        file.write_bytes(b"".join(lines[:k]))
+        again = kept_timeline(model, film, kept, stride, batch_size=5, progress=False)
+        assert np.allclose(again.starts, whole.starts) and again.segments.equals(whole.segments)
+
+
+@pytest.mark.parametrize("spoilt", [b"[1, 2]", b"5", b"null", b'{"starts": [9.0], "probabilities": [[0.5]], "done": true}', b'{"more": 1}',
+    b'{"starts": [90.0], "probabilities": [[NaN, 0.5, 0.5]], "done": true}', b'{"starts": [0.0], "probabilities": [[0.2, 0.3, 0.5]], "done": true}'])
+def test_kept_windows_that_make_no_sense_are_made_anew(model, film, tmp_path, spoilt):
+    whole = kept_timeline(model, film, tmp_path, progress=False)
+    file, = tmp_path.glob("*.jsonl")
+    lines = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([*lines[:2], spoilt, b""]))
+    assert kept_timeline(model, film, tmp_path, progress=False).segments.equals(whole.segments)
+
+
+def test_a_segment_ends_with_its_video(model, tmp_path):
+    film = write_video(tmp_path/"two.mp4", 10)
+    ends = timeline(model, film, rule=Rule("nothing", .01, 0.), progress=False).segments.end
+    assert len(ends) and ends.max() <= probe_video(film).duration + 1e-9
+
+
+def test_a_part_of_a_file_and_an_address_are_refused(model, film):
+    from vidcls.engine.video import Segment
+    with pytest.raises(VideoError, match="part of a file"): timeline(model, Segment(film, 1, 2), progress=False)
+    with pytest.raises(VideoError, match="address"): list(window_clips("https://example.org/a.mp4", SPEC))
+
+
+def test_a_damaged_video_does_not_cost_the_page(model, film, tmp_path):
+    own = tmp_path/"own.mp4"
+    own.write_bytes(film.read_bytes())
+    found, _ = timelines(model, [own], tmp_path/"kept", rule=Rule("nothing", .01, 0.), progress=False)
+    own.unlink() # It is gone when the page is written
+    page = timeline_page(found, tmp_path/"page.html").read_text()
+    assert "own.mp4" in page and "data:image/gif" not in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
+def test_a_name_that_is_not_text(model, film, tmp_path, capsys):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.mp4")
+    Path(odd).write_bytes(film.read_bytes())
+    status, _, err = command(capsys, model, odd, film, "--out", tmp_path/"a.csv", "--html", tmp_path/"a.html", "--share", ".01")
+    assert status == 0, err
+    assert set(pd.read_csv(tmp_path/"a.csv").video) == {str(film), str(tmp_path/"bad\\udcff.mp4")}
+
+
+def test_a_verdict_by_another_rule_is_not_reused(model, film, tmp_path):
+    from vidcls.engine.batch import predict_files
+    predict_files(model, [film], tmp_path/"a.jsonl", reject=.5, progress=False)
+    for other in (.9, False):
+        with pytest.raises(ValueError, match="another run"): predict_files(model, [film], tmp_path/"a.jsonl", reject=other, progress=False)
+
+
+def test_labels_in_subtitles_stay_in_their_cue():
+    from vidcls.engine.segments import as_vtt
+    assert len(as_vtt(segment_table([("v", "a\n\n00:00 --> 00:09\nb", 0, 1, .5)])).strip().splitlines()) == 4
+
+
+def test_calibration_needs_something_to_choose_by(model, film, tmp_path, capsys):
+    for rows, say in (([], "no segments"), ([dict(label="Sleep", segment=[1, 5])], "that the model knows")):
+        (tmp_path/"t.json").write_text(json.dumps(dict(database={"a": dict(duration=20., annotations=rows)})))
+        status, _, err = command(capsys, model, film, "--truth", tmp_path/"t.json", "--calibrate")
+        assert status == 1 and say in err and not (model/"timeline.json").exists()
+
+
+@pytest.mark.parametrize("about", [dict(duration="x", annotations=[]), dict(duration=float("nan"), annotations=[]), dict(duration=0, annotations=[]), dict(duration=20),
+    dict(duration=20, annotations=None), dict(duration=20, annotations=[dict(label=["x"], segment=[1, 2])]), dict(duration=20, annotations=[dict(label="x", segment=[1])])])
+def test_annotations_that_cannot_be_true_name_file_and_video(tmp_path, about):
+    from vidcls.engine.segments import read_annotations
+    (tmp_path/"t.json").write_text(json.dumps(dict(database={"film": about})))
+    with pytest.raises(ValueError, match="t.json .*at film"): read_annotations(tmp_path/"t.json")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['load_trained', 'run_inference', 'top_labels', 'seen_views', 'video_clips', 'Prediction', 'warn_repeats', 'loaded',
-           'is_rejected', 'predict']
+           'reject_rule', 'is_rejected', 'predict']
 
 # %% ../nbs/07_infer.ipynb #8f537541
 import logging, os, re, tempfile
@@ -160,17 +160,26 @@ def loaded(
     return folder, *_loaded(str(folder.resolve()), spec, device, file_times(folder))
 
 # %% ../nbs/07_infer.ipynb #c7857f44
+def reject_rule(
+    net,           # A classifier
+    folder,        # Its folder
+    reject:float|bool, # A class needs more than this share; True: the share of the model's rule
+) -> Rule:
+    "The rule by which a video shows none of the classes."
+    labels = list(net.config.id2label.values())
+    if reject is True: return load_rule(folder, labels)
+    return Rule(NOTHING if NOTHING in labels else None, float(reject))
+
 def is_rejected(
     probabilities, # [classes], of a video
     net,           # The model
     folder,        # Its folder
-    reject:float|bool, # A class needs more than this share; True: the share of the model's rule; False: never
+    reject:float|bool, # As for `reject_rule`; False: never
 ) -> bool:
     "Whether a video shows none of the classes, as far as the model can tell."
     if reject is False: return False
-    labels = list(net.config.id2label.values())
-    rule = load_rule(folder, labels) if reject is True else Rule(NOTHING if NOTHING in labels else None, float(reject))
-    return bool(evidence(probabilities, labels, rule).argmax() == 0)
+    rule = reject_rule(net, folder, reject)
+    return bool(evidence(probabilities, list(net.config.id2label.values()), rule).argmax() == 0)
 
 # %% ../nbs/07_infer.ipynb #96beddd9
 def predict(

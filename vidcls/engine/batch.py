@@ -7,6 +7,7 @@ __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
 
 # %% ../../nbs/engine/batch.ipynb #488be67f
 import hashlib, json, re, uuid
+from dataclasses import asdict
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -19,7 +20,7 @@ from .run import difference
 from .tables import sources
 from .video import Segment, VideoError
 from vidcls.infer import (
-    is_rejected, load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
+    is_rejected, load_trained, model_folder, reject_rule, run_inference, seen_views, top_labels, warn_repeats
 )
 
 # %% ../../nbs/engine/batch.ipynb #349f2977
@@ -149,7 +150,7 @@ def predict_files(
     videos = sources(videos) if hasattr(videos, "columns") else videos
     videos = list(dict.fromkeys(v if isinstance(v, Segment) else str(v) for v in videos))
     run = dict(model=Path(model).name, weights=fingerprint(folder), views=f"{num_clips}x{num_crops}", top_k=top_k)
-    if reject is not False: run["reject"] = reject
+    run["reject"] = None if reject is False else asdict(reject_rule(net, folder, reject))
     log = Journal(out, run)
     mine = log.mine(videos)
     loader = clip_loader(_Views(mine, spec, num_clips, num_crops), batch_size=None, num_workers=workers)

@@ -2,6 +2,7 @@
 from typing import Any as _Any
 __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
 import hashlib, json, re, uuid
+from dataclasses import asdict
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -13,7 +14,7 @@ from .record import saved_clips
 from .run import difference
 from .tables import sources
 from .video import Segment, VideoError
-from vidcls.infer import is_rejected, load_trained, model_folder, run_inference, seen_views, top_labels, warn_repeats
+from vidcls.infer import is_rejected, load_trained, model_folder, reject_rule, run_inference, seen_views, top_labels, warn_repeats
 
 def _stamp(video):
     ...

@@ -7,7 +7,7 @@ __all__ = ['COMMANDS', 'command', 'usage', 'main']
 
 # %% ../../nbs/engine/cli.ipynb #f48edf0f
 import os, sys, time
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -148,8 +148,10 @@ def _predicted(rows, out):
 def _reject(share):
     "The value of --reject for the library."
     if share in (None, "auto"): return share is not None
-    try: return float(share)
-    except ValueError: raise Usage(f"--reject must be auto or a share such as 0.5, not {share!r}") from None
+    try: value = float(share)
+    except ValueError: value = 0.
+    if 0 < value < 1: return value
+    raise Usage(f"--reject must be auto or a share between 0 and 1, not {share!r}")
 
 # %% ../../nbs/engine/cli.ipynb #04edccd9
 @command
@@ -246,64 +248,102 @@ def timeline_command(
     json:bool=False,   # Print JSON
 ):
     "Find what happens when in long videos."
-    other = (*videos, out, html, subtitles, truth, windows, share, cost, json)
-    if live: return _watch_live(live, model, stride, device, revision, other)
-    _check_timeline(videos, out, html, subtitles, calibrate, truth)
+    given = _rule_options(stride, share, cost)
+    other = (*videos, out, html, subtitles, truth, windows, calibrate, json)
+    if live: return _watch_live(live, model, stride, device, revision, given, other)
     from vidcls.engine.timelines import all_segments, timelines, timeline_page
     videos = [f for v in videos for f in _files(v)]
+    _check_timeline(videos, out, html, subtitles, calibrate, truth, given)
     with _windows_in(windows, out) as folder:
         found, bad = timelines(model, videos, folder, stride, None, device, revision)
         if not _main(): return {}, ""
-        found = _ruled(found, model, revision, share, cost, truth, calibrate)
+        found = _ruled(found, model, revision, given, truth, calibrate)
         table = all_segments(found)
         _write_segments(table, found, out, subtitles)
         if html: timeline_page(found, html, bad)
         for e in bad.values(): print(f"vidcls: {e}", file=sys.stderr)
     scores = _segment_scores(found, truth)
-    text = "\n".join([*_timeline_lines(found), *([scores.round(3).to_string()] if truth else [])])
+    text = "\n".join([*_timeline_lines(found), *([] if scores is None else [scores.round(3).to_string()])])
     result = dict(segments=table.to_dict("records"), errors=bad)
-    if truth: result["scores"] = scores.to_dict("index")
+    if scores is not None: result["scores"] = scores.to_dict("index")
     return result, text, int(bool(bad))
 
 # %% ../../nbs/engine/cli.ipynb #a79229e8
-def _watch_live(source, model, stride, device, revision, other):
+def _watch_live(source, model, stride, device, revision, given, other):
     "Print the segments of a camera or a stream, one line of JSON each, as soon as they are certain."
-    if any(other): raise Usage("--live takes only the model, --stride, --device and --revision")
+    if any(other): raise Usage("--live takes only the model, --stride, --share, --cost, --device and --revision")
     from vidcls.engine.live import live_rows
-    rows = live_rows(model, source, out=_stdout[0], stride=stride, device=device, revision=revision)
+    from vidcls.engine.finder import load_rule
+    from vidcls.infer import loaded
+    folder, net, _ = loaded(model, device=device, revision=revision)
+    rule = replace(load_rule(folder, list(net.config.id2label.values())), **given)
+    rows = live_rows(model, source, out=_stdout[0], stride=stride, rule=rule, device=device, revision=revision)
     return rows, ""
 
 # %% ../../nbs/engine/cli.ipynb #3f96e880
-def _check_timeline(videos, out, html, subtitles, calibrate, truth):
-    "Raise `Usage` for what cannot be written."
+def _rule_options(stride, share, cost):
+    "The parts of the rule that are given. Raises `Usage` for what cannot be one."
+    if not 0 < stride < float("inf"): raise Usage(f"--stride must be above 0 seconds, not {stride}")
+    given = {k: v for k,v in dict(share=share, cost=cost).items() if v is not None}
+    from vidcls.engine.finder import Rule
+    try: Rule(**given)
+    except ValueError as e: raise Usage(str(e).rstrip(".")) from None
+    return given
+
+def _check_timeline(videos, out, html, subtitles, calibrate, truth, given):
+    "Raise `Usage` for what cannot be written, before hours are spent on it."
     if not videos: raise Usage("name at least one video")
     if calibrate and not truth: raise Usage("--calibrate needs --truth, the segments to choose by")
-    for file in filter(None, (out, html)):
-        if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
-    from vidcls.engine.segments import FORMATS
+    if calibrate and given: raise Usage("--calibrate chooses --share and --cost: leave them out")
+    _check_outputs(dict(out=out, html=html), [*videos, *filter(None, [truth])])
+    from vidcls.engine.segments import FORMATS, read_annotations
     _known(out=(out and Path(out).suffix, FORMATS))
+    stems = [Path(v).stem for v in {os.path.abspath(v) for v in videos}]
+    ending = Path(out).suffix if out else ""
+    if ending == ".vtt" and len(stems) > 1: raise Usage("--out FILE.vtt is for one video: use --subtitles FOLDER")
+    if len(set(stems)) < len(stems) and (truth or ending == ".json"):
+        raise Usage("two videos have the same name, which ActivityNet's form cannot tell apart: rename one")
+    known = read_annotations(truth)[0] if truth else ()
+    if calibrate and not len(known): raise ValueError(f"{truth} has no segments to choose by: annotate some.")
     if subtitles: Path(subtitles).mkdir(parents=True, exist_ok=True)
 
+# %% ../../nbs/engine/cli.ipynb #0a00c450
+def _check_outputs(files, inputs):
+    "Raise `Usage` for an output that cannot be written, or that would replace an input or another output."
+    taken = {os.path.realpath(f): f for f in inputs}
+    for name,file in files.items():
+        if not file: continue
+        path = Path(file).absolute()
+        if not path.parent.is_dir(): raise Usage(f"there is no folder for {file}")
+        if path.is_dir() or not os.access(path.parent, os.W_OK): raise Usage(f"--{name} {file} cannot be written")
+        if os.path.realpath(path) in taken: raise Usage(f"--{name} would replace {taken[os.path.realpath(path)]}")
+        taken[os.path.realpath(path)] = file
+
+# %% ../../nbs/engine/cli.ipynb #14feacc9
 @contextmanager
 def _windows_in(windows, out):
     "The folder for the windows: one that stays, one beside the output until all is done, or a temporary one."
-    import shutil, tempfile
+    import tempfile
     if windows: yield windows
     elif out:
         yield (folder := Path(out).with_name(f".{Path(out).name}.windows"))
-        if _main(): shutil.rmtree(folder, ignore_errors=True)
+        if not _main() or not folder.is_dir(): return
+        for file in [*folder.glob("*.jsonl"), *folder.glob("*.jsonl.lock")]: file.unlink()
+        with suppress(OSError): folder.rmdir() # Somebody else keeps something in it
     else:
         with tempfile.TemporaryDirectory() as folder: yield folder
 
 # %% ../../nbs/engine/cli.ipynb #45d4cc9a
-def _ruled(found, model, revision, share, cost, truth, calibrate):
+def _ruled(found, model, revision, given, truth, calibrate):
     "The timelines with the rule that the options ask for."
-    given = {k: v for k,v in dict(share=share, cost=cost).items() if v is not None}
     if calibrate and found:
         from vidcls.engine.finder import save_rule
         from vidcls.infer import model_folder
         from vidcls.when import calibrate as choose
-        best = choose(found, *_truth_of(found, truth)).iloc[0]
+        table, durations = _truth_of(found, truth)
+        if not set(table.label) & set(found[0].labels):
+            raise ValueError(f"{truth} has no segment of a label that the model knows, so nothing can be chosen by it.")
+        best = choose(found, table, durations).iloc[0]
         given = dict(share=float(best.share), cost=float(best.cost))
         save_rule(replace(found[0].rule, **given), model_folder(model, revision), films=len(found), score=best["F1@50"])
         print(f"The rule is now share {best.share}, cost {best.cost} (F1@50 {best['F1@50']:.1f} on these videos).")
@@ -332,13 +372,18 @@ def _write_segments(table, found, out, subtitles):
     "All segments in one file, and the subtitles of each video."
     from vidcls.engine.segments import save_segments
     if out: save_segments(_by_stem(table) if Path(out).suffix == ".json" else table, out)
-    for t in found if subtitles else (): save_segments(t.segments, Path(subtitles)/f"{Path(t.video).stem}.vtt")
+    used = set()
+    for t in found if subtitles else ():
+        stem, n = Path(t.video).stem, 1
+        while (name := stem if n == 1 else f"{stem}-{n}") in used: n += 1
+        used.add(name)
+        save_segments(t.segments, Path(subtitles)/f"{name}.vtt")
 
 def _timeline_lines(found):
     "Each video and its segments."
-    from vidcls.engine.segments import clock
+    from vidcls.engine.segments import clock, printable
     say = lambda r: f"  {clock(r.start)} {clock(r.end)}  {r.score:.2f} {r.label}"
-    return [l for t in found for l in (t.video, *map(say, t.segments.itertuples()))]
+    return [l for t in found for l in (printable(t.video), *map(say, t.segments.itertuples()))]
 
 # %% ../../nbs/engine/cli.ipynb #9b6e7116
 @command

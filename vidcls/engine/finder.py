@@ -50,7 +50,7 @@ def load_rule(
 ) -> Rule: # The default if none is stored
     "The rule of a model. Raises `ValueError` for a damaged file."
     file = Path(folder)/RULE
-    if not file.is_file():
+    if not file.exists():
         rule = Rule(NOTHING if NOTHING in labels else None)
         how = "half of the probability, since no label says that nothing happens"
         if rule.nothing: how = f"a higher probability than {NOTHING!r}"
@@ -61,7 +61,7 @@ def load_rule(
         rule = Rule(**{k: stored[k] for k in ("nothing", "share", "cost")})
         if rule.nothing not in (None, *labels): raise ValueError(f"no label {rule.nothing!r}")
         return rule
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, OSError) as e:
         raise ValueError(f"{file} is not a rule for this model ({e}): calibrate it again.") from e
 
 # %% ../../nbs/engine/finder.ipynb #d77f2045
@@ -201,9 +201,11 @@ def _close(self:Finder, end):
 
 # %% ../../nbs/engine/finder.ipynb #3ca8fec5
 @patch
-def flush(self:Finder) -> list: # The segments that are left
-    "End the film."
+def flush(self:Finder,
+    end:float=math.inf, # When the film has ended, in seconds
+) -> list: # The segments that are left
+    "End the film. A film shorter than a window ends before its window does."
     out = self._take(self.path.flush())
-    if self.before is not None: out += self._close(self.before + self.seconds)
+    if self.before is not None: out += self._close(min(self.before + self.seconds, end))
     self.before = self.last = None
     return out

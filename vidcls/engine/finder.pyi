@@ -99,6 +99,6 @@ class Finder:
         """The segment that is open, if there is one."""
         ...
 
-    def flush(self) -> list:
-        """End the film."""
+    def flush(self, end: float=math.inf) -> list:
+        """End the film. A film shorter than a window ends before its window does."""
         ...

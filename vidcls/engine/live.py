@@ -18,7 +18,7 @@ from scipy.special import softmax
 from ..clips import ClipSpec
 from .finder import actions, evidence, Finder, load_rule, Rule
 from .progress import EVERY, on_terminal, say
-from .video import VideoError
+from .video import probe_video, VideoError
 from .windows import window_clips, Windows
 from ..infer import loaded, run_inference
 
@@ -320,6 +320,12 @@ def batches(self:Feed): # Yields lists of (when it was complete, start, clip)
 
 # %% ../../nbs/engine/live.ipynb #2dde49b9
 @patch
+def end(self:Feed) -> float: # Seconds
+    "When the film or the stream has ended."
+    if self.kind == "file": return probe_video(self.source).duration
+    return self.windows.end if self.windows.end is not None else math.inf
+
+@patch
 def _say_end(self:Feed, error):
     "Say why a stream ended. Raises `VideoError` if it never began."
     check = "check that it is on and sends video"
@@ -383,7 +389,7 @@ def _moments(net, spec, finder, feed):
             for batch in feed.batches():
                 for last in _ask(net, spec, finder, feed, batch): yield last
         except KeyboardInterrupt: logger.warning(f"{feed.name}: stopped. What was seen until then counts.")
-        if last: yield Moment(last.seconds, last.label, last.score, finder.flush(), 0., feed.ring.dropped)
+        if last: yield Moment(last.seconds, last.label, last.score, finder.flush(feed.end()), 0., feed.ring.dropped)
         if feed.ring.error and not isinstance(feed.ring.error, VideoError): raise feed.ring.error
     finally: feed.close()
 
@@ -391,7 +397,7 @@ def _moments(net, spec, finder, feed):
 def _ask(net, spec, finder, feed, batch):
     "A moment for each of some windows, which go through the model together."
     complete, starts, clips = zip(*batch)
-    p = softmax(run_inference(net, torch.stack(clips), spec).numpy(), axis=1).round(4) # As in `timeline`
+    p = softmax(run_inference(net, torch.stack(clips), spec).numpy(), axis=1).astype(float).round(4) # As in `timeline`
     for then,start,row in zip(complete, starts, p):
         answer, found = window_answer(row, finder.labels, finder.rule), finder.push(start, row)
         yield Moment(start + spec.seconds, *answer, found, feed.ring.now() - then, feed.ring.dropped)

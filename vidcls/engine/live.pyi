@@ -11,7 +11,7 @@ from scipy.special import softmax
 from ..clips import ClipSpec
 from .finder import actions, evidence, Finder, load_rule, Rule
 from .progress import EVERY, on_terminal, say
-from .video import VideoError
+from .video import probe_video, VideoError
 from .windows import window_clips, Windows
 from ..infer import loaded, run_inference
 logger = logging.getLogger('vidcls.engine.live')
@@ -136,6 +136,10 @@ class Feed:
 
     def batches(self):
         """All windows, as many at a time as wait."""
+        ...
+
+    def end(self) -> float:
+        """When the film or the stream has ended."""
         ...
 
     def _say_end(self, error):

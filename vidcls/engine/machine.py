@@ -8,7 +8,7 @@ __all__ = ['home', 'atomic_write', 'file_stamp', 'no_bar', 'get_device', 'half_p
            'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
-import errno, gc, logging, os, platform, re, shutil, sys, threading, traceback
+import errno, gc, logging, os, platform, re, shutil, sys, tempfile, threading, traceback
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,11 +32,13 @@ def atomic_write(
     path, # The file to write
 ): # Yields the temporary name to write to
     "Write a file under a temporary name, and rename it when the block ends without an error."
-    path = Path(path)
-    tmp = path.with_name(f".{os.getpid()}-{path.name[:60]}.tmp")
+    path = Path(os.path.realpath(path)) # A link stays, and what it points to is replaced
+    special = path.exists() and not (path.is_file() or path.is_dir()) # Such as /dev/stdout: it must not be replaced
+    tmp = Path(tempfile.gettempdir() if special else path.parent)/f".{os.getpid()}-{path.name[:60]}.tmp"
     try:
         yield tmp
-        os.replace(tmp, path)
+        if special: path.write_bytes(tmp.read_bytes())
+        else: os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../../nbs/engine/machine.ipynb #86bfcbac

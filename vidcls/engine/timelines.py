@@ -11,13 +11,14 @@ from pathlib import Path
 from urllib.parse import quote
 import numpy as np
 from fastcore.basics import patch
+from filelock import FileLock
 from scipy.special import softmax
 from .batch import fingerprint, process_device
 from .finder import load_rule, Rule
 from .machine import file_stamp, process_state
 from .page import gif_uri, picture_uri, write_page
 from .progress import progress_bar
-from .segments import as_vtt, clock, segment_table
+from .segments import as_vtt, clock, printable, segment_table
 from .video import probe_video, read_frames, VideoError
 from .windows import window_clips
 from ..infer import loaded
@@ -28,19 +29,24 @@ class KeptWindows:
     "The windows of one video in a file, which an interrupted run can continue."
     def __init__(self,
         file,       # .jsonl file
-        about:dict, # What the windows depend on
+        about:dict, # What the windows depend on; `classes` is the number of probabilities
     ):
         self.file, self.about = Path(file), json.loads(json.dumps(about))
         self.starts, self.rows, self.done = [], [], False
         whole = self.file.read_bytes().rpartition(b"\n")[0].splitlines() if self.file.is_file() else []
-        try: first, *lines = map(json.loads, whole)
-        except ValueError: first, lines = None, [] # Nothing in it, or something else
-        if first != self.about: whole, lines = [json.dumps(self.about).encode()], []
+        try:
+            first, *lines = map(json.loads, whole)
+            if first != self.about: raise ValueError
+            for line in lines: self._take(**line)
+        except (ValueError, TypeError): # Nothing in it, or the windows of something else
+            self.starts, self.rows, self.done, whole = [], [], False, [json.dumps(self.about).encode()]
         with open(self.file, "wb") as f: f.write(b"\n".join(whole) + b"\n")
-        for line in lines: self._take(**line)
 
     def _take(self, starts, probabilities, done):
-        self.starts, self.rows, self.done = self.starts + starts, self.rows + probabilities, done
+        p = np.array(probabilities, float).reshape(len(starts), self.about["classes"])
+        late = np.diff([*self.starts[-1:], *starts]) > 0
+        if not (late.all() and np.isfinite(p).all()): raise ValueError("windows that are not in order")
+        self.starts, self.rows, self.done = self.starts + starts, self.rows + p.tolist(), done
 
 # %% ../../nbs/engine/timelines.ipynb #e479e8d3
 @patch
@@ -50,7 +56,8 @@ def add(self:KeptWindows,
     done:bool=False,          # Are these the last?
 ):
     "Write the next windows at once."
-    line = dict(starts=[round(s, 6) for s in starts], probabilities=np.round(probabilities, 4).tolist(), done=done)
+    p = np.round(np.asarray(probabilities, float), 4)
+    line = dict(starts=[round(float(s), 6) for s in starts], probabilities=p.tolist(), done=done)
     self._take(**line)
     with open(self.file, "a", encoding="utf-8") as f: f.write(json.dumps(line) + "\n")
 
@@ -75,11 +82,14 @@ def kept_timeline(
 ) -> Timeline:
     "As `timeline`, but an interrupted run goes on where it has stopped. Raises `VideoError`."
     (where, net, spec), end = loaded(model, None, device, revision), probe_video(video).duration
-    labels, name = list(net.config.id2label.values()), hashlib.sha256(os.path.abspath(video).encode()).hexdigest()[:16]
-    about = dict(video=str(video), stamp=file_stamp(video), weights=fingerprint(where), stride=stride)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    kept = KeptWindows(Path(folder)/f"{name}.jsonl", about)
-    if not kept.done: _watch(kept, net, spec, video, end, stride, batch_size, progress)
+    labels, path = list(net.config.id2label.values()), os.path.abspath(video)
+    about = dict(video=printable(path), stamp=file_stamp(video), weights=fingerprint(where), stride=stride)
+    about |= dict(classes=len(labels))
+    file = Path(folder)/f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}-{stride:g}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"): # Another process may watch the same video
+        kept = KeptWindows(file, about)
+        if not kept.done: _watch(kept, net, spec, video, end, stride, batch_size, progress)
     p = np.array(kept.rows).reshape(-1, len(labels))
     return Timeline(str(video), end, spec.seconds, labels, np.array(kept.starts), p, rule or load_rule(where, labels))
 
@@ -89,8 +99,10 @@ def _watch(kept, net, spec, video, end, stride, batch_size, progress):
     clips = window_clips(video, spec, stride, first=(first := kept.next_window(stride)))
     left = max(1, window_count(end, spec, stride) - first)
     clips = progress_bar(clips, f"watching {Path(video).name}", "window", left, progress)
+    last = kept.starts[-1] + 1e-6 if kept.starts else -1. # The tail may be there already
+    clips = ((start, clip) for start,clip in clips if start > last)
     for starts,logits in window_logits(net, spec, clips, batch_size): kept.add(starts, softmax(logits, axis=1))
-    kept.add([], np.zeros((0, 1)), done=True)
+    kept.add([], [], done=True)
 
 # %% ../../nbs/engine/timelines.ipynb #4672cffa
 def timelines(
@@ -105,18 +117,19 @@ def timelines(
 ) -> tuple: # (list of `Timeline`s, {video: reason why there is none})
     "What happens when in many videos. Under `torchrun` the processes share the videos."
     state, device, found, bad = process_state(), process_device(device), [], {}
-    videos, (where, net, _) = list(dict.fromkeys(map(str, videos))), loaded(model, None, device, revision)
+    by_path = {os.path.abspath(v): str(v) for v in videos}
+    videos, (where, net, _) = list(by_path.values()), loaded(model, None, device, revision)
     rule = rule or load_rule(where, list(net.config.id2label.values()))
     def one(video, show): return kept_timeline(model, video, folder, stride, rule, 32, device, revision, show)
     if state.num_processes > 1:
         for v in videos[state.process_index::state.num_processes]:
             try: one(v, False)
-            except VideoError: pass # Said below
+            except (ValueError, OSError): pass # Said below
         state.wait_for_everyone()
         if not state.is_main_process: return [], {}
     for v in videos:
         try: found.append(one(v, progress))
-        except VideoError as e: bad[v] = str(e)
+        except (ValueError, OSError) as e: bad[v] = str(VideoError(e))
     return found, bad
 
 # %% ../../nbs/engine/timelines.ipynb #eb03e70c
@@ -153,7 +166,8 @@ def _bars(t, colour):
 def _curves(t, colour, height=90):
     "The probability of each label that occurs over time; at most 1,000 points, each the highest around it."
     out, middles = [], np.minimum(t.starts + t.seconds/2, t.duration)
-    bins = np.array_split(np.arange(len(middles)), min(len(middles), _W))
+    wide = -(-len(middles)//_W) # Windows per point
+    bins = [slice(k, k + wide) for k in range(0, len(middles), wide)]
     for label,c in colour.items():
         p = t.probabilities[:, t.labels.index(label)]
         points = " ".join(f"{_x(t, middles[b].mean())},{26 + height*(1 - p[b].max()):.1f}" for b in bins)
@@ -175,7 +189,8 @@ def chart(
 ) -> str: # SVG, with a legend
     "The segments of a video and the probabilities that they come from."
     names = set(t.segments.label)
-    colour = {l: COLOURS[i % len(COLOURS)] for i,l in enumerate(t.labels) if l in names} # The same in every video
+    few = len(t.labels) <= len(COLOURS) + 1 # Then a label has the same colour in every video
+    colour = {l: COLOURS[i % len(COLOURS)] for i,l in enumerate(t.labels if few else sorted(names)) if l in names}
     legend = " ".join(f'<i style="background:{c}"></i>{html.escape(l)}' for l,c in colour.items())
     return (f'<div><svg class="s" viewBox="0 0 {_W} 130" role="img">{_axis(t, 128)}{_bars(t, colour)}'
             f"{_curves(t, colour)}</svg></div><p>{legend}</p>")
@@ -184,15 +199,18 @@ def chart(
 def _thumbnails(t, n=10):
     "Frames along the time axis."
     at = (np.arange(n) + .5)*t.duration/n
-    one = lambda s: f'<img alt="" src="{picture_uri(_at(t.video, s)[0])}">'
-    return f'<div class="f">{"".join(map(one, at))}</div>'
+    shown = [f[0] for f in (_at(t.video, s) for s in at) if f is not None]
+    pictures = "".join(f'<img alt="" src="{picture_uri(f)}">' for f in shown)
+    return f'<div><div class="f">{pictures}</div></div>'
 
 def _at(video, start, seconds=0., n=1, least=1.):
-    "`n` frames of a video from a moment on, [n, H, W, C]."
+    "`n` frames of a video from a moment on, [n, H, W, C]; None where it cannot be read."
     end = start + max(seconds, least)
     pick = lambda k: np.linspace(0, k - 1, n).round().astype(int).tolist() if n > 1 and k else [0][:k]
-    try: frames, _ = read_frames(video, start, end, pick)
-    except VideoError: frames, _ = read_frames(video, pick=lambda k: [k - 1]*n) # A gap, or the end: the last frame
+    try:
+        try: frames, _ = read_frames(video, start, end, pick)
+        except VideoError: frames, _ = read_frames(video, pick=lambda k: [k - 1]*n) # A gap, or the end: the last frame
+    except VideoError: return None # It is damaged here, or gone
     return frames.permute(0, 2, 3, 1).numpy()
 
 def _short(seconds): return clock(seconds)[:-2].removeprefix("00:") # Tenths of a second are enough for a reader
@@ -200,8 +218,8 @@ def _short(seconds): return clock(seconds)[:-2].removeprefix("00:") # Tenths of 
 def _row(t, r, gif):
     seek = f'<a href="#" data-t="{r.start:.2f}">{_short(r.start)}</a>'
     seconds = min(r.end - r.start, t.seconds)
-    show = gif_uri(_at(t.video, (r.start + r.end - seconds)/2, seconds, 8), seconds) if gif else ""
-    picture = f'<img alt="{html.escape(r.label)}" src="{show}">' if show else ""
+    frames = _at(t.video, (r.start + r.end - seconds)/2, seconds, 8) if gif else None
+    picture = "" if frames is None else f'<img alt="{html.escape(r.label)}" src="{gif_uri(frames, seconds)}">'
     return (f"<tr><td>{html.escape(r.label)}</td><td>{seek}</td><td>{_short(r.end)}</td><td>{r.score:.2f}</td>"
             f"<td>{picture}</td></tr>")
 
@@ -209,10 +227,11 @@ def _row(t, r, gif):
 def _player(t, page):
     "A player with subtitles, if the page lies where it can find the video."
     if Path(t.video).suffix.lower() not in (".mp4", ".m4v", ".webm", ".ogv"): return ""
-    try: where = quote(os.path.relpath(t.video, Path(page).absolute().parent))
+    try: where = quote(os.path.relpath(os.fsencode(t.video), os.fsencode(Path(page).absolute().parent)))
     except ValueError: return "" # Another drive
     track = base64.b64encode(as_vtt(t.segments).encode()).decode()
-    poster = picture_uri(_at(t.video, t.duration/2)[0], 480)
+    frames = _at(t.video, t.duration/2)
+    poster = "" if frames is None else picture_uri(frames[0], 480)
     return (f'<video controls preload="none" poster="{poster}" src="{html.escape(where)}">'
             f'<track default kind="subtitles" srclang="en" src="data:text/vtt;base64,{track}"></video>')
 
@@ -225,14 +244,16 @@ def timeline_page(
     gifs:int=60, # How many segments of a video are shown as GIFs, the surest first
 ) -> Path: # The file
     "Write a page with the segments, curves and pictures of videos."
+    several = len({Path(t.video).name for t in found}) < len(found) # Then the folder tells them apart
     def section(t):
         most = set(t.segments.score.nlargest(gifs).index)
         rows = "".join(_row(t, r, r.Index in most) for r in t.segments.itertuples())
         note = f"<p>GIFs of the {gifs} surest of {len(t.segments)} segments.</p>" if len(t.segments) > gifs else ""
         table = f"<div><table><tr><th>label<th>start<th>end<th>score<th></tr>{rows}</table></div>"
-        name, count = html.escape(Path(t.video).name), f"{_short(t.duration)}, {len(t.segments)} segments"
+        name = html.escape(printable(t.video if several else Path(t.video).name))
+        count = f"{_short(t.duration)}, {len(t.segments)} segment{'s'*(len(t.segments) != 1)}"
         return (f"<section><h2>{name}</h2><p>{count}</p>{_player(t, file)}"
-                f"{_thumbnails(t)}{chart(t)}{note}{table if rows else ''}</section>")
+                f"{_thumbnails(t)}{chart(t)}{note}{table if rows else '<p>Nothing was found.</p>'}</section>")
     failed = "".join(f"<li>{html.escape(e)}</li>" for e in (bad or {}).values())
     body = "".join(map(section, found)) + (f"<h2>Not read</h2><ul>{failed}</ul>" if failed else "")
     return write_page(file, title, body + _SCRIPT, _STYLE)

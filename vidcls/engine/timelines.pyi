@@ -6,13 +6,14 @@ from pathlib import Path
 from urllib.parse import quote
 import numpy as np
 from fastcore.basics import patch
+from filelock import FileLock
 from scipy.special import softmax
 from .batch import fingerprint, process_device
 from .finder import load_rule, Rule
 from .machine import file_stamp, process_state
 from .page import gif_uri, picture_uri, write_page
 from .progress import progress_bar
-from .segments import as_vtt, clock, segment_table
+from .segments import as_vtt, clock, printable, segment_table
 from .video import probe_video, read_frames, VideoError
 from .windows import window_clips
 from ..infer import loaded
@@ -56,7 +57,7 @@ def all_segments(found: list) -> 'pd.DataFrame':
     """The segments of several videos in one table."""
     ...
 COLOURS = ('#4e79a7', '#f28e2b', '#e15759', '#76b7b2', '#59a14f', '#edc948', '#b07aa1', '#ff9da7', '#9c755f', '#888')
-_STYLE = '.s{width:100%;min-width:40rem;height:auto}.s text{font:9px sans-serif;fill:currentColor}\n.s .l{fill:#fff}td:first-child,th:first-child{text-align:left}.f{display:flex;min-width:40rem}.f img{flex:1;min-width:0}\nvideo{max-width:100%}td img{display:block;width:160px}i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}'
+_STYLE = '.s{width:100%;min-width:40rem;height:auto}.s text{font:9px sans-serif;fill:currentColor}\n.s .l{fill:#fff}td:first-child,th:first-child{text-align:left}.f{display:flex;min-width:40rem}.f img{flex:1;min-width:0}\nvideo{max-width:100%}td img{display:block;width:160px}\ni{display:inline-block;width:.8em;height:.8em;margin-right:.4em}'
 _SCRIPT = '<script>for (const a of document.querySelectorAll("a[data-t]")) a.onclick = e => {\nconst v = a.closest("section").querySelector("video"); e.preventDefault();\nif (v) { v.currentTime = a.dataset.t; v.play(); v.scrollIntoView({block: "nearest"}); } }</script>'
 _W = 1000
 
@@ -84,7 +85,7 @@ def _thumbnails(t, n=10):
     ...
 
 def _at(video, start, seconds=0.0, n=1, least=1.0):
-    """`n` frames of a video from a moment on, [n, H, W, C]."""
+    """`n` frames of a video from a moment on, [n, H, W, C]; None where it cannot be read."""
     ...
 
 def _short(seconds):

@@ -353,6 +353,7 @@ def decoded_frames(
     start:float=0., # First moment, in seconds
 ): # Yields (seconds, decoded frame, undamaged?)
     "Every frame from `start` on that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."
+    import av
     info, t, last = probe_video(os.fspath(path)), 0., -math.inf
     if start > 0:
         try:
@@ -360,7 +361,7 @@ def decoded_frames(
                 last = t
                 yield t, f, good
             return
-        except _BadSeek: pass # Then from the beginning, as far as it has not been shown
+        except (_BadSeek, av.error.FFmpegError): pass # Then from the beginning, as far as it has not been shown
     with open_video(path) as (container, stream):
         decoder = _Decoder(container, stream)
         for t,f in frame_times(decoder, stream, info):

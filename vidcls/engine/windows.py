@@ -6,12 +6,12 @@
 __all__ = ['logger', 'Windows', 'read_ahead', 'window_clips']
 
 # %% ../../nbs/engine/windows.ipynb #8e477d59
-import logging, math, queue, threading
+import logging, math, os, queue, re, threading
 from collections import deque
 import numpy as np, torch
 from fastcore.basics import patch
 from ..clips import ClipSpec, pick_frames, View, view_of_arrays
-from .video import decoded_frames, in_span, probe_video, to_rgb, VideoError
+from .video import decoded_frames, in_span, probe_video, Segment, to_rgb, VideoError
 
 # %% ../../nbs/engine/windows.ipynb #f961d0b5
 logger = logging.getLogger("vidcls.engine.windows")
@@ -29,6 +29,7 @@ class Windows:
         self.k, self.last, self.held = 0, None, deque()      # held: [seconds, frame, small picture or None]
         self.dropped = self.damaged = self.skipped = 0        # Frames, frames, windows
         self.emitted, self.size, self.convert = None, None, None
+        self.end = None # When the film has ended, in seconds
 
     @property
     def start(self) -> float:
@@ -100,11 +101,11 @@ def flush(self:Windows,
     "End the stream: complete the windows that are left, and add the tail."
     if self.last is None: return []
     times = [e[0] for e in self.held]
-    end, out = max(end or 0, self.last + (times[-1] - times[-2] if len(times) > 1 else 0)), []
-    while self.start + self.spec.seconds <= end + 1e-9:
+    self.end, out = max(end or 0, self.last + (times[-1] - times[-2] if len(times) > 1 else 0)), []
+    while self.start + self.spec.seconds <= self.end + 1e-9:
         out += self._clip(self.start)
         self._next()
-    tail = max(0., end - self.spec.seconds)
+    tail = max(0., self.end - self.spec.seconds)
     if self.emitted is None or tail > self.emitted + 1e-6: out += self._clip(tail)
     self.held.clear()
     return out
@@ -169,6 +170,9 @@ def window_clips(
     first:int=0,     # Number of the first window, to go on where an earlier call has stopped
 ): # Iterator of (start in seconds, uint8 [T, C, size, size])
     "The clips of a window that slides over a file; each frame is decoded once. Raises `VideoError`."
+    if isinstance(path, Segment): raise VideoError(f"{path} is a part of a file: give the whole file.")
+    if re.match(r"\w+://", os.fspath(path)):
+        raise VideoError(f"{path} is an address: download the file, or watch it as a stream with --live.")
     windows = Windows(spec, stride, str(path))
     windows.k = first
     return read_ahead(_file_windows(path, windows), ahead)

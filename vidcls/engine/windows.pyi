@@ -1,12 +1,12 @@
 """Cut overlapping clips out of a film or a stream, decode and convert each frame once, and hold only the frames of one window."""
 from typing import Any as _Any
 __all__ = ['logger', 'Windows', 'read_ahead', 'window_clips']
-import logging, math, queue, threading
+import logging, math, os, queue, re, threading
 from collections import deque
 import numpy as np, torch
 from fastcore.basics import patch
 from ..clips import ClipSpec, pick_frames, View, view_of_arrays
-from .video import decoded_frames, in_span, probe_video, to_rgb, VideoError
+from .video import decoded_frames, in_span, probe_video, Segment, to_rgb, VideoError
 logger = logging.getLogger('vidcls.engine.windows')
 
 class Windows:
@@ -14,6 +14,7 @@ class Windows:
     convert: _Any
     dropped: _Any
     emitted: _Any
+    end: _Any
     held: _Any
     k: _Any
     last: _Any

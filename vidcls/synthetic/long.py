@@ -225,12 +225,15 @@ def make_films(
         raise ValueError(f"films={films!r} is not three numbers of films: give (train, val, test) such as (6, 4, 8).")
     if type(seconds) is not int or seconds < 15:
         raise ValueError(f"seconds={seconds!r} is not a whole number of at least 15: give one such as 90.")
+    if type(seed) is not int or seed < 0: raise ValueError(f"seed={seed!r} is not a whole number of at least 0.")
     if max(films) > 100:
         raise ValueError(f"films={films!r} has more than 100 films in a split: give fewer, or longer ones.")
     clips = [Clip(split, "long", first + k, seconds, ".mp4") for (split,first),n in zip(_FIRST.items(), films)
              for k in range(n)]
     recipe = dict(version=VERSION, seed=int(seed), films=list(films), seconds=int(seconds))
     root = make_set(root, "Films", recipe, clips, "vidcls.synthetic.long.film_long", workers, progress)
+    for c in clips: # A film whose masks were removed is made again
+        if not (root/c.path).with_suffix(".mkv").is_file(): film_long(root, c, int(seed))
     known = {Path(c.path).stem: annotation(_script(c, seed), c.split) for c in clips}
     about = dict(version=f"vidcls long films {VERSION}", taxonomy=[], database=known)
     with atomic_write(root/"annotations.json") as temp: temp.write_text(json.dumps(about, indent=1))
