@@ -4,12 +4,14 @@ from typing import Any
 
 from vidcls import (
     audit_leakage, ClipDataset, ClipSpec, doctor, evaluate_videos, explain, finetune, get_recipe, label_maps, load_model, predict,
-    predict_files, pretrain, probe_video, push_model, read_clip, read_views, Recipe, split_by_group, video_table, View)
+    predict_files, pretrain, probe_video, push_model, read_clip, read_views, Recipe, split_by_group, timeline, video_table,
+    View)
 from vidcls.engine.video import VideoInfo
 from vidcls.infer import load_trained, Prediction
 from vidcls.masked import PretrainResult
 from vidcls.see import Explanation
 from vidcls.train import FinetuneResult
+from vidcls.when import Timeline
 
 
 def train(folder: Path) -> Path:
@@ -25,6 +27,8 @@ def use(model: Path, video: str) -> str:
     predict_files(str(model), [video], "out.jsonl", workers=2)
     scores = evaluate_videos(model, "videos", num_clips=5, num_crops=3)
     seen: Explanation = explain(model, video, method="gradcam", label=found[0]["label"], fill="blur")
+    when: Timeline = timeline(model, video, stride=1., progress=False)
+    print(when.segments, predict(model, video, reject=.5).rejected)
     print(seen.heat.shape, seen.save("map.gif", every=2))
     print(found.repeated_frames, scores.accuracy, push_model(model, "owner/name", private=False))
     return found[0]["label"]

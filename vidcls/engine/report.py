@@ -10,7 +10,7 @@ import base64, html, tempfile
 from functools import lru_cache
 from pathlib import Path
 from ..clips import ClipSpec, eval_views, read_views
-from .machine import atomic_write
+from .page import write_page
 from .tables import sources
 from .video import probe_video
 from ..scoring import confused_pairs, mistakes, pair_examples, Scores
@@ -59,14 +59,8 @@ def _maps(model, method, device, revision):
     return draw
 
 # %% ../../nbs/engine/report.ipynb #b0218470
-_STYLE = """:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff;
-overflow-wrap:anywhere}
-table{overflow-wrap:normal}div{overflow-x:auto;margin-bottom:1rem}table{border-collapse:collapse;font-size:13px}
-td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}
-th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
-.m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}"""
+_STYLE = """th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
+.m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}"""
 
 _ABOUT = (" Beside each video: what spoke for that answer in its middle clip ({}). The brighter the colour, the more a "
           "place mattered; the number above is for this clip alone.")
@@ -98,18 +92,14 @@ def report(
     revision:str|None=None, # For `explain`: commit, tag or branch on the Hub
 ) -> Path: # The file
     "Write one self-contained HTML page with scores, classes, confusions, and mistakes as GIFs."
-    file, title = Path(file), html.escape(title)
     if explain and model is None: raise ValueError("To explain mistakes, the report needs the model: pass model=.")
     draw = _maps(model, explain, device, revision) if explain else None
     about = _ABOUT.format(html.escape(explain)) if explain else ""
     pairs = confused_pairs(scores).to_html(border=0, index=False, classes="p")
-    page = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(str(scores))}</p>"
+    return write_page(file, title, f"<p>{html.escape(str(scores))}</p>"
         f"<h2>Classes</h2><div>{scores.per_class.rename_axis(None).to_html(border=0, float_format='%.3f')}</div>"
         "<h2>Confusion matrix</h2><p>Rows are the true classes, columns the predictions. Blue is correct, orange is a "
         f"mistake; the stronger the colour, the larger the share of the row.</p><div>{_confusion(scores)}</div>"
         f"<h2>The most confused pairs</h2><div>{pairs}</div>{gallery(pair_examples(scores), spec, draw)}"
         "<h2>The most confident mistakes</h2><p>The number is the model's probability for its answer."
-        f"{about}</p>{gallery(mistakes(scores, n), spec, draw)}</html>")
-    with atomic_write(file) as tmp: tmp.write_text(page, encoding="utf-8")
-    return file
+        f"{about}</p>{gallery(mistakes(scores, n), spec, draw)}", _STYLE)
