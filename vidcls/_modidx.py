@@ -1156,6 +1156,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'vidcls/engine/windows.py'),
                                        'vidcls.engine.windows.Windows._next': ( 'engine/windows.html#windows._next',
                                                                                 'vidcls/engine/windows.py'),
+                                       'vidcls.engine.windows.Windows._rgb': ( 'engine/windows.html#windows._rgb',
+                                                                               'vidcls/engine/windows.py'),
                                        'vidcls.engine.windows.Windows._small': ( 'engine/windows.html#windows._small',
                                                                                  'vidcls/engine/windows.py'),
                                        'vidcls.engine.windows.Windows.flush': ( 'engine/windows.html#windows.flush',

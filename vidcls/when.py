@@ -24,17 +24,18 @@ from .infer import loaded, run_inference
 def plot_film(
     path,       # Video file
     rows:dict,  # Name of a row to its segments, a table from `segment_table`
-    frames:int=10, # How many frames are shown
+    frames:int=10, # How many frames are shown; 0: none
 ): # A figure
     "Frames of a film, and below them what happens when."
     import matplotlib.pyplot as plt
     end, names = probe_video(path).duration, sorted({l for t in rows.values() for l in t.label})
     colour = dict(zip(names, itertools.cycle(plt.get_cmap("tab20").colors)))
-    pictures, _ = read_frames(path, pick=lambda n: np.linspace(0, n - 1, 2*frames + 1).astype(int)[1::2].tolist())
-    fig, (top, bottom) = plt.subplots(2, 1, figsize=(13, 2.4 + .4*len(rows)), layout="constrained",
-                                      height_ratios=(3, len(rows)))
-    top.imshow(np.hstack(pictures.permute(0, 2, 3, 1).numpy()), aspect="auto")
+    fig, (top, bottom) = plt.subplots(2, 1, figsize=(13, .9 + 1.5*bool(frames) + .4*len(rows)), layout="constrained",
+                                      height_ratios=(3 if frames else .01, len(rows)))
     top.set_axis_off()
+    if frames:
+        middles = lambda n: np.linspace(0, n - 1, 2*frames + 1).astype(int)[1::2].tolist()
+        top.imshow(np.hstack(read_frames(path, pick=middles)[0].permute(0, 2, 3, 1).numpy()), aspect="auto")
     for y,table in enumerate(rows.values()):
         for r in table.itertuples():
             bottom.barh(y, r.end - r.start, left=r.start, color=colour[r.label], edgecolor="white", linewidth=.5)
@@ -148,9 +149,11 @@ def timeline(
     labels, end = list(net.config.id2label.values()), probe_video(video).duration
     rule, clips = rule or load_rule(folder, labels), window_clips(video, spec, stride)
     clips = progress_bar(clips, "watching", "window", window_count(end, spec, stride), progress)
-    starts, logits = zip(*window_logits(net, spec, clips, batch_size))
-    p = softmax(np.concatenate(logits), axis=1).astype(float).round(4)
-    return Timeline(str(video), end, spec.seconds, labels, np.concatenate(starts), p, rule)
+    starts, rows = [], [] # Lists of numbers, since small arrays that stay would break up the memory of the large ones
+    for some,logits in window_logits(net, spec, clips, batch_size):
+        starts += some
+        rows += softmax(logits, axis=1).astype(float).round(4).tolist()
+    return Timeline(str(video), end, spec.seconds, labels, np.array(starts), np.array(rows), rule)
 
 # %% ../nbs/12_when.ipynb #544cf960
 def calibrate(

@@ -46,7 +46,9 @@ class KeptWindows:
         p = np.array(probabilities, float).reshape(len(starts), self.about["classes"])
         late = np.diff([*self.starts[-1:], *starts]) > 0
         if not (late.all() and np.isfinite(p).all()): raise ValueError("windows that are not in order")
-        self.starts, self.rows, self.done = self.starts + starts, self.rows + p.tolist(), done
+        self.starts.extend(starts)
+        self.rows.extend(p.tolist())
+        self.done = done
 
 # %% ../../nbs/engine/timelines.ipynb #e479e8d3
 @patch

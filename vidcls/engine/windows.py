@@ -38,16 +38,21 @@ class Windows:
 
 # %% ../../nbs/engine/windows.ipynb #4866bfc0
 @patch
-def _small(self:Windows, entry):
-    "The picture of an entry as the model sees it; the frame is given up."
-    if entry[2] is None:
-        frame, entry[1] = entry[1], None
-        if not isinstance(frame, np.ndarray):
-            from av.video.reformatter import VideoReformatter
-            self.convert = self.convert or VideoReformatter()
-            frame = to_rgb([frame], self.name, self.convert)[0]
-        entry[2] = view_of_arrays([frame], View(), self.spec)[0]
-    return entry[2]
+def _rgb(self:Windows, frame):
+    "The picture of a decoded frame."
+    if isinstance(frame, np.ndarray): return frame
+    from av.video.reformatter import VideoReformatter
+    self.convert = self.convert or VideoReformatter()
+    return to_rgb([frame], self.name, self.convert)[0]
+
+@patch
+def _small(self:Windows, entries):
+    "The pictures of entries as the model sees them; their frames are given up."
+    todo = [e for e in {id(e): e for e in entries}.values() if e[2] is None]
+    if todo: # All at once, which is faster
+        for e,picture in zip(todo, view_of_arrays([self._rgb(e[1]) for e in todo], View(), self.spec)):
+            e[1], e[2] = None, picture
+    return [e[2] for e in entries]
 
 # %% ../../nbs/engine/windows.ipynb #1fe58c19
 @patch
@@ -58,7 +63,7 @@ def _clip(self:Windows, start):
         self.skipped += 1
         return []
     self.emitted = start
-    return [(start, torch.stack([self._small(inside[i]) for i in pick_frames(len(inside), self.spec)]))]
+    return [(start, torch.stack(self._small([inside[i] for i in pick_frames(len(inside), self.spec)])))]
 
 # %% ../../nbs/engine/windows.ipynb #886104ae
 @patch
@@ -89,7 +94,7 @@ def push(self:Windows,
         out += self._clip(self.start)
         self._next()
     entry = [t, frame, None]
-    if shape[0]*shape[1] > 2**20: self._small(entry)
+    if shape[0]*shape[1] > 2**20: self._small([entry])
     self.held.append(entry)
     return out
 
