@@ -56,7 +56,7 @@ def all_segments(found: list) -> 'pd.DataFrame':
     """The segments of several videos in one table."""
     ...
 COLOURS = ('#4e79a7', '#f28e2b', '#e15759', '#76b7b2', '#59a14f', '#edc948', '#b07aa1', '#ff9da7', '#9c755f', '#888')
-_STYLE = '.s{width:100%;min-width:40rem;height:auto}.s text{font:9px sans-serif;fill:currentColor}\n.s .l{fill:#fff}td:first-child,th:first-child{text-align:left}.f{display:flex;min-width:40rem}.f img{flex:1;min-width:0}\nvideo{max-width:100%}td img{display:block;width:160px}i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}'
+_STYLE = '.s{width:100%;min-width:40rem;height:auto}.s text{font:9px sans-serif;fill:currentColor}\n.s .l{fill:#fff}td:first-child,th:first-child{text-align:left}.f{display:flex;min-width:40rem}.f img{flex:1;min-width:0}\nvideo{max-width:100%}td img{display:block;width:160px}\ni{display:inline-block;width:.8em;height:.8em;margin-right:.4em}'
 _SCRIPT = '<script>for (const a of document.querySelectorAll("a[data-t]")) a.onclick = e => {\nconst v = a.closest("section").querySelector("video"); e.preventDefault();\nif (v) { v.currentTime = a.dataset.t; v.play(); v.scrollIntoView({block: "nearest"}); } }</script>'
 _W = 1000
 
