@@ -245,7 +245,7 @@ def test_every_kind_of_video(kind, model, film):
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence(model, film, tmp_path):
-    for kwargs, words in ((dict(method="lime"), "method is occlusion, gradcam, rollout, not 'lime'"), (dict(label="Fly"), "knows no class 'Fly': choose one of Nod, Wave")):
+    for kwargs, words in ((dict(method="lime"), "method must be one of occlusion, gradcam, rollout, not 'lime'"), (dict(label="Fly"), "knows no class 'Fly': choose one of Nod, Wave")):
         with pytest.raises(ValueError, match=words): explain(model, film, **kwargs)
     with pytest.raises(VideoError, match="nowhere.mp4"): explain(model, "nowhere.mp4")
     with pytest.raises(FileNotFoundError, match="no model folder"): explain(tmp_path/"none", film)
