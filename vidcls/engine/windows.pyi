@@ -32,8 +32,12 @@ class Windows:
         """When the next window begins, in seconds."""
         ...
 
-    def _small(self, entry):
-        """The picture of an entry as the model sees it; the frame is given up."""
+    def _rgb(self, frame):
+        """The picture of a decoded frame."""
+        ...
+
+    def _small(self, entries):
+        """The pictures of entries as the model sees them; their frames are given up."""
         ...
 
     def _clip(self, start):
