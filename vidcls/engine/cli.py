@@ -443,6 +443,25 @@ def features_command(
     found = dict(store=str(f.store), shape=list(f.array.shape), fingerprint=f.fingerprint, skipped=f.skipped)
     return found, f"{f}\n{f.store}", int(bool(f.skipped))
 
+# %% ../../nbs/engine/cli.ipynb #78b03bc7
+@command
+def manifest_command(
+    data:str,            # Folder, CSV, Parquet or text file, tar file(s) in WebDataset's layout, or an address
+    out:str="manifest.parquet", # A .parquet file; if it exists, new videos are appended
+    list_only:bool=False, # Do not open the videos, so that lengths stay unknown
+    workers:int=8,       # Videos that are examined at once
+    json:bool=False,     # Print JSON
+):
+    "List videos in one Parquet file, with ids that stay; the exit status is 1 if some cannot be read."
+    from vidcls.engine.manifest import make_manifest
+    if workers < 1: raise Usage(f"--workers must be at least 1, not {workers}")
+    m = make_manifest(data, out, not list_only, workers)
+    bad = m.problem[m.problem != ""].tolist()
+    hours = m.duration.sum()/3600
+    text = "\n".join([*bad[:20], *[f"... and {len(bad) - 20} more"]*(len(bad) > 20),
+                      f"{len(m)} videos in {out}, {hours:.1f} hours, {len(bad)} of them cannot be read"])
+    return dict(file=out, videos=len(m), hours=round(hours, 3), problems=bad), text, int(bool(bad))
+
 # %% ../../nbs/engine/cli.ipynb #6fa1fcbe
 @command
 def stick_command(
