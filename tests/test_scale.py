@@ -1,14 +1,15 @@
 "Many videos: a manifest of them, processes that hang or are killed, and results that are exactly those of one loop."
-import io, json, os, signal, socket, subprocess, sys, tarfile, threading, time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import io, json, signal, socket, subprocess, sys, tarfile, threading, time
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
-import numpy as np, pandas as pd, pytest, torch
+import pandas as pd, pytest, torch
 
 from vidcls.engine.cli import main
 from vidcls.engine.manifest import make_manifest, read_manifest, write_manifest
 from vidcls.engine.results import read_results, Results
 from vidcls.engine.shards import run_shard, score_job
 from vidcls.infer import load_trained, run_inference, seen_views
+from vidcls.scoring import evaluate_videos, score_results
 from videos import write_model, write_video
 
 
@@ -193,3 +194,122 @@ def test_a_killed_driver_goes_on_where_it_was(manifest, model, truth, tmp_path):
     said = run_shard(*score_job(model, device="cpu"), manifest, out, processes=1, progress=False)
     assert said["scored"] == 12 - done
     same(out, truth)
+
+
+# -- judged without the model -----------------------------------------------------------------------------------------
+
+def test_scores_come_from_kept_results(films, manifest, model, tmp_path, caplog):
+    job = score_job(model, device="cpu")
+    run_shard(*job, manifest, tmp_path/"r", processes=1, progress=False)
+    kept, direct = score_results(tmp_path/"r"), evaluate_videos(model, films, progress=False, device="cpu")
+    assert (kept.accuracy, kept.interval, kept.protocol) == (direct.accuracy, direct.interval, direct.protocol)
+    rows = read_manifest(manifest)
+    write_manifest(rows.assign(label=["Wave" if l == "Nod" else "Nod" for l in rows.label]), tmp_path/"swapped.parquet")
+    assert score_results(tmp_path/"r", tmp_path/"swapped.parquet").accuracy == 1 - kept.accuracy
+    assert main(["evaluate", str(tmp_path/"r"), str(manifest), "--json"]) == 0
+    write_manifest(pd.concat([rows, rows[:1].assign(id=5, path="new.avi")]), tmp_path/"more.parquet")
+    assert len(score_results(tmp_path/"r", tmp_path/"more.parquet").predictions) == 12
+    assert "1 of 13 videos have no logits and are left out. The first: it has not been scored yet." in caplog.text
+
+
+def test_a_shard_from_a_shell(manifest, model, tmp_path, capsys):
+    args = ["predict", str(model), str(manifest), "--device", "cpu", "--processes", "1"]
+    assert main([*args, "--out", str(tmp_path/"r"), "--shard", "1/6", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == dict(out=str(tmp_path/"r"), videos=2, scored=2, failed=0)
+    for more, says in (([], "needs --out FOLDER"), (["--out", str(tmp_path/"r"), "--shard", "6/6"], "A shard is i/n")):
+        assert main([*args, *more]) == 2 and says in capsys.readouterr().err
+
+
+# -- Ray --------------------------------------------------------------------------------------------------------------
+
+RAY = """
+import os, sys
+os.environ |= dict(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000")
+import ray
+from ray.cluster_utils import Cluster
+model, manifest, out, address = sys.argv[1:]
+from vidcls.engine.cluster import run_ray
+from vidcls.engine.shards import score_job
+done = run_ray(*score_job(model, device="cpu"), manifest, out, address, 2, block_rows=1, progress=False)
+print(done["scored"], done["failed"])
+"""
+
+
+class Slow(Films):
+    "Films of which each takes two seconds to arrive, as from a storage far away."
+    def do_GET(self):
+        time.sleep(2)
+        super().do_GET()
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data := self.server.films[self.path])))
+        self.end_headers()
+        self.data = data
+
+
+@pytest.fixture
+def far(manifest, tmp_path):
+    "The same films behind a slow server."
+    rows = read_manifest(manifest)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    server.films = {f"/{i}.avi": open(p, "rb").read() for i, p in zip(rows.id, rows.path)}
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    write_manifest(rows.assign(path=[f"http://127.0.0.1:{server.server_port}/{i}.avi" for i in rows.id]), tmp_path/"far.parquet")
+    yield tmp_path/"far.parquet"
+    server.shutdown()
+
+
+def scorers(node):
+    "The processes that score videos on a node."
+    import psutil
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [p for p in raylet.children(recursive=True) if "serve()" in " ".join(p.cmdline())]
+
+
+def drive(model, manifest, out, address):
+    return subprocess.Popen([sys.executable, "-c", RAY, str(model), str(manifest), str(out), address], stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_part(out, process, also=lambda: True, seconds=240):
+    until = time.monotonic() + seconds
+    while not (list(out.glob("[!.]*.parquet")) and also()) and process.poll() is None and time.monotonic() < until: time.sleep(.02)
+    assert process.poll() is None, "it has ended already"
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    "Two nodes of a Ray cluster on this machine; the first one holds what the cluster knows of itself."
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    for k, v in dict(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000").items(): monkeypatch.setenv(k, v)
+    from ray.cluster_utils import Cluster
+    c = Cluster(initialize_head=True, head_node_args=dict(num_cpus=4, include_dashboard=False, object_store_memory=2**27))
+    try: yield c, c.add_node(num_cpus=4, object_store_memory=2**27)
+    finally: c.shutdown()
+
+
+@pytest.mark.slow
+def test_ray_loses_nothing_when_a_node_or_the_driver_is_killed(cluster, far, model, truth, tmp_path):
+    c, second = cluster
+    p = drive(model, far, tmp_path/"a", c.address) # A node is killed while it scores a video
+    wait_for_part(tmp_path/"a", p, lambda: scorers(second))
+    there = scorers(second)
+    c.remove_node(second, allow_graceful=False)
+    said = p.communicate(timeout=400)[0]
+    assert there and p.returncode == 0 and said.split()[-2:] == ["12", "0"]
+    assert not [x for x in there if x.is_running() and x.status() != "zombie"], "a process was left behind"
+    same(tmp_path/"a", truth)
+
+    p = drive(model, far, tmp_path/"b", c.address) # The driver is killed, and starts again
+    wait_for_part(tmp_path/"b", p)
+    p.kill()
+    p.communicate()
+    said = drive(model, far, tmp_path/"b", c.address).communicate(timeout=400)[0]
+    assert 0 < int(said.split()[-2]) < 12
+    same(tmp_path/"b", truth)
+
+
+def test_an_address_where_no_cluster_is(manifest, model, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    from vidcls.engine.cluster import run_ray
+    with pytest.raises(OSError, match="There is no Ray cluster at nowhere:1"):
+        run_ray(*score_job(model, device="cpu"), manifest, tmp_path/"r", "nowhere:1")

@@ -6,10 +6,10 @@
 __all__ = ['COLUMNS', 'make_ids', 'tar_rows', 'list_videos', 'row_name', 'open_row', 'make_manifest', 'write_manifest',
            'parse_shard', 'read_manifest']
 
-# %% ../../nbs/engine/manifest.ipynb #7eb8a7b9
+# %% ../../nbs/engine/manifest.ipynb #e0f8351c
 import hashlib, json, math, os, re, shutil, tarfile, tempfile, uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout

@@ -1,8 +1,7 @@
 """Keep the results of millions of videos in Parquet files that appear whole or not at all, continue exactly where a killed process has stopped, and refuse what does not belong together."""
 from typing import Any as _Any
-__all__ = ['logger', 'result_schema', 'result_row', 'Results', 'newest', 'read_results', 'is_results']
+__all__ = ['logger', 'result_schema', 'result_row', 'Results', 'remove_cut', 'newest', 'read_results', 'is_results']
 import json, logging, time, uuid
-from contextlib import suppress
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -12,7 +11,7 @@ from .manifest import parse_shard
 logger = logging.getLogger('vidcls.engine.results')
 _KNOWN = ('id', 'version', 'path', 'member', 'start', 'end', 'split', 'label', 'group')
 
-def result_schema() -> 'pyarrow.Schema':
+def result_schema():
     """The columns of a file of results."""
     ...
 
@@ -73,6 +72,10 @@ def _job(folder):
 
 def _parts(folder, columns):
     """The tables of all files of results that are whole."""
+    ...
+
+def remove_cut(folder):
+    """Remove the files that were cut short."""
     ...
 
 def newest(ids: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Score the videos of a manifest in several processes, with a time limit for each video, and lose nothing that was finished."""
 from typing import Any as _Any
-__all__ = ['score_job', 'feature_job', 'make_scorer', 'serve', 'Worker', 'Pool', 'run_shard']
+__all__ = ['score_job', 'feature_job', 'make_scorer', 'serve', 'Worker', 'Pool', 'summary', 'run_shard']
 import os, pickle, subprocess, sys, threading, time
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
@@ -99,6 +99,10 @@ class Pool:
         """Score rows. Raises `ValueError` if the model cannot be loaded."""
         ...
 
-def run_shard(job: dict, identity: dict, manifest, out, shard=None, processes: int | None=None, time_limit: float=60, retry: bool=False, progress: bool=True) -> dict:
+def summary(kept: Results, rows, todo) -> dict:
+    """What a call has done, and how many of the videos have no values."""
+    ...
+
+def run_shard(job: dict, identity: dict, manifest, out, shard=None, processes: int | None=None, time_limit: float=60, every: float=15, retry: bool=False, progress: bool=True) -> dict:
     """Do what a shard lacks. `scored` counts what this call did, `failed` all of the shard's videos without values."""
     ...
