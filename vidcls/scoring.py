@@ -309,7 +309,8 @@ def _with_logits(table):
     if len(good) == len(table): return good
     reason = table.error.fillna("")[table["values"].isna()].iloc[0] or "it has not been scored yet."
     if not len(good): raise ValueError(f"None of the {len(table)} videos has logits. The first: {reason}")
-    logger.warning(f"{len(table) - len(good)} of {len(table)} videos have no logits and are left out. The first: {reason}")
+    n = len(table) - len(good)
+    logger.warning(f"{n} of {len(table)} videos have no logits and are left out. The first: {reason}")
     return good
 
 def score_results(
@@ -318,7 +319,8 @@ def score_results(
 ) -> Scores: # Accuracy, interval, per class, per video
     "Scores from kept logits, of the test videos if there are splits. Raises `OSError` or `ValueError`."
     job, table = read_results(results)
-    if job.get("kind") != "logits": raise ValueError(f"{results} contains {job.get('kind')}, not logits: name the --out of vidcls predict.")
+    if (kind := job.get("kind")) != "logits":
+        raise ValueError(f"{results} contains {kind}, not logits: name the --out of vidcls predict.")
     if manifest is not None:
         kept = table[["id", "values", "repeated_frames", "error"]]
         table = read_manifest(manifest).merge(kept, on="id", how="left")

@@ -188,12 +188,14 @@ def predict_command(
     from vidcls.engine.batch import predict_files
     from vidcls.infer import loaded, predict
     if not videos: raise Usage("name at least one video")
-    many = dict(shard=shard, processes=processes, time_limit=time_limit, retry=retry, ray=ray, address=ray_address, gpus=gpus)
+    many = dict(shard=shard, processes=processes, time_limit=time_limit, retry=retry, ray=ray, address=ray_address,
+                gpus=gpus)
     if len(videos) == 1 and videos[0].endswith(".parquet"):
         from vidcls.scale import predict_manifest
         return _manifest_done(predict_manifest, model, videos[0], out, num_clips=clips, num_crops=crops, device=device,
                               revision=revision, **many)
-    if shard or retry or ray or ray_address: raise Usage("--shard, --retry, --ray and --ray-address need a manifest (.parquet)")
+    if shard or retry or ray or ray_address:
+        raise Usage("--shard, --retry, --ray and --ray-address need a manifest (.parquet)")
     if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips, --crops must be at least 1")
     videos, reject = [f for v in videos for f in _files(v)], _reject(reject)
     if out:
@@ -476,8 +478,8 @@ def features_command(
     if data.endswith(".parquet"):
         from vidcls.scale import features_manifest
         if tokens != "mean": raise Usage("of a manifest's videos only --tokens mean are kept")
-        return _manifest_done(features_manifest, checkpoint, data, store, num_clips=clips, processes=workers, device=device,
-                              shard=shard, time_limit=time_limit, address=ray_address, revision=revision)
+        return _manifest_done(features_manifest, checkpoint, data, store, num_clips=clips, processes=workers,
+                              device=device, shard=shard, time_limit=time_limit, address=ray_address, revision=revision)
     from vidcls.backbones import extract_features
     f = extract_features(checkpoint, data, num_clips=clips, tokens=tokens, device=device, workers=workers, store=store,
                          revision=revision)

@@ -26,14 +26,15 @@ class ScoringActor:
         rows = [result_row(row, answer) for row,answer in self.pool(batch.to_pylist())]
         return pa.Table.from_pylist(rows, result_schema())
 
-# %% ../../nbs/engine/cluster.ipynb #53a905ac
+# %% ../../nbs/engine/cluster.ipynb #10f5fcda
 @contextmanager
 def ray_session(
     address:str|None=None, # Of a cluster, such as "auto" or "10.0.0.5:6379"; None: start one on this machine
 ): # Yields the module `ray`
     "A connection to Ray. Raises an error of one sentence if there is none."
-    if not util.find_spec("ray"): raise ValueError("Ray is not installed: pip install 'vidcls[ray]', or leave out --ray.")
-    os.environ.setdefault("RAY_agent_register_timeout_ms", "100000") # A busy machine needs longer than Ray's half minute
+    if not util.find_spec("ray"):
+        raise ValueError("Ray is not installed: pip install 'vidcls[ray]', or leave out --ray.")
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "100000") # A busy machine takes longer than Ray waits
     import ray, ray.data
     ours = not ray.is_initialized()
     local = dict(num_cpus=(os.cpu_count() or 1) + 2, include_dashboard=False, object_store_memory=2**28)
@@ -74,13 +75,13 @@ def _context(ray, **settings):
     finally:
         for k,v in was.items(): setattr(context, k, v)
 
-# %% ../../nbs/engine/cluster.ipynb #d3f24b79
+# %% ../../nbs/engine/cluster.ipynb #d8164d9f
 def _pipeline(ray, manifest, out, job, time_limit, blocks, actors, cpus, gpus):
     "Read the manifest, score its rows, write the results."
     rows = ray.data.read_parquet(str(manifest), override_num_blocks=blocks, num_cpus=.1)
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors)
-    scored = rows.map_batches(ScoringActor, fn_constructor_args=(job, time_limit), batch_format="pyarrow", batch_size=None,
-                              compute=pool, num_cpus=cpus, num_gpus=gpus or None)
+    scored = rows.map_batches(ScoringActor, fn_constructor_args=(job, time_limit), batch_format="pyarrow",
+                              batch_size=None, compute=pool, num_cpus=cpus, num_gpus=gpus or None)
     scored.write_parquet(str(out), ray_remote_args=dict(num_cpus=.1))
 
 def run_ray(

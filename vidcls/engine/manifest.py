@@ -41,8 +41,10 @@ def _filled(df):
         out[k] = column.astype(str if kind == "string" else kind)
     return pd.DataFrame(out).reset_index(drop=True)
 
-# %% ../../nbs/engine/manifest.ipynb #bd074ea7
-def _hash(text): return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big") >> 1
+# %% ../../nbs/engine/manifest.ipynb #e47aaee6
+def _hash(text):
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 def make_ids(
     keys,     # For each video a text that names it
@@ -102,14 +104,15 @@ def tar_rows(
     return [dict(path=str(file), member=m.name, offset=m.offset_data, size=m.size, key=f"{name}/{m.name}")
             | dict(group=f"{name}/{sample}") | told.get(sample, {}) for sample,m in videos]
 
-# %% ../../nbs/engine/manifest.ipynb #43aa16a4
+# %% ../../nbs/engine/manifest.ipynb #7eedc1cf
 def _is_remote(path): return bool(re.match(r"[a-z][a-z0-9+.-]+://", str(path), re.I))
 
 def _read_list(file):
     import pandas as pd
     try:
         if file.suffix == ".parquet": return pd.read_parquet(file)
-        if file.suffix == ".csv": return pd.read_csv(file, dtype=dict.fromkeys(("path", "label", "group", "split"), str))
+        texts = dict.fromkeys(("path", "label", "group", "split"), str)
+        if file.suffix == ".csv": return pd.read_csv(file, dtype=texts)
     except (ValueError, OSError) as e: raise ValueError(f"{file} cannot be read as a table: {str(e)[:200]}.") from e
     return pd.DataFrame(dict(path=[l for l in file.read_text(encoding="utf-8").splitlines() if l.strip()]))
 
@@ -123,7 +126,7 @@ def _of_table(t, folder, name):
     t["key"] = [f"{k}{m}#{a}-{b}" if m or a != "" else k for k,m,a,b in zip(keys, member, start, end)]
     return t.assign(path=[k if _is_remote(k) else os.path.abspath(os.path.join(folder, k)) for k in keys])
 
-# %% ../../nbs/engine/manifest.ipynb #69f02187
+# %% ../../nbs/engine/manifest.ipynb #52d75763
 @contextmanager
 def _remote(address):
     "The file system behind an address, and the place there. Raises an `OSError` of one sentence."
@@ -137,15 +140,17 @@ def _remote(address):
 
 def _stamp(info):
     "A number that changes when a remote file does."
-    found = next((info[k] for k in ("ETag", "etag", "mtime", "last_modified", "LastModified", "md5Hash") if info.get(k)), "")
+    names = ("ETag", "etag", "mtime", "last_modified", "LastModified", "md5Hash")
+    found = next((info[k] for k in names if info.get(k)), "")
     return _hash(f"{found} {info.get('size')}")
 
 def _of_remote(address):
     import pandas as pd
     with _remote(address) as (fs, place):
         found = {p: i for p,i in fs.find(place, detail=True).items() if is_video(Path(p))}
-        rows = [dict(path=fs.unstrip_protocol(p), size=i.get("size") or 0, version=_stamp(i), key=fs.unstrip_protocol(p),
-                     label=Path(p).parent.name if Path(p).parent != Path(place) else "") for p,i in found.items()]
+        label = lambda p: Path(p).parent.name if Path(p).parent != Path(place) else ""
+        rows = [dict(path=fs.unstrip_protocol(p), size=i.get("size") or 0, version=_stamp(i),
+                     key=fs.unstrip_protocol(p), label=label(p)) for p,i in found.items()]
     if not rows: raise FileNotFoundError(f"There are no videos below {address}: name a folder that contains some.")
     return pd.DataFrame(rows).assign(group=[r["key"] for r in rows])
 
@@ -206,7 +211,7 @@ def open_row(
         except VideoError as e:
             raise VideoError(re.sub(re.escape(d) + r"[\\/]video[.\w]*", lambda _: row_name(row), str(e))) from e
 
-# %% ../../nbs/engine/manifest.ipynb #cfb492a4
+# %% ../../nbs/engine/manifest.ipynb #c19c429b
 def _marks(row):
     "(size, version, problem) of a row's file, without opening it."
     path = row["path"]
@@ -219,8 +224,10 @@ def _marks(row):
 def _web_marks(url):
     from urllib.request import Request, urlopen
     try:
-        with urlopen(Request(url, method="HEAD", headers={"User-Agent": "vidcls"}), timeout=30) as r: head = dict(r.headers)
-    except (OSError, ValueError) as e: return 0, 0, f"{url} cannot be reached ({getattr(e, 'reason', e)}): check the address."
+        ask = Request(url, method="HEAD", headers={"User-Agent": "vidcls"})
+        with urlopen(ask, timeout=30) as r: head = dict(r.headers)
+    except (OSError, ValueError) as e:
+        return 0, 0, f"{url} cannot be reached ({getattr(e, 'reason', e)}): check the address."
     size = int(head.get("Content-Length") or 0)
     return size, _hash(f"{head.get('ETag') or head.get('Last-Modified')} {size}"), ""
 
@@ -232,7 +239,7 @@ def _facts(row):
     except VideoError as e: return math.nan, 0, str(e)
     return info.duration, info.frames, ""
 
-# %% ../../nbs/engine/manifest.ipynb #ad701866
+# %% ../../nbs/engine/manifest.ipynb #2783454d
 _CHUNK = 500 # Videos; so many are lost at most
 _FOUND = ("id", "version", "duration", "frames", "problem")
 
@@ -254,10 +261,13 @@ def _look(t, which, folder, workers, progress):
         bar = iter(progress_bar(range(len(todo)), "examining", progress=progress))
         for a in range(0, len(todo), _CHUNK):
             part = todo[a:a + _CHUNK]
-            for i,found in zip(part, pool.map(_facts, t.loc[part].to_dict("records"))): facts[i] = (next(bar, 0), found)[1]
+            for i,found in zip(part, pool.map(_facts, t.loc[part].to_dict("records"))):
+                facts[i] = found
+                next(bar, None)
             rows = [(t.at[i, "id"], t.at[i, "version"], *facts[i]) for i in part]
             folder.mkdir(exist_ok=True)
-            with atomic_write(folder/f"{uuid.uuid4().hex[:12]}.parquet") as f: pd.DataFrame(rows, columns=_FOUND).to_parquet(f)
+            with atomic_write(folder/f"{uuid.uuid4().hex[:12]}.parquet") as f:
+                pd.DataFrame(rows, columns=_FOUND).to_parquet(f)
     order = list(facts)
     for k,column in zip(_FOUND[2:], zip(*facts.values())): t.loc[order, k] = list(column)
 
@@ -313,23 +323,25 @@ def _nothing():
     import pandas as pd
     return pd.DataFrame(dict(id=[], path=[]))
 
-# %% ../../nbs/engine/manifest.ipynb #eb10fd76
+# %% ../../nbs/engine/manifest.ipynb #dcdec067
 def write_manifest(
     table, # With the columns id and path, and any others of a manifest
     out,   # A .parquet file
 ):
     "Write a manifest, whole or not at all."
     import pyarrow as pa, pyarrow.parquet as pq
-    with atomic_write(out) as f: pq.write_table(pa.Table.from_pandas(_filled(table), _schema(), preserve_index=False), f)
+    t = pa.Table.from_pandas(_filled(table), _schema(), preserve_index=False)
+    with atomic_write(out) as f: pq.write_table(t, f)
 
-# %% ../../nbs/engine/manifest.ipynb #6284bfe4
+# %% ../../nbs/engine/manifest.ipynb #fd7a420a
 def parse_shard(
     shard, # "2/8" or (2, 8): the third of eight; None: all
 ) -> tuple: # (number from 0, how many)
     "Which part of a manifest is meant. Raises `ValueError`."
     text = str(shard) if isinstance(shard, str) else "{}/{}".format(*shard) if shard else "0/1"
     m = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not m or int(m[1]) >= int(m[2]): raise ValueError(f"A shard is i/n with i from 0 to n - 1, such as 0/4, not {text!r}.")
+    if not m or int(m[1]) >= int(m[2]):
+        raise ValueError(f"A shard is i/n with i from 0 to n - 1, such as 0/4, not {text!r}.")
     return int(m[1]), int(m[2])
 
 def read_manifest(
@@ -339,10 +351,11 @@ def read_manifest(
     "The rows of a manifest, or of one shard. Raises `ValueError` for a file that is not one."
     import pyarrow as pa, pyarrow.parquet as pq
     (i, n), file = parse_shard(shard), Path(file)
-    if not file.is_file(): raise FileNotFoundError(f"There is no manifest {file}: make it with vidcls manifest DATA --out {file}.")
     way = "make it with vidcls manifest."
+    if not file.is_file(): raise FileNotFoundError(f"There is no manifest {file}: {way}")
     try: t = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as e: raise ValueError(f"{file} is not a Parquet file, or was cut short: {way}") from e
+    except (pa.ArrowInvalid, OSError) as e:
+        raise ValueError(f"{file} is not a Parquet file, or was cut short: {way}") from e
     if missing := [c for c in ("id", "path") if c not in t.column_names]:
         raise ValueError(f"{file} has no column {missing[0]!r}, which a manifest needs: {way}")
     if not pa.types.is_integer(t.schema.field("id").type) or t["id"].null_count:

@@ -50,7 +50,7 @@ class Results:
         self.shard, self.seconds, self.rows = parse_shard(shard), seconds, rows
         self._waiting, self._last, self._small, self._held = [], time.monotonic(), [], None
 
-# %% ../../nbs/engine/results.ipynb #e2b8fc60
+# %% ../../nbs/engine/results.ipynb #9e6a4f3d
 @patch
 def _claim(self:Results):
     "Create the folder, or make sure that it holds results of this job."
@@ -69,9 +69,11 @@ def _claim(self:Results):
 
 def _job(folder):
     file = Path(folder)/"job.json"
-    if not file.is_file(): raise FileNotFoundError(f"{folder} does not contain results: name the --out of vidcls predict.")
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} does not contain results: name the --out of vidcls predict.")
     try: return dict(json.loads(file.read_text()))
-    except (ValueError, TypeError) as e: raise ValueError(f"{file} is damaged: remove {folder}, and score again.") from e
+    except (ValueError, TypeError) as e:
+        raise ValueError(f"{file} is damaged: remove {folder}, and score again.") from e
 
 # %% ../../nbs/engine/results.ipynb #890a7679
 @patch
@@ -129,14 +131,15 @@ def flush(self:Results):
         for f in self._small: f.unlink()
         self._small = []
 
-# %% ../../nbs/engine/results.ipynb #53e2e809
+# %% ../../nbs/engine/results.ipynb #180f4dc0
 def _parts(folder, columns):
     "The tables of all files of results that are whole."
     import pyarrow as pa, pyarrow.parquet as pq
     for f in sorted(Path(folder).glob("[!.]*.parquet")):
         try: yield pq.read_table(f, columns=columns)
         except FileNotFoundError: continue # Joined with others just now
-        except (pa.ArrowInvalid, OSError): logger.warning(f"{f} was cut short and is left out: its videos count as not done.")
+        except (pa.ArrowInvalid, OSError):
+            logger.warning(f"{f} was cut short and is left out: its videos count as not done.")
 
 def remove_cut(
     folder, # Of results that nobody else writes to
@@ -182,7 +185,7 @@ def missing(self:Results,
     done = (ids[at] == wanted) & (versions[at] == table.version.to_numpy())
     return ~(done & ~(bad[at] & retry))
 
-# %% ../../nbs/engine/results.ipynb #dfe94c00
+# %% ../../nbs/engine/results.ipynb #84cdae7d
 def read_results(
     folder, # Of results
 ) -> tuple: # (what all rows have in common, table with one row per video)
@@ -192,7 +195,8 @@ def read_results(
     tables = list(_parts(folder, result_schema().names))
     t = pa.concat_tables(tables) if tables else pa.Table.from_pylist([], result_schema())
     t = t.take(newest(np.asarray(t["id"], np.int64), np.asarray(t["at"], np.int64))).to_pandas()
-    return job, t.assign(values=[np.asarray(v, np.float32).reshape(n, -1) if n else None for v,n in zip(t["values"], t["views"])])
+    shaped = lambda v,n: np.asarray(v, np.float32).reshape(n, -1) if n else None
+    return job, t.assign(values=[shaped(v, n) for v,n in zip(t["values"], t["views"])])
 
 def is_results(
     folder, # Any path or name

@@ -20,7 +20,7 @@ from .record import saved_clips
 from .results import Results
 from .video import VideoError
 
-# %% ../../nbs/engine/shards.ipynb #c06fec95
+# %% ../../nbs/engine/shards.ipynb #56a17219
 def score_job(
     model,                   # Model folder, or a model on the Hub ("owner/name")
     num_clips:int|None=None, # Clips in time; None: as many as the model was tested with
@@ -38,8 +38,9 @@ def score_job(
     names = {int(k): v for k,v in read_config(folder, None).id2label.items()}
     job = dict(kind="logits", model=str(folder.absolute()), num_clips=num_clips, num_crops=num_crops,
                device=device or get_device(), threads=threads)
-    return job, dict(kind="logits", model=Path(model).name, weights=fingerprint(folder), clips=num_clips, crops=num_crops,
-                     seconds=ClipSpec.load(folder).seconds, labels=[names[i] for i in range(len(names))])
+    labels, seconds = [names[i] for i in range(len(names))], ClipSpec.load(folder).seconds
+    return job, dict(kind="logits", model=Path(model).name, weights=fingerprint(folder), clips=num_clips,
+                     crops=num_crops, seconds=seconds, labels=labels)
 
 def feature_job(
     checkpoint,             # "videomae-stick", a model folder, or a model on the Hub
@@ -51,8 +52,8 @@ def feature_job(
     "The job of sending videos through a frozen network, whose values are the means of its tokens."
     from vidcls.backbones import load_backbone
     b = load_backbone(checkpoint, revision)
-    job = dict(kind="features", model=str(checkpoint), revision=b.revision, num_clips=num_clips, device=device or get_device(),
-               threads=threads)
+    job = dict(kind="features", model=str(checkpoint), revision=b.revision, num_clips=num_clips,
+               device=device or get_device(), threads=threads)
     return job, dict(kind="features", model=Path(str(checkpoint)).name, weights=b.fingerprint, clips=num_clips, crops=1,
                      seconds=b.spec.seconds)
 
@@ -78,7 +79,7 @@ def _of_backbone(job):
         return backbone.features(views), repeated
     return scorer
 
-# %% ../../nbs/engine/shards.ipynb #3d5a2cf3
+# %% ../../nbs/engine/shards.ipynb #7ecfe6eb
 def make_scorer(
     job:dict, # From `score_job` or `feature_job`
 ): # Function from a row of a manifest to an answer: values, views and repeated_frames, or error
@@ -91,11 +92,12 @@ def make_scorer(
             with open_row(row) as file: values, repeated = scorer(file)
         except VideoError as e: return dict(error=str(e))
         except Exception as e: # One video must not end the work of a night
-            return dict(error=f"{row_name(row)} could not be scored ({type(e).__name__}: {' '.join(str(e).split())[:200]}).")
+            why = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+            return dict(error=f"{row_name(row)} could not be scored ({why}).")
         return dict(values=values.ravel().tolist(), views=len(values), repeated_frames=repeated)
     return answer
 
-# %% ../../nbs/engine/shards.ipynb #6cbb42c7
+# %% ../../nbs/engine/shards.ipynb #8d45ee79
 def serve():
     "Answer requests until standard input ends. The first one is the job, all others are rows."
     out, requests = os.fdopen(os.dup(1), "wb"), SimpleQueue()
@@ -109,7 +111,8 @@ def serve():
         pickle.dump(what, out)
         out.flush()
     try: answer = make_scorer(requests.get())
-    except Exception as e: return say("failed", f"{e}" if isinstance(e, (ValueError, OSError)) else f"{type(e).__name__}: {e}")
+    except (ValueError, OSError) as e: return say("failed", str(e))
+    except Exception as e: return say("failed", f"{type(e).__name__}: {e}")
     say("ready", None)
     while True: say("answer", answer(requests.get()))
 
@@ -159,7 +162,7 @@ def stop(self:Worker):
         try: f.close()
         except OSError: pass # Half a request was waiting
 
-# %% ../../nbs/engine/shards.ipynb #e7279c56
+# %% ../../nbs/engine/shards.ipynb #7a166d79
 class Pool:
     "Workers, and the time limit that each has for a video. Call it with rows, and close it at the end."
     def __init__(self,
@@ -167,7 +170,8 @@ class Pool:
         processes:int=1,     # How many there are
         time_limit:float=60, # Seconds per video
     ):
-        if processes < 1 or not time_limit > 0: raise ValueError("processes must be at least 1, and time_limit above 0.")
+        if processes < 1 or not time_limit > 0:
+            raise ValueError("processes must be at least 1, and time_limit above 0.")
         self.job, self.time_limit, self.inbox = job, time_limit, Queue()
         self.free, self.workers = [], {Worker(job, self.inbox) for _ in range(processes)}
 
@@ -178,7 +182,7 @@ class Pool:
         for w in self.workers: w.stop()
         self.workers, self.free = set(), []
 
-# %% ../../nbs/engine/shards.ipynb #387398f7
+# %% ../../nbs/engine/shards.ipynb #b40abf99
 @patch
 def _replace(self:Pool, worker):
     "Stop a worker, start another one; returns the row that it had."
@@ -202,9 +206,10 @@ def _handle(self:Pool, worker, kind, content):
     if worker not in self.workers: return None # The last words of one that was stopped
     if kind == "failed": raise ValueError(content)
     if kind == "ended":
-        if not worker.row: raise OSError(f"A process that scores videos ended before it was ready (exit status {content}).")
+        how = f"(exit status {content})"
+        if not worker.row: raise OSError(f"A process that scores videos ended before it was ready {how}.")
         row = self._replace(worker)
-        return row, dict(error=f"{row_name(row)} ended the process that read it (exit status {content}): check the video.")
+        return row, dict(error=f"{row_name(row)} ended the process that read it {how}: check the video.")
     row, worker.row = worker.row, None
     self.free.append(worker)
     return (row, content) if kind == "answer" else None
@@ -227,7 +232,7 @@ def __call__(self:Pool,
         except Empty: found = self._overdue()
         if found: yield found
 
-# %% ../../nbs/engine/shards.ipynb #4c082865
+# %% ../../nbs/engine/shards.ipynb #8d435011
 def summary(
     kept:Results, # A folder
     rows,         # Of a manifest
@@ -258,6 +263,7 @@ def run_shard(
         if len(todo := rows[missing]):
             with Pool(job, min(processes, len(todo)), time_limit) as pool:
                 answers = pool(r._asdict() for r in todo.itertuples(index=False))
-                for row,answer in progress_bar(answers, "scoring", total=len(todo), progress=progress): kept.add(row, answer)
+                answers = progress_bar(answers, "scoring", total=len(todo), progress=progress)
+                for row,answer in answers: kept.add(row, answer)
         kept.flush()
         return summary(kept, rows, missing)
