@@ -401,6 +401,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'vidcls.engine.cluster._actors': ('engine/cluster.html#_actors', 'vidcls/engine/cluster.py'),
                                        'vidcls.engine.cluster._checkpoint': ('engine/cluster.html#_checkpoint', 'vidcls/engine/cluster.py'),
                                        'vidcls.engine.cluster._context': ('engine/cluster.html#_context', 'vidcls/engine/cluster.py'),
+                                       'vidcls.engine.cluster._knock': ('engine/cluster.html#_knock', 'vidcls/engine/cluster.py'),
                                        'vidcls.engine.cluster._pipeline': ('engine/cluster.html#_pipeline', 'vidcls/engine/cluster.py'),
                                        'vidcls.engine.cluster.ray_session': ('engine/cluster.html#ray_session', 'vidcls/engine/cluster.py'),
                                        'vidcls.engine.cluster.run_ray': ('engine/cluster.html#run_ray', 'vidcls/engine/cluster.py')},

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ScoringActor', 'ray_session', 'run_ray']
 
-# %% ../../nbs/engine/cluster.ipynb #114f1811
-import math, os, shutil
+# %% ../../nbs/engine/cluster.ipynb #f8369a89
+import math, os, re, shutil, socket
 from contextlib import contextmanager
 from importlib import util
 from .manifest import read_manifest, write_manifest
@@ -26,7 +26,12 @@ class ScoringActor:
         rows = [result_row(row, answer) for row,answer in self.pool(batch.to_pylist())]
         return pa.Table.from_pylist(rows, result_schema())
 
-# %% ../../nbs/engine/cluster.ipynb #10f5fcda
+# %% ../../nbs/engine/cluster.ipynb #81d88d7e
+def _knock(address):
+    "Raise `OSError` at once if nobody is at an address host:port, where Ray itself would wait for minutes."
+    found = re.fullmatch(r"(?:ray://)?([\w.-]+):(\d+)", address or "")
+    if found: socket.create_connection((found[1], int(found[2])), timeout=10).close()
+
 @contextmanager
 def ray_session(
     address:str|None=None, # Of a cluster, such as "auto" or "10.0.0.5:6379"; None: start one on this machine
@@ -39,6 +44,7 @@ def ray_session(
     ours = not ray.is_initialized()
     local = dict(num_cpus=(os.cpu_count() or 1) + 2, include_dashboard=False, object_store_memory=2**28)
     try:
+        _knock(address)
         if ours: ray.init(address=address, logging_level="warning", **({} if address else local))
     except Exception as e: # Ray has many kinds
         raise OSError(f"There is no Ray cluster at {address or 'this machine'} ({' '.join(str(e).split())[:200]}): "
