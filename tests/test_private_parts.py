@@ -13,7 +13,7 @@ import vidcls
 from videos import tiny_config
 
 PACKAGE = Path(vidcls.__file__).parent
-DOCUMENTED = {"_replace", "_exit"}  # Underscores that are no secret: namedtuple's and os's
+DOCUMENTED = {"_replace", "_asdict", "_exit"}  # Underscores that are no secret: namedtuple's and os's
 
 
 @dataclass(frozen=True)

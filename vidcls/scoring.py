@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos',
-           'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
+           'score_results', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature',
+           'fit_temperature']
 
 # %% ../nbs/08_evaluate.ipynb #97ac2357
-import tempfile
+import logging, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +21,16 @@ from .data import recordings, video_table
 from .engine.batch import fingerprint, Journal, process_device
 from .engine.loading import model_folder
 from .engine.machine import clip_loader, process_state
+from .engine.manifest import read_manifest
 from .engine.progress import progress_bar
 from .engine.record import saved_clips
+from .engine.results import read_results
 from .engine.tables import sources
 from .engine.video import probe_video
 from .infer import load_trained, run_inference
+
+# %% ../nbs/08_evaluate.ipynb #77ad89e1
+logger = logging.getLogger("vidcls.scoring")
 
 # %% ../nbs/08_evaluate.ipynb #fe42a3a4
 def _sums(values, groups):
@@ -286,12 +292,42 @@ def evaluate_videos(
     return _scores(table, rows, net.config.id2label, videos)
 
 # %% ../nbs/08_evaluate.ipynb #ec069368
+def _protocol(num_clips, num_crops, seconds):
+    clips, crops = (f"{n} {name}{'s'*(n > 1)}" for n, name in ((num_clips, "clip"), (num_crops, "crop")))
+    return f"{clips} × {crops} of {seconds:.2f} s, probabilities averaged"
+
 def _scores(table, rows, id2label, videos):
     "Scores from the rows of a journal."
     logits = np.array([l for row in rows for l in row["logits"]], np.float32) # [videos × views, classes]
     table = table.assign(repeated_frames=[row.get("repeated_frames", 0) for row in rows])
-    clips, crops = (f"{n} {name}{'s'*(n > 1)}" for n, name in ((videos.num_clips, "clip"), (videos.num_crops, "crop")))
-    return score(table, logits, id2label, f"{clips} × {crops} of {videos.spec.seconds:.2f} s, probabilities averaged")
+    return score(table, logits, id2label, _protocol(videos.num_clips, videos.num_crops, videos.spec.seconds))
+
+# %% ../nbs/08_evaluate.ipynb #7d4b714d
+def _with_logits(table):
+    "The videos that have logits; says how many do not."
+    good = table[table["values"].notna()].reset_index(drop=True)
+    if len(good) == len(table): return good
+    reason = table.error.fillna("")[table["values"].isna()].iloc[0] or "it has not been scored yet."
+    if not len(good): raise ValueError(f"None of the {len(table)} videos has logits. The first: {reason}")
+    n = len(table) - len(good)
+    logger.warning(f"{n} of {len(table)} videos have no logits and are left out. The first: {reason}")
+    return good
+
+def score_results(
+    results,       # Folder of results, from `predict_manifest`
+    manifest=None, # Where labels and groups are now; None: as they were when the videos were scored
+) -> Scores: # Accuracy, interval, per class, per video
+    "Scores from kept logits, of the test videos if there are splits. Raises `OSError` or `ValueError`."
+    job, table = read_results(results)
+    if (kind := job.get("kind")) != "logits":
+        raise ValueError(f"{results} contains {kind}, not logits: name the --out of vidcls predict.")
+    if manifest is not None:
+        kept = table[["id", "values", "repeated_frames", "error"]]
+        table = read_manifest(manifest).merge(kept, on="id", how="left")
+    table = _to_score(_with_logits(_test_part(table)), job["labels"])
+    logits = np.concatenate(table["values"].tolist()) # [videos × views, classes]
+    table = table.drop(columns=["values", "error"]).astype(dict(repeated_frames=int))
+    return score(table, logits, dict(enumerate(job["labels"])), _protocol(job["clips"], job["crops"], job["seconds"]))
 
 # %% ../nbs/08_evaluate.ipynb #e13efa16
 def mistakes(

@@ -1,7 +1,7 @@
 """Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
-__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
-import tempfile
+__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos', 'score_results', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
+import logging, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,14 @@ from .data import recordings, video_table
 from .engine.batch import fingerprint, Journal, process_device
 from .engine.loading import model_folder
 from .engine.machine import clip_loader, process_state
+from .engine.manifest import read_manifest
 from .engine.progress import progress_bar
 from .engine.record import saved_clips
+from .engine.results import read_results
 from .engine.tables import sources
 from .engine.video import probe_video
 from .infer import load_trained, run_inference
+logger = logging.getLogger('vidcls.scoring')
 
 def _sums(values, groups):
     """For each group the sum of its values, and its size."""
@@ -147,8 +150,19 @@ def evaluate_videos(model, data, num_clips: int | None=None, num_crops: int=1, b
     """Score whole videos from several views, in one process or in several. Raises `VideoError` or `ValueError`."""
     ...
 
+def _protocol(num_clips, num_crops, seconds):
+    ...
+
 def _scores(table, rows, id2label, videos):
     """Scores from the rows of a journal."""
+    ...
+
+def _with_logits(table):
+    """The videos that have logits; says how many do not."""
+    ...
+
+def score_results(results, manifest=None) -> Scores:
+    """Scores from kept logits, of the test videos if there are splits. Raises `OSError` or `ValueError`."""
     ...
 
 def mistakes(scores: Scores, n: int=6) -> 'pd.DataFrame':

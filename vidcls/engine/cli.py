@@ -153,11 +153,22 @@ def _reject(share):
     if 0 < value < 1: return value
     raise Usage(f"--reject must be auto or a share between 0 and 1, not {share!r}")
 
+# %% ../../nbs/engine/cli.ipynb #2275d96f
+def _manifest_done(do, model, manifest, out, **options):
+    "Do a shard of a manifest, and say in one line what was done."
+    if not out: raise Usage("a manifest needs --out FOLDER for its results")
+    try: done = do(model, manifest, out, **options)
+    except ValueError as e:
+        if str(e).startswith("A shard is"): raise Usage(str(e).rstrip(".")) from None
+        raise
+    text = f"{done['videos']} videos in {out}, {done['scored']} of them done now, {done['failed']} without a result"
+    return done, text, int(bool(done["failed"]))
+
 # %% ../../nbs/engine/cli.ipynb #04edccd9
 @command
 def predict_command(
     model:str,       # Model folder, or a model on the Hub
-    *videos:str,     # Video files, URLs or folders of videos
+    *videos:str,     # Video files, URLs or folders of videos; or a manifest (.parquet), which needs --out FOLDER
     top_k:int=5,     # Labels per video
     clips:int=None,  # Clips per video, spread over time; default: as many as in the model's test
     crops:int=1,     # Crops per clip, along the longer side
@@ -166,12 +177,27 @@ def predict_command(
     workers:int=0,   # Worker processes that read clips, with --out
     revision:str=None, # Commit, tag or branch of a model on the Hub
     reject:str=None, # Say which videos show none of the classes: those whose best class has at most this share, or auto
+    shard:str=None,  # With a manifest: do part i of n, such as 0/4
+    processes:int=None, # With a manifest: processes with the model; default: as many as cores, one on a GPU
+    time_limit:float=60, # With a manifest: seconds per video
+    retry:bool=False, # With a manifest: also try again what failed before
+    ray:bool=False,  # With a manifest: on Ray, which is started on this machine
+    ray_address:str=None, # With a manifest: on this Ray cluster, such as auto
+    gpus:float=0,    # With Ray: GPUs of each process, or a part of one
     json:bool=False, # Print JSON
 ):
     "Predict the classes of videos."
     from vidcls.engine.batch import predict_files
     from vidcls.infer import loaded, predict
     if not videos: raise Usage("name at least one video")
+    many = dict(shard=shard, processes=processes, time_limit=time_limit, retry=retry, ray=ray, address=ray_address,
+                gpus=gpus)
+    if len(videos) == 1 and videos[0].endswith(".parquet"):
+        from vidcls.scale import predict_manifest
+        return _manifest_done(predict_manifest, model, videos[0], out, num_clips=clips, num_crops=crops, device=device,
+                              revision=revision, **many)
+    if shard or retry or ray or ray_address:
+        raise Usage("--shard, --retry, --ray and --ray-address need a manifest (.parquet)")
     if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips, --crops must be at least 1")
     videos, reject = [f for v in videos for f in _files(v)], _reject(reject)
     if out:
@@ -385,10 +411,20 @@ def _timeline_lines(found):
     say = lambda r: f"  {clock(r.start)} {clock(r.end)}  {r.score:.2f} {r.label}"
     return [l for t in found for l in (printable(t.video), *map(say, t.segments.itertuples()))]
 
+# %% ../../nbs/engine/cli.ipynb #76df0001
+def _scores_of(model, data, report, clips, crops, **options):
+    "The scores of a model on videos, or of kept results, which need no model."
+    from vidcls.engine.results import is_results
+    from vidcls.scoring import evaluate_videos, score_results
+    if not is_results(model): return evaluate_videos(model, data, clips, crops, **options)
+    if report or options["out"]: raise Usage("results are scored without the model: leave out --report and --out")
+    if not data.endswith(".parquet"): raise Usage(f"results are scored with their manifest (.parquet), not with {data}")
+    return score_results(model, data)
+
 # %% ../../nbs/engine/cli.ipynb #9b6e7116
 @command
 def evaluate_command(
-    model:str,           # Model folder, or a model on the Hub
+    model:str,           # Model folder, or a model on the Hub; or a folder of results (predict MANIFEST --out)
     data:str,            # Data set folder or CSV file (path,label[,start,end]); its test videos, or all without splits
     clips:int=None,      # Clips per video, spread over time; default: as many as in the test after training
     crops:int=1,         # Crops per clip, along the longer side
@@ -405,8 +441,7 @@ def evaluate_command(
     for file in filter(None, (predictions, report)):
         if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
     _check_maps(model, explain, report, device, revision)
-    from vidcls.scoring import evaluate_videos
-    s = evaluate_videos(model, data, clips, crops, workers=workers, device=device, out=out, revision=revision)
+    s = _scores_of(model, data, report, clips, crops, workers=workers, device=device, out=out, revision=revision)
     if not _main(): return {}, ""
     if predictions: _write_predictions(s, predictions)
     if report: _write_report(s, model, revision, report, f"{Path(model).name} on {Path(data).name}", explain, device)
@@ -475,22 +510,49 @@ def pretrain_command(
 @command
 def features_command(
     checkpoint:str,      # "videomae-stick", a model folder, or a model on the Hub
-    data:str,            # Data set folder or CSV file
+    data:str,            # Data set folder or CSV file; or a manifest (.parquet), which needs --store FOLDER
     clips:int=1,         # Clips per video, spread over time
     tokens:str="mean",   # Keep the mean of a clip's tokens, one for each of its frames, or all
     store:str=None,      # Folder for the features; default: one of its own below features in VIDCLS_HOME
     workers:int=None,    # Worker processes that read clips
     device:str=None,     # cuda, mps or cpu; default: the fastest available
     revision:str=None,   # Commit, tag or branch of a checkpoint on the Hub
+    shard:str=None,      # With a manifest: do part i of n, such as 0/4
+    time_limit:float=60, # With a manifest: seconds per video
+    ray_address:str=None, # With a manifest: on this Ray cluster, such as auto
     json:bool=False,     # Print JSON
 ):
     "Compute the features of videos with a frozen network, and keep them; the exit status is 1 if some cannot be read."
     _known(tokens=(tokens, ("mean", "frames", "all")))
+    if data.endswith(".parquet"):
+        from vidcls.scale import features_manifest
+        if tokens != "mean": raise Usage("of a manifest's videos only --tokens mean are kept")
+        return _manifest_done(features_manifest, checkpoint, data, store, num_clips=clips, processes=workers,
+                              device=device, shard=shard, time_limit=time_limit, address=ray_address, revision=revision)
     from vidcls.backbones import extract_features
     f = extract_features(checkpoint, data, num_clips=clips, tokens=tokens, device=device, workers=workers, store=store,
                          revision=revision)
     found = dict(store=str(f.store), shape=list(f.array.shape), fingerprint=f.fingerprint, skipped=f.skipped)
     return found, f"{f}\n{f.store}", int(bool(f.skipped))
+
+# %% ../../nbs/engine/cli.ipynb #78b03bc7
+@command
+def manifest_command(
+    data:str,            # Folder, CSV, Parquet or text file, tar file(s) in WebDataset's layout, or an address
+    out:str="manifest.parquet", # A .parquet file; if it exists, new videos are appended
+    list_only:bool=False, # Do not open the videos, so that lengths stay unknown
+    workers:int=8,       # Videos that are examined at once
+    json:bool=False,     # Print JSON
+):
+    "List videos in one Parquet file, with ids that stay; the exit status is 1 if some cannot be read."
+    from vidcls.engine.manifest import make_manifest
+    if workers < 1: raise Usage(f"--workers must be at least 1, not {workers}")
+    m = make_manifest(data, out, not list_only, workers)
+    bad = m.problem[m.problem != ""].tolist()
+    hours = m.duration.sum()/3600
+    text = "\n".join([*bad[:20], *[f"... and {len(bad) - 20} more"]*(len(bad) > 20),
+                      f"{len(m)} videos in {out}, {hours:.1f} hours, {len(bad)} of them cannot be read"])
+    return dict(file=out, videos=len(m), hours=round(hours, 3), problems=bad), text, int(bool(bad))
 
 # %% ../../nbs/engine/cli.ipynb #6fa1fcbe
 @command

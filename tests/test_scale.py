@@ -1,0 +1,315 @@
+"Many videos: a manifest of them, processes that hang or are killed, and results that are exactly those of one loop."
+import io, json, signal, socket, subprocess, sys, tarfile, threading, time
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+
+import pandas as pd, pytest, torch
+
+from vidcls.engine.cli import main
+from vidcls.engine.manifest import make_manifest, read_manifest, write_manifest
+from vidcls.engine.results import read_results, Results
+from vidcls.engine.shards import run_shard, score_job
+from vidcls.infer import load_trained, run_inference, seen_views
+from vidcls.scoring import evaluate_videos, score_results
+from videos import write_model, write_video
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    "Twelve small films of two classes, each a recording of its own."
+    root = tmp_path_factory.mktemp("films")/"set"
+    for i in range(12): write_video(root/"Nod Wave".split()[i % 2]/f"v_{i:02}_g{i:02}_c01.avi", 20 + i, first=i)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    return write_model(tmp_path_factory.mktemp("model")/"m")
+
+
+@pytest.fixture(scope="module")
+def manifest(films, tmp_path_factory):
+    file = tmp_path_factory.mktemp("manifest")/"m.parquet"
+    make_manifest(films, file, progress=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def truth(manifest, model):
+    "id → logits, of one loop in this process."
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    net, spec = load_trained(model, device="cpu")
+    rows = read_manifest(manifest)
+    out = {i: run_inference(net, seen_views(p, spec, 1)[0], spec).numpy() for i, p in zip(rows.id, rows.path)}
+    torch.set_num_threads(threads)
+    return out
+
+
+def same(folder, truth):
+    table = read_results(folder)[1]
+    assert table.id.tolist() == sorted(truth) and table.error.eq("").all()
+    assert all((v == truth[i]).all() for i, v in zip(table.id, table["values"])), "not bit-equal"
+
+
+class Films(BaseHTTPRequestHandler):
+    "A server with one film, which says how large it is and what its ETag is."
+    data = b""
+    def do_HEAD(self):
+        self.send_response(200 if self.path == "/a.avi" else 404)
+        self.send_header("Content-Length", str(len(self.data)))
+        self.send_header("ETag", '"one"')
+        self.end_headers()
+    def do_GET(self):
+        self.do_HEAD()
+        self.wfile.write(self.data)
+    def log_message(self, *args): pass
+
+
+# -- the manifest -----------------------------------------------------------------------------------------------------
+
+def test_a_manifest_from_a_shell(films, tmp_path, capsys):
+    (films/"Nod"/"bad.avi").write_text("no film")
+    try: status = main(["manifest", str(films), "--out", str(tmp_path/"m.parquet"), "--json"])
+    finally: (films/"Nod"/"bad.avi").unlink()
+    said = json.loads(capsys.readouterr().out)
+    assert status == 1 and said["videos"] == 13 and "bad.avi is not a readable video" in said["problems"][0]
+    assert main(["manifest", str(tmp_path/"nowhere"), "--out", str(tmp_path/"n.parquet")]) == 1 and not (tmp_path/"n.parquet").exists()
+
+
+def test_videos_on_the_web_are_listed_and_read(films, model, tmp_path):
+    Films.data = next(films.rglob("*.avi")).read_bytes()
+    server = HTTPServer(("127.0.0.1", 0), Films)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    (tmp_path/"list.txt").write_text(f"{base}/a.avi\n{base}/b.avi\n")
+    try:
+        m = make_manifest(tmp_path/"list.txt", tmp_path/"m.parquet", progress=False)
+        assert m["size"].tolist() == [len(Films.data), 0] and m.version[0] and "cannot be reached" in m.problem[1]
+        run_shard(*score_job(model, device="cpu"), tmp_path/"m.parquet", tmp_path/"r", processes=1, progress=False)
+    finally: server.shutdown()
+    t = read_results(tmp_path/"r")[1].set_index("path")
+    assert t.error[f"{base}/a.avi"] == "" and "cannot be downloaded" in t.error[f"{base}/b.avi"]
+
+
+def test_films_in_tar_files_give_what_they_give_alone(films, manifest, model, truth, tmp_path):
+    files = sorted(films.rglob("*.avi"))
+    with tarfile.open(tmp_path/"s.tar", "w") as tar:
+        for f in files:
+            tar.add(f, f"x/{f.name}")
+            info = tarfile.TarInfo(f"x/{f.stem}.cls")
+            info.size = len(f.parent.name)
+            tar.addfile(info, io.BytesIO(f.parent.name.encode()))
+    m = make_manifest(tmp_path/"s.tar", tmp_path/"m.parquet", progress=False)
+    assert m.label.tolist() == [f.parent.name for f in files] and (m.frames > 0).all()
+    run_shard(*score_job(model, device="cpu"), tmp_path/"m.parquet", tmp_path/"r", processes=1, progress=False)
+    t, alone = read_results(tmp_path/"r")[1].set_index("member"), read_manifest(manifest).set_index("path").id
+    assert all((t["values"][f"x/{f.name}"] == truth[alone[str(f)]]).all() for f in files)
+
+
+def test_ids_stay_whatever_is_added_before(films, tmp_path):
+    a = make_manifest(films, tmp_path/"a.parquet", probe=False, progress=False)
+    new = write_video(films/"Nod"/"a_new.avi", 20)
+    try: b = make_manifest(films, tmp_path/"a.parquet", probe=False, progress=False)
+    finally: new.unlink()
+    assert b.id.tolist()[:12] == a.id.tolist() and b.path[12] == str(new)
+
+
+# -- processes --------------------------------------------------------------------------------------------------------
+
+def test_shards_give_what_one_loop_gives(manifest, model, truth, tmp_path):
+    done = [run_shard(*score_job(model, device="cpu"), manifest, tmp_path/"r", f"{i}/2", 1, progress=False) for i in range(2)]
+    assert [d["scored"] for d in done] == [6, 6] and not any(d["failed"] for d in done)
+    same(tmp_path/"r", truth)
+
+
+def test_what_is_wrong_is_a_row_and_no_reason_to_stop(manifest, model, tmp_path):
+    rows = read_manifest(manifest)
+    (tmp_path/"text.avi").write_text("no film")
+    silent = socket.create_server(("127.0.0.1", 0))
+    bad = dict(zip(rows.id[:3], ("nowhere.avi", str(tmp_path/"text.avi"), f"http://127.0.0.1:{silent.getsockname()[1]}/a.avi")))
+    write_manifest(rows.assign(path=[bad.get(i, p) for i, p in zip(rows.id, rows.path)]), tmp_path/"m.parquet")
+    job = score_job(model, device="cpu")
+    said = run_shard(*job, tmp_path/"m.parquet", tmp_path/"r", processes=1, time_limit=4, progress=False)
+    assert said | dict(out=0) == dict(out=0, videos=12, scored=12, failed=3)
+    t = read_results(tmp_path/"r")[1].set_index("id").error
+    for i, words in zip(bad, ("There is no video", "not a readable video", "took longer than 4 s")): assert words in t[i]
+    assert run_shard(*job, tmp_path/"m.parquet", tmp_path/"r", progress=False)["scored"] == 0
+    again = run_shard(*job, manifest, tmp_path/"r", processes=1, retry=True, progress=False)
+    assert (again["scored"], again["failed"]) == (3, 0)
+    silent.close()
+
+
+def test_what_does_not_belong_together_is_refused(manifest, model, tmp_path):
+    job, identity = score_job(model, device="cpu")
+    with Results(tmp_path/"r", identity): # Somebody is at work
+        with pytest.raises(ValueError, match="Another process is writing"): run_shard(job, identity, manifest, tmp_path/"r", "0/2")
+    with pytest.raises(ValueError, match="clips was 1, is now 2"): run_shard(*score_job(model, 2, device="cpu"), manifest, tmp_path/"r")
+    (tmp_path/"mine").mkdir()
+    (tmp_path/"mine"/"thesis.txt").touch()
+    with pytest.raises(ValueError, match="does not contain results"): run_shard(job, identity, manifest, tmp_path/"mine")
+    rows = read_manifest(manifest)
+    for table, says in ((rows.drop(columns="id"), "no column 'id'"), (rows.assign(id=1), "the id 1 12 times")):
+        table.to_parquet(tmp_path/"bad.parquet")
+        with pytest.raises(ValueError, match=says): run_shard(job, identity, tmp_path/"bad.parquet", tmp_path/"r")
+    assert sorted(p.name for p in tmp_path.glob("*/*") if not p.name.startswith(".")) == ["job.json", "thesis.txt"]
+
+
+SHARD = """
+import sys
+from vidcls.engine import shards, results
+model, manifest, out = sys.argv[1:]
+real = results.Results.__init__
+def often(self, *args, **kwargs): real(self, *args, **kwargs, rows=2)
+results.Results.__init__ = often
+shards.run_shard(*shards.score_job(model, device="cpu"), manifest, out, processes=2, progress=False)
+"""
+
+
+def children(pid):
+    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(p) for p in out.split()]
+
+
+def alive(pid):
+    try: return open(f"/proc/{pid}/stat").read().split(")")[-1].split()[0] != "Z"
+    except OSError: return False
+
+
+@pytest.mark.slow
+def test_a_killed_driver_goes_on_where_it_was(manifest, model, truth, tmp_path):
+    "SIGKILL in the middle: its processes end too, what was written stays, and a second run does exactly the rest."
+    out = tmp_path/"r"
+    p = subprocess.Popen([sys.executable, "-c", SHARD, str(model), str(manifest), str(out)])
+    until = time.monotonic() + 120
+    while not list(out.glob("*.parquet")) and p.poll() is None and time.monotonic() < until: time.sleep(.005)
+    workers = children(p.pid)
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+    done = len(read_results(out)[1])
+    assert len(workers) == 2 and 0 < done < 12
+    until = time.monotonic() + 20
+    while any(map(alive, workers)) and time.monotonic() < until: time.sleep(.1)
+    assert not any(map(alive, workers)), "a process was left behind"
+    said = run_shard(*score_job(model, device="cpu"), manifest, out, processes=1, progress=False)
+    assert said["scored"] == 12 - done
+    same(out, truth)
+
+
+# -- judged without the model -----------------------------------------------------------------------------------------
+
+def test_scores_come_from_kept_results(films, manifest, model, tmp_path, caplog):
+    job = score_job(model, device="cpu")
+    run_shard(*job, manifest, tmp_path/"r", processes=1, progress=False)
+    kept, direct = score_results(tmp_path/"r"), evaluate_videos(model, films, progress=False, device="cpu")
+    assert (kept.accuracy, kept.interval, kept.protocol) == (direct.accuracy, direct.interval, direct.protocol)
+    rows = read_manifest(manifest)
+    write_manifest(rows.assign(label=["Wave" if l == "Nod" else "Nod" for l in rows.label]), tmp_path/"swapped.parquet")
+    assert score_results(tmp_path/"r", tmp_path/"swapped.parquet").accuracy == 1 - kept.accuracy
+    write_manifest(pd.concat([rows, rows[:1].assign(id=5, path="new.avi")]), tmp_path/"more.parquet")
+    assert len(score_results(tmp_path/"r", tmp_path/"more.parquet").predictions) == 12
+    assert "1 of 13 videos have no logits and are left out. The first: it has not been scored yet." in caplog.text
+    assert main(["evaluate", str(tmp_path/"r"), str(manifest), "--json"]) == 0
+
+
+def test_a_shard_from_a_shell(manifest, model, tmp_path, capsys):
+    args = ["predict", str(model), str(manifest), "--device", "cpu", "--processes", "1"]
+    assert main([*args, "--out", str(tmp_path/"r"), "--shard", "1/6", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == dict(out=str(tmp_path/"r"), videos=2, scored=2, failed=0)
+    for more, says in (([], "needs --out FOLDER"), (["--out", str(tmp_path/"r"), "--shard", "6/6"], "A shard is i/n")):
+        assert main([*args, *more]) == 2 and says in capsys.readouterr().err
+
+
+# -- Ray --------------------------------------------------------------------------------------------------------------
+
+RAY = """
+import os, sys
+os.environ |= dict(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000")
+import ray
+from ray.cluster_utils import Cluster
+model, manifest, out, address = sys.argv[1:]
+from vidcls.engine.cluster import run_ray
+from vidcls.engine.shards import score_job
+done = run_ray(*score_job(model, device="cpu"), manifest, out, address, 2, block_rows=1, progress=False)
+print(done["scored"], done["failed"])
+"""
+
+
+class Slow(Films):
+    "Films of which each takes two seconds to arrive, as from a storage far away."
+    def do_GET(self):
+        time.sleep(2)
+        super().do_GET()
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data := self.server.films[self.path])))
+        self.end_headers()
+        self.data = data
+
+
+@pytest.fixture
+def far(manifest, tmp_path):
+    "The same films behind a slow server."
+    rows = read_manifest(manifest)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    server.films = {f"/{i}.avi": open(p, "rb").read() for i, p in zip(rows.id, rows.path)}
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    write_manifest(rows.assign(path=[f"http://127.0.0.1:{server.server_port}/{i}.avi" for i in rows.id]), tmp_path/"far.parquet")
+    yield tmp_path/"far.parquet"
+    server.shutdown()
+
+
+def scorers(node):
+    "The processes that score videos on a node."
+    import psutil
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [p for p in raylet.children(recursive=True) if "serve()" in " ".join(p.cmdline())]
+
+
+def drive(model, manifest, out, address):
+    return subprocess.Popen([sys.executable, "-c", RAY, str(model), str(manifest), str(out), address], stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_part(out, process, also=lambda: True, seconds=240):
+    until = time.monotonic() + seconds
+    while not (list(out.glob("[!.]*.parquet")) and also()) and process.poll() is None and time.monotonic() < until: time.sleep(.02)
+    assert process.poll() is None, "it has ended already"
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    "Two nodes of a Ray cluster on this machine; the first one holds what the cluster knows of itself."
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    for k, v in dict(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000").items(): monkeypatch.setenv(k, v)
+    from ray.cluster_utils import Cluster
+    c = Cluster(initialize_head=True, head_node_args=dict(num_cpus=4, include_dashboard=False, object_store_memory=2**27))
+    try: yield c, c.add_node(num_cpus=4, object_store_memory=2**27)
+    finally: c.shutdown()
+
+
+@pytest.mark.slow
+def test_ray_loses_nothing_when_a_node_or_the_driver_is_killed(cluster, far, model, truth, tmp_path):
+    c, second = cluster
+    p = drive(model, far, tmp_path/"a", c.address) # A node is killed while it scores a video
+    wait_for_part(tmp_path/"a", p, lambda: scorers(second))
+    there = scorers(second)
+    c.remove_node(second, allow_graceful=False)
+    said = p.communicate(timeout=400)[0]
+    assert there and p.returncode == 0 and said.split()[-2:] == ["12", "0"]
+    assert not [x for x in there if x.is_running() and x.status() != "zombie"], "a process was left behind"
+    same(tmp_path/"a", truth)
+
+    p = drive(model, far, tmp_path/"b", c.address) # The driver is killed, and starts again
+    wait_for_part(tmp_path/"b", p)
+    p.kill()
+    p.communicate()
+    said = drive(model, far, tmp_path/"b", c.address).communicate(timeout=400)[0]
+    assert 0 < int(said.split()[-2]) < 12
+    same(tmp_path/"b", truth)
+
+
+def test_an_address_where_no_cluster_is(manifest, model, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    from vidcls.engine.cluster import run_ray
+    with pytest.raises(OSError, match="There is no Ray cluster at nowhere:1"):
+        run_ray(*score_job(model, device="cpu"), manifest, tmp_path/"r", "nowhere:1")

@@ -1,0 +1,91 @@
+"""Keep the results of millions of videos in Parquet files that appear whole or not at all, continue exactly where a killed process has stopped, and refuse what does not belong together."""
+from typing import Any as _Any
+__all__ = ['logger', 'result_schema', 'result_row', 'Results', 'remove_cut', 'newest', 'read_results', 'is_results']
+import json, logging, time, uuid
+from pathlib import Path
+import numpy as np
+from fastcore.basics import patch
+from filelock import FileLock, Timeout
+from .machine import atomic_write, disk_errors
+from .manifest import parse_shard
+logger = logging.getLogger('vidcls.engine.results')
+_KNOWN = ('id', 'version', 'path', 'member', 'start', 'end', 'split', 'label', 'group')
+
+def result_schema():
+    """The columns of a file of results."""
+    ...
+
+def result_row(row: dict, answer: dict) -> dict:
+    """What is kept of a video."""
+    ...
+
+class Results:
+    """A folder with results, and the right to write one shard of it. Use it in a `with` block."""
+    _held: _Any
+    _last: _Any
+    _small: _Any
+    _waiting: _Any
+    folder: _Any
+    identity: _Any
+    rows: int
+    seconds: float
+    shard: _Any
+
+    def __init__(self, folder, identity: dict, shard=None, seconds: float=15, rows: int=1000):
+        ...
+
+    def _claim(self):
+        """Create the folder, or make sure that it holds results of this job."""
+        ...
+
+    def _hold(self):
+        """Take the lock of this shard. Raises `ValueError` if another process does the same videos."""
+        ...
+
+    def __enter__(self):
+        ...
+
+    def __exit__(self, *error):
+        ...
+
+    def add(self, row: dict, answer: dict):
+        """Keep a video's result, and write what is waiting if it is time."""
+        ...
+
+    def _write(self, table):
+        ...
+
+    def flush(self):
+        """Write what is waiting."""
+        ...
+
+    def finished(self) -> tuple:
+        """The videos that have a row."""
+        ...
+
+    def missing(self, table, retry: bool=False) -> np.ndarray:
+        """Which videos have to be done: those without a row, and those that have changed since."""
+        ...
+
+def _job(folder):
+    ...
+
+def _parts(folder, columns):
+    """The tables of all files of results that are whole."""
+    ...
+
+def remove_cut(folder):
+    """Remove the files that were cut short."""
+    ...
+
+def newest(ids: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Of the rows of each video the one that was written last."""
+    ...
+
+def read_results(folder) -> tuple:
+    """The results in a folder; `values` are an array [views, numbers] per video. Raises `OSError` or `ValueError`."""
+    ...
+
+def is_results(folder) -> bool:
+    """Whether a folder contains results."""
+    ...

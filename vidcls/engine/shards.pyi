@@ -1,0 +1,108 @@
+"""Score the videos of a manifest in several processes, with a time limit for each video, and lose nothing that was finished."""
+from typing import Any as _Any
+__all__ = ['score_job', 'feature_job', 'make_scorer', 'serve', 'Worker', 'Pool', 'summary', 'run_shard']
+import os, pickle, subprocess, sys, threading, time
+from pathlib import Path
+from queue import Empty, Queue, SimpleQueue
+import numpy as np
+from fastcore.basics import patch
+from .batch import fingerprint
+from .loading import model_folder
+from .machine import get_device
+from .manifest import open_row, read_manifest, row_name
+from .progress import progress_bar
+from .record import saved_clips
+from .results import Results
+from .video import VideoError
+
+def score_job(model, num_clips: int | None=None, num_crops: int=1, device: str | None=None, threads: int=1, revision: str | None=None) -> tuple:
+    """The job of scoring videos, whose values are logits."""
+    ...
+
+def feature_job(checkpoint, num_clips: int=1, device: str | None=None, threads: int=1, revision: str | None=None) -> tuple:
+    """The job of sending videos through a frozen network, whose values are the means of its tokens."""
+    ...
+
+def _of_model(job):
+    """A function from a video to (logits [views, classes], number of repeated frames)."""
+    ...
+
+def _of_backbone(job):
+    """A function from a video to (features [clips, D], number of repeated frames)."""
+    ...
+
+def make_scorer(job: dict):
+    """Load the model of a job. What is wrong with a video becomes its answer."""
+    ...
+
+def serve():
+    """Answer requests until standard input ends. The first one is the job, all others are rows."""
+    ...
+
+class Worker:
+    """A process that answers, seen from outside."""
+    process: _Any
+    row: _Any
+    until: _Any
+
+    def __init__(self, job: dict, inbox: Queue):
+        ...
+
+    def _send(self, what):
+        ...
+
+    def _listen(self, inbox):
+        ...
+
+    def ask(self, row: dict, time_limit: float):
+        """Send a row. The answer comes to the inbox."""
+        ...
+
+    def stop(self):
+        """End the process, whatever it is doing."""
+        ...
+
+class Pool:
+    """Workers, and the time limit that each has for a video. Call it with rows, and close it at the end."""
+    free: _Any
+    inbox: _Any
+    job: dict
+    time_limit: float
+    workers: _Any
+
+    def __init__(self, job: dict, processes: int=1, time_limit: float=60):
+        ...
+
+    def __enter__(self):
+        ...
+
+    def __exit__(self, *error):
+        ...
+
+    def close(self):
+        """End all processes."""
+        ...
+
+    def _replace(self, worker):
+        """Stop a worker, start another one; returns the row that it had."""
+        ...
+
+    def _overdue(self):
+        """(row, answer) of a worker that has taken too long, or None."""
+        ...
+
+    def _handle(self, worker, kind, content):
+        """(row, answer) if this was one, otherwise None. Raises `ValueError` if no worker can do this job."""
+        ...
+
+    def __call__(self, rows):
+        """Score rows. Raises `ValueError` if the model cannot be loaded."""
+        ...
+
+def summary(kept: Results, rows, todo) -> dict:
+    """What a call has done, and how many of the videos have no values."""
+    ...
+
+def run_shard(job: dict, identity: dict, manifest, out, shard=None, processes: int | None=None, time_limit: float=60, every: float=15, retry: bool=False, progress: bool=True) -> dict:
+    """Do what a shard lacks. `scored` counts what this call did, `failed` all of the shard's videos without values."""
+    ...
