@@ -16,6 +16,7 @@ def _run(job, identity, manifest, out, shard, processes, ray, address, gpus, **h
     from vidcls.engine.cluster import run_ray
     return run_ray(job, identity, manifest, out, address, processes, gpus=gpus, **how)
 
+# %% ../nbs/14_scale.ipynb #194c8a29
 def predict_manifest(
     model,                   # Model folder, or a model on the Hub ("owner/name")
     manifest,                # A .parquet file from `make_manifest`

@@ -30,7 +30,7 @@ class Family:
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
-    branches: str = ""              # What returns a layer's residual branches, likewise; the group is the layer's number
+    branches: str = ""              # What returns a layer's residual branches, likewise; the group is its number
     cam: str = ""                   # What takes the tokens that Grad-CAM weighs, likewise; "": the encoder's end
     attention: str = ""             # What attends from every token to every other one; "": no layer does
     unused: str = ""                # Part of the model that classification does not use ...

@@ -59,7 +59,8 @@ def _maps(model, method, device, revision):
     return draw
 
 # %% ../../nbs/engine/report.ipynb #b0218470
-_STYLE = """th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}.m td{text-align:center;min-width:1.6em}
+_STYLE = """th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:left}
+.m td{text-align:center;min-width:1.6em}
 .m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}"""
 
 _ABOUT = (" Beside each video: what spoke for that answer in its middle clip ({}). The brighter the colour, the more a "
