@@ -415,14 +415,15 @@ class MomentLine:
         text = f"{m.seconds:.1f} s  {label} {m.score:.2f}" + (f"  ({m.dropped} windows left out)" if m.dropped else "")
         if on_terminal():
             text = text[:os.get_terminal_size(2).columns - 1]
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
         elif (now := time.monotonic()) - self.last >= EVERY:
             self.last = now
             say(text)
 
     def clear(self):
         "Remove the line from a terminal."
-        if on_terminal(): print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if on_terminal(): sys.stderr.write("\r\x1b[K")
 
 # %% ../../nbs/engine/live.ipynb #2f22cef7
 def live_rows(
@@ -450,5 +451,6 @@ def _tell(m, name, rows, line, out):
     if m.segments and line: line.clear()
     for label,start,end,score in m.segments:
         rows.append(dict(video=name, label=label, start=round(start, 3), end=round(end, 3), score=round(score, 4)))
-        print(json.dumps(rows[-1]), file=out, flush=True)
+        out.write(json.dumps(rows[-1]) + "\n")
+        out.flush()
     if line: line.show(m)
