@@ -290,6 +290,7 @@ def test_a_video_that_shows_none_of_the_classes_is_rejected(model, film, tmp_pat
     assert main(["predict", str(model), str(film), "--reject", ".999999"]) == 0
     assert "none of these" in capsys.readouterr().out
     assert main(["predict", str(model), str(film), "--reject", "often"]) == 2
+    assert main(["predict", str(model), "m.parquet", "--out", str(tmp_path/"o"), "--reject", "auto"]) == 2 # Not in silence
     assert main(["predict", str(model), str(film), "--reject", "2"]) == 2
     assert "between 0 and 1" in capsys.readouterr().err
 

@@ -193,6 +193,7 @@ def predict_command(
     many = dict(shard=shard, processes=processes, time_limit=time_limit, retry=retry, ray=ray, address=ray_address,
                 gpus=gpus)
     if len(videos) == 1 and videos[0].endswith(".parquet"):
+        if reject is not None: raise Usage("--reject does not work with a manifest, whose results are logits")
         from vidcls.scale import predict_manifest
         return _manifest_done(predict_manifest, model, videos[0], out, num_clips=clips, num_crops=crops, device=device,
                               revision=revision, **many)
