@@ -7,6 +7,7 @@ __all__ = ['score_job', 'feature_job', 'make_scorer', 'serve', 'Worker', 'Pool',
 
 # %% ../../nbs/engine/shards.ipynb #3554d633
 import os, pickle, subprocess, sys, threading, time
+from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
 import numpy as np
@@ -52,10 +53,10 @@ def feature_job(
     "The job of sending videos through a frozen network, whose values are the means of its tokens."
     from vidcls.backbones import load_backbone
     b = load_backbone(checkpoint, revision)
-    job = dict(kind="features", model=str(checkpoint), revision=b.revision, num_clips=num_clips,
+    job = dict(kind="features", model=str(checkpoint), revision=b.revision, spec=asdict(b.spec), num_clips=num_clips,
                device=device or get_device(), threads=threads)
     return job, dict(kind="features", model=Path(str(checkpoint)).name, weights=b.fingerprint, clips=num_clips, crops=1,
-                     seconds=b.spec.seconds)
+                     seconds=b.spec.seconds, frames=b.spec.num_frames, size=b.spec.size)
 
 # %% ../../nbs/engine/shards.ipynb #0c885e17
 def _of_model(job):
@@ -71,8 +72,9 @@ def _of_model(job):
 def _of_backbone(job):
     "A function from a video to (features [clips, D], number of repeated frames)."
     from vidcls.backbones import load_backbone
+    from vidcls.clips import ClipSpec
     from vidcls.infer import seen_views
-    backbone = load_backbone(job["model"], job["revision"])
+    backbone = load_backbone(job["model"], job["revision"], ClipSpec(**job["spec"]))
     backbone.net.to(job["device"])
     def scorer(video):
         views, repeated = seen_views(video, backbone.spec, job["num_clips"])

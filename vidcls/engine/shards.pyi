@@ -2,6 +2,7 @@
 from typing import Any as _Any
 __all__ = ['score_job', 'feature_job', 'make_scorer', 'serve', 'Worker', 'Pool', 'summary', 'run_shard']
 import os, pickle, subprocess, sys, threading, time
+from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
 import numpy as np
