@@ -170,3 +170,21 @@ def test_bytes_travel_to_the_device_and_not_floats(monkeypatch):
     backbone.net.to("meta")
     backbone.features(torch.zeros(2, 4, 3, 32, 32, dtype=torch.uint8))
     assert [(x.dtype, x.device.type) for x in seen] == [(torch.uint8, "meta")]
+
+
+def test_looking_how_frames_are_turned_keeps_none_of_them(tmp_path):
+    "PyAV ties a frame to its side data, so frames whose side data were looked at stayed until a garbage collection."
+    import gc
+    import av
+    from vidcls.clips import read_views, View
+    from vidcls.engine.windows import window_clips
+    path = write_video(tmp_path/"a.avi", 60)
+    alive = lambda: sum(type(o) is av.VideoFrame and o.width > 16 for o in gc.get_objects())
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for k in range(10): read_views(path, [View(.1*k)], SPEC)
+        list(window_clips(path, SPEC, .25))
+        assert alive() - before <= 2
+    finally: gc.enable()

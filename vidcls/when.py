@@ -71,7 +71,7 @@ def window_logits(
     net,            # A video classifier
     spec:ClipSpec,  # What a clip is
     clips,          # (start, clip) pairs, from `window_clips`
-    batch_size:int=32, # Windows that go through the model at once
+    batch_size:int=8, # Windows that go through the model at once
 ): # Yields (starts [n], logits float32 [n, classes])
     "Put windows through a model, a batch at a time."
     clips = iter(clips)
@@ -139,7 +139,7 @@ def timeline(
     video,                 # File
     stride:float=.5,       # Seconds from one window to the next
     rule:Rule|None=None,   # When windows make a segment; None: the model's
-    batch_size:int=32,     # Windows that go through the model at once
+    batch_size:int=8,      # Windows that go through the model at once
     device:str|None=None,  # None: the fastest there is
     revision:str|None=None, # Commit, tag or branch on the Hub
     progress:bool=True,    # Show how far it is?

@@ -77,7 +77,7 @@ def kept_timeline(
     folder,     # Where windows are kept; created if it does not exist
     stride:float=.5,       # Seconds from one window to the next
     rule:Rule|None=None,   # When windows make a segment; None: the model's
-    batch_size:int=32,     # Windows that go through the model at once
+    batch_size:int=8,      # Windows that go through the model at once
     device:str|None=None,  # None: the fastest there is
     revision:str|None=None, # Commit, tag or branch on the Hub
     progress:bool=True,    # Show how far it is?

@@ -41,7 +41,7 @@ class KeptWindows:
         """The first window that is missing."""
         ...
 
-def kept_timeline(model, video, folder, stride: float=0.5, rule: Rule | None=None, batch_size: int=32, device: str | None=None, revision: str | None=None, progress: bool=True) -> Timeline:
+def kept_timeline(model, video, folder, stride: float=0.5, rule: Rule | None=None, batch_size: int=8, device: str | None=None, revision: str | None=None, progress: bool=True) -> Timeline:
     """As `timeline`, but an interrupted run goes on where it has stopped. Raises `VideoError`."""
     ...
 

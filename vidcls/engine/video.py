@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VideoError', 'open_video', 'Segment', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times',
-           'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
+           'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'Upright', 'to_rgb', 'iter_frames']
 
 # %% ../../nbs/engine/video.ipynb #2450467e
 import errno, itertools, logging, math, os
@@ -402,19 +402,20 @@ def read_frames(
     return torch.from_numpy(np.stack(to_rgb(frames, path))).permute(0, 3, 1, 2), times
 
 # %% ../../nbs/engine/video.ipynb #9e87b90a
-def to_rgb(
-    frames:list, # Decoded frames
-    path,        # Their video file, for the message
-    convert=None,# A `VideoReformatter` that is used again and again; None: a new one
-) -> list: # Arrays uint8 [H, W, C]
-    "Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."
-    import av
-    from av.video.reformatter import VideoReformatter
-    # A separate converter, because PyAV 19's shared one hangs forked workers
-    convert = convert or VideoReformatter()
-    try: return [_turned(convert.reformat(f, format="rgb24").to_ndarray(), frames[0]) for f in frames]
-    except (av.error.FFmpegError, ValueError) as e:
-        raise VideoError(f"{path} has pixels in a format that cannot be converted ({_reason(e)}): convert it.") from e
+class Upright:
+    "Turns the decoded frames of one video into pictures as a player shows them, arrays uint8 [H, W, C]."
+    def __init__(self):
+        from av.video.reformatter import VideoReformatter
+        # A separate converter, because PyAV 19's shared one hangs forked workers
+        self.rgb, self.tiny, self.tinies = VideoReformatter(), VideoReformatter(), {}
+
+    def __call__(self, frames):
+        first = frames[0]
+        if first.rotation not in self.tinies: # `side_data` would hold the frame itself until a garbage collection
+            size = dict(width=16, height=16, interpolation="POINT")
+            self.tinies[first.rotation] = self.tiny.reformat(first, format="gray", **size)
+        like = self.tinies[first.rotation]
+        return [_turned(self.rgb.reformat(f, format="rgb24").to_ndarray(), like) for f in frames]
 
 def _turned(a, frame):
     "A picture [H, W, C], rotated by quarter turns and mirrored as the frame's display matrix says."
@@ -426,14 +427,26 @@ def _turned(a, frame):
     if abs(xx) + abs(yy) < abs(xy) + abs(yx): a, xx, yy = a.swapaxes(0, 1), yx, xy
     return a[::-1 if yy < 0 else 1, ::-1 if xx < 0 else 1]
 
+# %% ../../nbs/engine/video.ipynb #72e27615
+def to_rgb(
+    frames:list, # Decoded frames
+    path,        # Their video file, for the message
+    upright:Upright|None=None, # One that has seen earlier frames of this video
+) -> list: # Arrays uint8 [H, W, C]
+    "Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."
+    import av
+    try: return (upright or Upright())(frames)
+    except (av.error.FFmpegError, ValueError) as e:
+        raise VideoError(f"{path} has pixels in a format that cannot be converted ({_reason(e)}): convert it.") from e
+
 # %% ../../nbs/engine/video.ipynb #ab4b7380
 def iter_frames(
     path, # Video file
 ): # Yields (seconds, uint8 [H, W, C])
     "Yield every frame of a video at full size, as a player shows it. Raises `VideoError` at the first damage."
-    size = None
+    size, upright = None, Upright()
     for t,f in good_frames(path):
         if size not in (None, (f.width, f.height)):
             raise VideoError(f"{path} changes the size of its frames: convert it.")
         size = f.width, f.height
-        yield t, to_rgb([f], path)[0]
+        yield t, to_rgb([f], path, upright)[0]

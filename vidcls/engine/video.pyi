@@ -1,6 +1,6 @@
 """Open a video, find out from its packets what it contains, and decode the frames of a span by their time stamps, even if something is wrong with the file."""
 from typing import Any as _Any
-__all__ = ['VideoError', 'open_video', 'Segment', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'to_rgb', 'iter_frames']
+__all__ = ['VideoError', 'open_video', 'Segment', 'VideoInfo', 'probe_video', 'frame_times', 'in_span', 'promised_times', 'frames_between', 'decoded_frames', 'good_frames', 'read_frames', 'Upright', 'to_rgb', 'iter_frames']
 import errno, itertools, logging, math, os
 from bisect import bisect_left
 from contextlib import contextmanager
@@ -180,12 +180,24 @@ def read_frames(path, start: float=0.0, end: float=math.inf, pick=range) -> tupl
     """The frames of a video at full size, as a player shows them. Raises `VideoError`."""
     ...
 
-def to_rgb(frames: list, path, convert=None) -> list:
-    """Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."""
-    ...
+class Upright:
+    """Turns the decoded frames of one video into pictures as a player shows them, arrays uint8 [H, W, C]."""
+    rgb: _Any
+    tinies: _Any
+    tiny: _Any
+
+    def __init__(self):
+        ...
+
+    def __call__(self, frames):
+        ...
 
 def _turned(a, frame):
     """A picture [H, W, C], rotated by quarter turns and mirrored as the frame's display matrix says."""
+    ...
+
+def to_rgb(frames: list, path, upright: Upright | None=None) -> list:
+    """Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."""
     ...
 
 def iter_frames(path):

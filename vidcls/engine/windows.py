@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np, torch
 from fastcore.basics import patch
 from ..clips import ClipSpec, pick_frames, View, view_of_arrays
-from .video import decoded_frames, in_span, probe_video, Segment, to_rgb, VideoError
+from .video import decoded_frames, in_span, probe_video, Segment, to_rgb, Upright, VideoError
 
 # %% ../../nbs/engine/windows.ipynb #f961d0b5
 logger = logging.getLogger("vidcls.engine.windows")
@@ -28,7 +28,7 @@ class Windows:
         self.spec, self.stride, self.name = spec, float(stride), name
         self.k, self.last, self.held = 0, None, deque()      # held: [seconds, frame, small picture or None]
         self.dropped = self.damaged = self.skipped = 0        # Frames, frames, windows
-        self.emitted, self.size, self.convert = None, None, None
+        self.emitted, self.size, self.upright = None, None, Upright()
         self.end = None # When the film has ended, in seconds
 
     @property
@@ -41,9 +41,7 @@ class Windows:
 def _rgb(self:Windows, frame):
     "The picture of a decoded frame."
     if isinstance(frame, np.ndarray): return frame
-    from av.video.reformatter import VideoReformatter
-    self.convert = self.convert or VideoReformatter()
-    return to_rgb([frame], self.name, self.convert)[0]
+    return to_rgb([frame], self.name, self.upright)[0]
 
 @patch
 def _small(self:Windows, entries):

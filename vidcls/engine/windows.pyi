@@ -6,12 +6,11 @@ from collections import deque
 import numpy as np, torch
 from fastcore.basics import patch
 from ..clips import ClipSpec, pick_frames, View, view_of_arrays
-from .video import decoded_frames, in_span, probe_video, Segment, to_rgb, VideoError
+from .video import decoded_frames, in_span, probe_video, Segment, to_rgb, Upright, VideoError
 logger = logging.getLogger('vidcls.engine.windows')
 
 class Windows:
     """Turns frames that come in order into clips of a window that slides by `stride` seconds."""
-    convert: _Any
     dropped: _Any
     emitted: _Any
     end: _Any
@@ -23,6 +22,7 @@ class Windows:
     skipped: _Any
     spec: ClipSpec
     stride: _Any
+    upright: _Any
 
     def __init__(self, spec: ClipSpec, stride: float=0.5, name: str='The stream'):
         ...
