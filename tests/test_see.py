@@ -342,3 +342,8 @@ def test_evaluate_refuses_a_map_before_the_long_run(tmp_path, data, capsys, monk
     folder = family_model(tmp_path/"m", "timesformer")
     assert run("evaluate", folder, data, "--report", tmp_path/"r.html", "--explain", "rollout") == 1
     assert "A TimeSformer has no layers that attend to a whole clip" in capsys.readouterr().err
+
+
+def test_a_box_without_tokens_is_refused():
+    from vidcls.see import occlusion_boxes
+    with pytest.raises(ValueError, match="at least one token wide, not 0"): occlusion_boxes((2, 4, 4), 0)

@@ -100,6 +100,13 @@ def test_a_stride_or_a_rule_that_makes_no_sense_is_refused(model, film):
 
 # -- the rule ----------------------------------------------------------------------------------------------------------
 
+def test_numbers_and_labels_that_make_no_sense_are_named(model, film):
+    with pytest.raises(ValueError, match="no label 'zzz'.*its labels are"): timeline(model, film, rule=Rule("zzz"), progress=False)
+    with pytest.raises(ValueError, match="no label 'zzz'"): Finder(["a", "b"], 1., Rule("zzz"))
+    with pytest.raises(ValueError, match="batch_size must be at least 1"): timeline(model, film, batch_size=0, progress=False)
+    with pytest.raises(ValueError, match="at least one item ahead"): next(iter(window_clips(film, SPEC, ahead=0)))
+
+
 def test_a_rule_is_stored_with_the_model_and_used(model, film, tmp_path):
     import shutil
     own = shutil.copytree(model, tmp_path/"own")

@@ -231,6 +231,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'vidcls.engine.batch._Views.__init__': ('engine/batch.html#_views.__init__', 'vidcls/engine/batch.py'),
                                      'vidcls.engine.batch._Views.__len__': ('engine/batch.html#_views.__len__', 'vidcls/engine/batch.py'),
                                      'vidcls.engine.batch._answer': ('engine/batch.html#_answer', 'vidcls/engine/batch.py'),
+                                     'vidcls.engine.batch._hash_of': ('engine/batch.html#_hash_of', 'vidcls/engine/batch.py'),
                                      'vidcls.engine.batch._stamp': ('engine/batch.html#_stamp', 'vidcls/engine/batch.py'),
                                      'vidcls.engine.batch.fingerprint': ('engine/batch.html#fingerprint', 'vidcls/engine/batch.py'),
                                      'vidcls.engine.batch.predict_files': ('engine/batch.html#predict_files', 'vidcls/engine/batch.py'),

@@ -39,6 +39,7 @@ def occlusion_boxes(
 ) -> list: # Arrays, bool [moments, rows, columns]
     "Boxes of tokens that cover the grid, overlapping in space."
     t, h, w = grid
+    if window is not None and window < 1: raise ValueError(f"A box must be at least one token wide, not {window}.")
     depth, side = -(-t//4), min(window or max(1, min(h, w)//4), h, w)
     def starts(n): return sorted({*range(0, n - side, (side + 1)//2), n - side})
     places = [(k, y, x) for k in range(0, t, depth) for y in starts(h) for x in starts(w)]

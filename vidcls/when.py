@@ -74,6 +74,7 @@ def window_logits(
     batch_size:int=8, # Windows that go through the model at once
 ): # Yields (starts [n], logits float32 [n, classes])
     "Put windows through a model, a batch at a time."
+    if batch_size < 1: raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     clips = iter(clips)
     while batch := list(itertools.islice(clips, batch_size)):
         starts, views = zip(*batch)

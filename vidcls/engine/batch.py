@@ -8,6 +8,7 @@ __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
 # %% ../../nbs/engine/batch.ipynb #488be67f
 import hashlib, json, re, uuid
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -119,7 +120,13 @@ def fingerprint(
 ) -> str: # 16 hexadecimal digits
     "A hash of a model's weights, configuration and clip spec, which changes when the model is trained again."
     files = [*sorted(Path(folder).glob("*.safetensors")), Path(folder)/"config.json", Path(folder)/"clip_spec.json"]
-    return hashlib.sha256("".join(sha256(f) for f in files if f.is_file()).encode()).hexdigest()[:16]
+    hashes = (_hash_of(str(f), file_stamp(f)) for f in files if f.is_file())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+
+@lru_cache
+def _hash_of(path, stamp):
+    "A file's hash. It is computed again only if the file changes, since weights take a second per GB."
+    return sha256(path)
 
 # %% ../../nbs/engine/batch.ipynb #7fa7130a
 def process_device(

@@ -3,6 +3,7 @@ from typing import Any as _Any
 __all__ = ['Journal', 'fingerprint', 'process_device', 'predict_files']
 import hashlib, json, re, uuid
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -64,6 +65,11 @@ class _Views(torch.utils.data.Dataset):
 
 def fingerprint(folder) -> str:
     """A hash of a model's weights, configuration and clip spec, which changes when the model is trained again."""
+    ...
+
+@lru_cache
+def _hash_of(path, stamp):
+    """A file's hash. It is computed again only if the file changes, since weights take a second per GB."""
     ...
 
 def process_device(device: str | None=None) -> str:

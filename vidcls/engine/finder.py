@@ -59,7 +59,7 @@ def load_rule(
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
         rule = Rule(**{k: stored[k] for k in ("nothing", "share", "cost")})
-        if rule.nothing not in (None, *labels): raise ValueError(f"no label {rule.nothing!r}")
+        actions(labels, rule) # Does it fit?
         return rule
     except (ValueError, KeyError, TypeError, OSError) as e:
         raise ValueError(f"{file} is not a rule for this model ({e}): calibrate it again.") from e
@@ -71,7 +71,10 @@ def actions(
     labels, # Of the model, in its order
     rule:Rule, # When windows make a segment
 ) -> list: # The labels without that for nothing
-    "The labels that a segment can have."
+    "The labels that a segment can have. Raises `ValueError` for a rule about a label that the model does not have."
+    if rule.nothing not in (None, *labels):
+        raise ValueError(f"The model has no label {rule.nothing!r} that could mean that nothing happens: "
+                         f"its labels are {', '.join(map(str, labels))}.")
     return [l for l in labels if l != rule.nothing]
 
 def evidence(
@@ -81,7 +84,7 @@ def evidence(
 ) -> np.ndarray: # [W, 1 + actions] or [1 + actions]: nothing first, then `actions`
     "How well each window fits each label, as logarithms."
     p = np.asarray(probabilities, float)
-    keep = [i for i,l in enumerate(labels) if l != rule.nothing]
+    keep = [list(labels).index(l) for l in actions(labels, rule)]
     none = p[..., list(labels).index(rule.nothing)] if rule.nothing else np.full(p.shape[:-1], 1 - rule.share)
     return np.log(np.maximum(np.concatenate([none[..., None]*rule.share/(1 - rule.share), p[..., keep]], -1), FLOOR))
 

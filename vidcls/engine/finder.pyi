@@ -32,7 +32,7 @@ def load_rule(folder, labels) -> Rule:
 FLOOR = 0.0001
 
 def actions(labels, rule: Rule) -> list:
-    """The labels that a segment can have."""
+    """The labels that a segment can have. Raises `ValueError` for a rule about a label that the model does not have."""
     ...
 
 def evidence(probabilities, labels, rule: Rule) -> np.ndarray:

@@ -119,6 +119,7 @@ def read_ahead(
     n:int=32, # How many items it may be ahead
 ): # Yields the same items; raises what the iterator raises
     "Let an iterator run in a thread of its own, a bounded number of items ahead."
+    if n < 1: raise ValueError(f"A reader must be at least one item ahead, not {n}.")
     waiting, over, done = queue.Queue(n), threading.Event(), object()
     def put(x):
         while not over.is_set():
