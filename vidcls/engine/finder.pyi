@@ -1,6 +1,6 @@
 """Turn the probabilities of overlapping windows into segments with a start and an end, each as soon as it is certain."""
 from typing import Any as _Any
-__all__ = ['logger', 'RULE', 'NOTHING', 'FLOOR', 'Rule', 'save_rule', 'load_rule', 'actions', 'evidence', 'SteadyPath', 'Finder']
+__all__ = ['logger', 'RULE', 'NOTHING', 'FLOOR', 'Rule', 'save_rule', 'actions', 'load_rule', 'evidence', 'SteadyPath', 'Finder']
 import json, logging, math
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -26,14 +26,14 @@ def save_rule(rule: Rule, folder, **about) -> Path:
     """Store a rule with a model."""
     ...
 
+def actions(labels, rule: Rule) -> list:
+    """The labels that a segment can have. Raises `ValueError` for a rule about a label that the model does not have."""
+    ...
+
 def load_rule(folder, labels) -> Rule:
     """The rule of a model. Raises `ValueError` for a damaged file."""
     ...
 FLOOR = 0.0001
-
-def actions(labels, rule: Rule) -> list:
-    """The labels that a segment can have. Raises `ValueError` for a rule about a label that the model does not have."""
-    ...
 
 def evidence(probabilities, labels, rule: Rule) -> np.ndarray:
     """How well each window fits each label, as logarithms."""
