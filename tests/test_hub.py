@@ -10,6 +10,7 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import yaml
 from hub_server import TOKEN, Hub, run_client
 from huggingface_hub import HfApi
 from safetensors.numpy import load, save
@@ -326,6 +327,11 @@ def check_pushed(hub, repo_id, folder):
     info = HfApi().model_info(repo_id)
     assert (info.pipeline_tag, info.library_name) == ("video-classification", "transformers")
     assert info.cardData["license"] == "cc-by-nc-4.0"  # As VideoMAE's published weights
+    (score,) = huggingface_hub.ModelCard(local["README.md"].decode()).data.eval_results
+    assert (score.metric_type, score.dataset_split, score.dataset_revision) == ("accuracy", "test", "d"*40)
+    parse_eval_result_entries = pytest.importorskip("huggingface_hub", "1.5").parse_eval_result_entries
+    (entry,) = parse_eval_result_entries(yaml.safe_load(hub.files(repo_id)[".eval_results/accuracy.yaml"]))
+    assert (entry.dataset_id, entry.value) == (score.dataset_type, score.metric_value) == ("tester/tiny-ucf101", score.metric_value)
 
 
 def test_from_hub_to_hub(hub, tiny, tmp_path):

@@ -585,3 +585,18 @@ def test_videos_that_were_moved_are_the_same_ones(data, tmp_path):
     assert hashes[0] == hashes[1] != run_module.table_hash(video_table(csv).iloc[1:])
     together = video_table(csv).assign(group="one room")
     assert run_module.table_hash(together) != hashes[0]
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(recipe, tmp_path, monkeypatch, caplog):
+    "It did: whatever a tracker raised came out of `finetune`, and the training was lost."
+    from transformers.integrations import integration_utils
+    class Failing(integration_utils.TrainerCallback):
+        def __init__(self): self.seen = []
+        def on_train_begin(self, *args, **kwargs): pass
+        def on_log(self, *args, **kwargs): raise ConnectionError("no login")
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "trackio", Failing)
+    pytest.importorskip("trackio", reason="trackio is not installed")
+    done = finetune(recipe, tmp_path/"m", report_to="trackio", progress=False)
+    assert load_record(done.model_dir)["metrics"]["videos"] and caplog.text.count("no login") == 1
+    with pytest.raises(ValueError, match="There is no tracker 'paper'"): finetune(recipe, tmp_path/"n", report_to="paper")
+    assert not (tmp_path/"n").exists()

@@ -23,7 +23,7 @@ from .engine.recipes import as_recipe, Recipe
 from .engine.record import load_record
 from .engine.tables import balance_classes, check_classes, imbalance_text
 from vidcls.engine.trainer import (
-    add_drop_path, batch_arguments, batch_share, ClipTrainer, training_arguments, warn_spinning
+    add_drop_path, batch_arguments, batch_share, check_trackers, ClipTrainer, training_arguments, warn_spinning
 )
 from .model import load_model, make_processor
 from .scoring import accuracy_interval, class_recall
@@ -189,9 +189,10 @@ def _done(plan, run, cache, workers, progress, strict, kwargs):
     return FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped, done.per_class)
 
 # %% ../nbs/06_train.ipynb #48964d61
-def _refuse(batch_size, check, push_to_hub):
+def _refuse(batch_size, check, push_to_hub, trackers):
     "Raise an error now for what would otherwise fail after hours."
     known_check(check)
+    check_trackers(trackers)
     if push_to_hub: check_token()
     batch_share(batch_size) # Not every number of processes can share every batch
 
@@ -214,7 +215,7 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
-    _refuse(recipe.batch_size, check, push_to_hub)
+    _refuse(recipe.batch_size, check, push_to_hub, kwargs.get("report_to"))
     run = Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite)
     plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
     done = _done(plan, run, cache, workers, progress and run.is_main, strict, kwargs)

@@ -98,6 +98,7 @@ def finetune_command(
     workers:int=None,        # Worker processes that read clips
     cache:str=None,          # Keep decoded frames: ram or disk
     compile:bool=False,      # Compile the model with torch.compile; worth it on GPUs and in long runs
+    track:str=None,          # Send the log to trackio, tensorboard or wandb
     push_to_hub:str=None,    # Push the model to this repository, owner/name
     json:bool=False,         # Print JSON
 ):
@@ -110,7 +111,7 @@ def finetune_command(
     budget, r = _budget(budget, epochs), _recipe(recipe, data, checkpoint, from_scratch, given)
     from vidcls.train import finetune
     done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
-                    method=method, budget=budget, torch_compile=compile)
+                    method=method, budget=budget, torch_compile=compile, report_to=track or "none")
     return _trained(done, lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
 
 # %% ../../nbs/engine/cli.ipynb #a672558b

@@ -1,11 +1,13 @@
 """Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
 from typing import Any as _Any
-__all__ = ['batch_share', 'training_arguments', 'add_drop_path', 'clip_flops', 'matmul_speed', 'TrainingProgress', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
+__all__ = ['batch_share', 'training_arguments', 'add_drop_path', 'clip_flops', 'matmul_speed', 'TrainingProgress', 'SoftTracker', 'check_trackers', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
 import logging, math, os, re, sys, time
-from functools import lru_cache
+from functools import lru_cache, partial
+from importlib import util
 import torch
 from fastcore.basics import patch
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK, PrinterCallback
 from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
@@ -85,6 +87,24 @@ class TrainingProgress(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         """The end, in one sentence."""
         ...
+
+class SoftTracker:
+    """Stands for a tracker's callback, which may fail without ending the training."""
+    failed: _Any
+    tracker: _Any
+
+    def __init__(self, tracker):
+        ...
+
+    def __getattr__(self, name):
+        ...
+
+    def _pass(self, part, *args, **kwargs):
+        ...
+
+def check_trackers(names):
+    """Raise `ValueError` for a tracker that is unknown or not installed."""
+    ...
 
 class ClipTrainer(Trainer):
     """A `Trainer` that takes clips as bytes, really reloads its checkpoints, and says what it waits for."""
