@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .machine import file_stamp
+from .members import file_size, file_stamp, open_member, split_member, without_places
 logger = logging.getLogger('vidcls.engine.video')
 
 class VideoError(ValueError):
@@ -32,8 +31,17 @@ def _leave_others(container, stream):
     ...
 
 @contextmanager
+def _source(path):
+    """What FFmpeg opens: a file's absolute path, or a file object that shows a member of a tar file. Raises `VideoError`."""
+    ...
+
+@contextmanager
 def open_video(path):
     """Open a file; yields its container and its video stream, decoded in one thread. Raises `VideoError`."""
+    ...
+
+def _stream(container, path):
+    """The first video stream, to be decoded in one thread. Raises `VideoError`."""
     ...
 
 @dataclass(frozen=True)
