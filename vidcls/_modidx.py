@@ -177,6 +177,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'vidcls.engine.audit._identical_files': ( 'engine/audit.html#_identical_files',
                                                                                'vidcls/engine/audit.py'),
                                      'vidcls.engine.audit._most_repeated': ('engine/audit.html#_most_repeated', 'vidcls/engine/audit.py'),
+                                     'vidcls.engine.audit._ordered_hash': ('engine/audit.html#_ordered_hash', 'vidcls/engine/audit.py'),
                                      'vidcls.engine.audit._processes': ('engine/audit.html#_processes', 'vidcls/engine/audit.py'),
                                      'vidcls.engine.audit._row_results': ('engine/audit.html#_row_results', 'vidcls/engine/audit.py'),
                                      'vidcls.engine.audit._same': ('engine/audit.html#_same', 'vidcls/engine/audit.py'),

@@ -359,6 +359,8 @@ def _found(share, numbers, good, bad):
     keep = ("repeated_frames", "reason")
     return [(i, {k: known[s][k] for k in keep if k in known[s]}) for i,s in zip(numbers, sources(share))]
 
+def _ordered_hash(table): return hashlib.sha256(json.dumps(table_rows(table)).encode()).hexdigest()[:16]
+
 # %% ../../nbs/engine/audit.ipynb #280af9b3
 def usable_videos(
     table,               # From `video_table`
@@ -370,8 +372,7 @@ def usable_videos(
 ) -> tuple: # As from `check_videos`
     "Share `check_videos` among all processes. Raises `VideoError` if no video is usable, or with `strict` at one."
     state = process_state()
-    if state.num_processes > 1:
-        agree(videos=len(table), hash_of_videos=hashlib.sha256(json.dumps(table_rows(table)).encode()).hexdigest()[:16])
+    if state.num_processes > 1: agree(videos=len(table), hash_of_videos=_ordered_hash(table))
     how = how or from_main(lambda: check_depth(table.path, workers)) # Decide once for all shares
     mine, spec = range(state.process_index, len(table), state.num_processes), replace(spec, pad=spec.pad and not strict)
     found = _found(table.iloc[mine], mine, *check_videos(table.iloc[mine], spec, how, workers, progress))

@@ -154,6 +154,9 @@ def _found(share, numbers, good, bad):
     """For each row of a share, by its number in the whole table: the repeated frames, or the reason why it is left out."""
     ...
 
+def _ordered_hash(table):
+    ...
+
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
     """Share `check_videos` among all processes. Raises `VideoError` if no video is usable, or with `strict` at one."""
     ...

@@ -91,11 +91,13 @@ def open_member(
 ) -> MemberFile: # At its start
     "Open a member. Raises `OSError` in one sentence if it is not there."
     tar, _, _, member = split_member(path)
-    if not os.path.isfile(tar): raise FileNotFoundError(f"There is no tar file {tar}, which has {member}: check the path.")
+    if not os.path.isfile(tar):
+        raise FileNotFoundError(f"There is no tar file {tar}, which has {member}: check the path.")
     file = MemberFile(path)
     if _is_there(file): return file
     file.close()
-    raise OSError(f"{tar} does not have {member} at this place any more: make the manifest again with vidcls manifest.")
+    raise OSError(f"{tar} does not have {member} at this place any more: make the manifest again with "
+                  "vidcls manifest.")
 
 # %% ../../nbs/engine/members.ipynb #8a29f2bd
 def file_stamp(

@@ -157,13 +157,15 @@ def _refuse_others(self:Run):
                          "(resume=True), or start again with --overwrite (overwrite=True).")
 
 # %% ../../nbs/engine/run.ipynb #dda8cb14
+_PATIENCE = 15 # Seconds; those that read clips for a killed process live on for some, and hold its lock
+
 @patch
 def _hold(self:Run):
     "Lock the folder; returns who holds it now. Raises `ValueError` if another process does."
     self.checkpoints.mkdir(parents=True, exist_ok=True)
     owner = self.checkpoints/".owner"
     lock = FileLock(self.checkpoints/".lock", is_singleton=True) # This process may claim its own folder twice
-    try: lock.acquire(timeout=0)
+    try: lock.acquire(timeout=_PATIENCE, poll_interval=.2)
     except Timeout:
         who = owner.read_text().partition(" #")[0] if owner.is_file() else "Another process"
         raise ValueError(f"{who} is writing to {self.folder}: wait until it has ended, or end it, or choose another "
@@ -174,6 +176,7 @@ def _hold(self:Run):
     owner.write_text(who := f"Process {os.getpid()} on {socket.gethostname()} #{uuid.uuid4().hex}")
     return who
 
+# %% ../../nbs/engine/run.ipynb #e75345e9
 @patch
 def release(self:Run):
     "Give the folder back, and remove what only the claim has created."

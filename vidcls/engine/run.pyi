@@ -136,6 +136,7 @@ class Run:
         """Train, continue a training or find it finished; the main process saves the model."""
         ...
 _OWN = {'.lock', '.owner'}
+_PATIENCE = 15
 
 def recipe_identity(recipe: Recipe) -> dict:
     """A recipe as a dict, with only the names of local folders, because their contents are hashed."""

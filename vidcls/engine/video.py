@@ -27,7 +27,8 @@ class VideoError(ValueError):
         text = str(text).strip()
         if "Original Traceback" in text: text = text.rpartition("VideoError: ")[2] # From a worker process
         # A file name may contain line breaks, escape codes and bytes that are not text
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in without_places(text)))
+        shown = lambda c: c if c.isprintable() else c.encode("unicode_escape").decode()
+        super().__init__("".join(map(shown, without_places(text))))
 
 # %% ../../nbs/engine/video.ipynb #9e0ce354
 def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
@@ -51,7 +52,7 @@ def _leave_others(container, stream):
 # %% ../../nbs/engine/video.ipynb #e9f36ea1
 @contextmanager
 def _source(path):
-    "What FFmpeg opens: a file's absolute path, or a file object that shows a member of a tar file. Raises `VideoError`."
+    "What FFmpeg opens: a file's path, or a file object that shows a member of a tar file. Raises `VideoError`."
     path = os.fspath(path)
     if split_member(path):
         try: file = open_member(path)
@@ -60,6 +61,16 @@ def _source(path):
         return
     if not os.path.isfile(path): raise VideoError(f"There is no video {path}: check the path.")
     yield os.path.abspath(path)
+
+# %% ../../nbs/engine/video.ipynb #1f85f293
+def _stream(container, path):
+    "The first video stream, to be decoded in one thread. Raises `VideoError`."
+    if not container.streams.video: raise VideoError(f"{path} has no video stream: remove it.")
+    stream = container.streams.video[0]
+    if stream.codec_context is None: raise VideoError(f"{path} has a codec that FFmpeg does not know: convert it.")
+    stream.codec_context.thread_count = 1
+    _leave_others(container, stream)
+    return stream
 
 # %% ../../nbs/engine/video.ipynb #3e8f86dd
 @contextmanager
@@ -79,15 +90,6 @@ def open_video(
             raise VideoError(f"{path} is not a readable video ({why}): remove it or copy it again.") from e
         with container:
             yield container, _stream(container, path)
-
-def _stream(container, path):
-    "The first video stream, to be decoded in one thread. Raises `VideoError`."
-    if not container.streams.video: raise VideoError(f"{path} has no video stream: remove it.")
-    stream = container.streams.video[0]
-    if stream.codec_context is None: raise VideoError(f"{path} has a codec that FFmpeg does not know: convert it.")
-    stream.codec_context.thread_count = 1
-    _leave_others(container, stream)
-    return stream
 
 # %% ../../nbs/engine/video.ipynb #8fa52fe7
 @dataclass(frozen=True)

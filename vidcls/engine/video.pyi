@@ -32,16 +32,16 @@ def _leave_others(container, stream):
 
 @contextmanager
 def _source(path):
-    """What FFmpeg opens: a file's absolute path, or a file object that shows a member of a tar file. Raises `VideoError`."""
+    """What FFmpeg opens: a file's path, or a file object that shows a member of a tar file. Raises `VideoError`."""
+    ...
+
+def _stream(container, path):
+    """The first video stream, to be decoded in one thread. Raises `VideoError`."""
     ...
 
 @contextmanager
 def open_video(path):
     """Open a file; yields its container and its video stream, decoded in one thread. Raises `VideoError`."""
-    ...
-
-def _stream(container, path):
-    """The first video stream, to be decoded in one thread. Raises `VideoError`."""
     ...
 
 @dataclass(frozen=True)
