@@ -182,7 +182,7 @@ def ended(p, seconds=300):
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "VIDCLS_RECIPE": "stick", "PYTHONPATH": str(ROOT)}
 # Also writes down which videos each process checked and trained on
 LOGGED = """
-import os, sys
+import os, sys, time
 from vidcls.clips import ClipDataset
 from vidcls.engine import audit, cli
 def say(kind, path):
@@ -190,6 +190,16 @@ def say(kind, path):
 clip, check = ClipDataset._random_clip, audit._check_video
 ClipDataset._random_clip = lambda self, path, video: (say(int(self._epoch), path), clip(self, path, video))[1]
 audit._check_video = lambda path, *how: (say("check", path), check(path, *how))[1]
+# The second host's disk is slow, and the first one looks what is there when it writes a checkpoint's last file
+from transformers import Trainer, TrainerState
+own, last = Trainer._save_rng_state, TrainerState.save_to_json
+def slow(self, folder):
+    if os.environ["RANK"] == "1": time.sleep(.5)
+    own(self, folder)
+def listed(self, file):
+    for name in os.listdir(os.path.dirname(file)): say("saved", name)
+    last(self, file)
+Trainer._save_rng_state, TrainerState.save_to_json = slow, listed
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -253,6 +263,7 @@ def test_two_hosts_learn_what_one_process_learns_each_from_its_share(both, alone
     for kind, paths in [("check", sources(table)), *((str(e), sources(table[table.split == "train"])) for e in range(4))]:
         assert sorted(of(0, kind) + of(1, kind)) == sorted(paths) # Together everything, nothing twice
         assert len(of(0, kind)) == len(of(1, kind)) == len(paths)/2
+    assert of(0, "saved").count("rng_state_0.pth") == of(0, "saved").count("rng_state_1.pth") == 4 # Checkpoints
     assert set(of(0, "0")) != set(of(0, "1")) # The share follows the epoch's order, which is that of one process
 
 
@@ -285,8 +296,8 @@ def test_all_hosts_killed_in_the_middle_of_a_save_go_on_and_end_the_same(both, l
 
 def once_it_trains(out, processes):
     end = time.monotonic() + 240
-    while time.monotonic() < end and not list(out.glob("checkpoints/checkpoint-*")) and all(p.poll() is None for p in processes): time.sleep(.01)
-    assert list(out.glob("checkpoints/checkpoint-*"))
+    while time.monotonic() < end and not Run(out).last_checkpoint and all(p.poll() is None for p in processes): time.sleep(.05)
+    assert Run(out).last_checkpoint
 
 
 @pytest.mark.slow
@@ -312,6 +323,16 @@ def test_hosts_that_were_not_started_alike_stop_with_a_sentence(both, packed, tm
         status, said, _ = ended(p)
         assert status and "start all of them with the same data and the same options" in said
     assert not (tmp_path/"m").exists()
+
+
+@pytest.mark.slow
+def test_a_shard_that_one_host_does_not_see_ends_both_with_a_sentence(both, packed, tmp_path):
+    tars = shutil.copytree(packed[1].parent/"tars", tmp_path/"tars")
+    make_manifest(tars, tmp_path/"m.parquet", progress=False)
+    (tars/"s-001.tar").unlink()
+    (_, a, _), (_, b, _) = map(ended, both(data=dict(b=tmp_path/"m.parquet")))
+    assert f"vidcls: {tmp_path/'m.parquet'} lists {tars/'s-001.tar'}, which does not exist" in b
+    assert "vidcls: Another process of this training has ended or cannot be reached" in a
 
 
 @pytest.mark.slow
