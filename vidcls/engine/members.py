@@ -46,10 +46,20 @@ class MemberFile(RawIOBase):
         self.tar, self.offset, self.size, self.name = split_member(path)
         self.at, self.file = 0, open(self.tar, "rb", buffering=0)
 
-    def readable(self): return True
-    def seekable(self): return True
-    def tell(self): return self.at
+    def readable(self):
+        "It can be read."
+        return True
+
+    def seekable(self):
+        "Any place can be reached."
+        return True
+
+    def tell(self) -> int: # In bytes
+        "The place where reading goes on."
+        return self.at
+
     def close(self):
+        "Close the tar file."
         self.file.close()
         super().close()
 

@@ -28,15 +28,19 @@ class MemberFile(RawIOBase):
         ...
 
     def readable(self):
+        """It can be read."""
         ...
 
     def seekable(self):
+        """Any place can be reached."""
         ...
 
-    def tell(self):
+    def tell(self) -> int:
+        """The place where reading goes on."""
         ...
 
     def close(self):
+        """Close the tar file."""
         ...
 
     def seek(self, offset: int, whence: int=0) -> int:
