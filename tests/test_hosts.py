@@ -331,8 +331,8 @@ def test_a_shard_that_one_host_does_not_see_ends_both_with_a_sentence(both, pack
     make_manifest(tars, tmp_path/"m.parquet", progress=False)
     (tars/"s-001.tar").unlink()
     (_, a, _), (_, b, _) = map(ended, both(data=dict(b=tmp_path/"m.parquet")))
-    assert f"vidcls: {tmp_path/'m.parquet'} lists {tars/'s-001.tar'}, which does not exist" in b
-    assert "vidcls: Another process of this training has ended or cannot be reached" in a
+    assert f"{tmp_path/'m.parquet'} lists {tars/'s-001.tar'}, which does not exist" in b
+    assert "Another process of this training has ended or cannot be reached" in a
 
 
 @pytest.mark.slow

@@ -52,7 +52,8 @@ def _said():
     "Turn an error about a lost connection into an `OSError` of one sentence."
     try: yield
     except RuntimeError as e:
-        lost = r"onnection (closed|reset|refused)|Broken pipe|gloo|NCCL|Socket Timeout|No route to host|timed out"
+        # Not every error of NCCL: two processes on one GPU are not a lost machine
+        lost = r"onnection (closed|reset|refused)|Broken pipe|gloo|ncclRemoteError|Socket Timeout|No route to host"
         if process_state().num_processes == 1 or not re.search(lost, str(e)): raise
         raise OSError(_GONE) from e
 
