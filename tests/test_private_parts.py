@@ -58,6 +58,16 @@ function("transformers:Trainer._get_num_items_in_batch", "ClipTrainer counts aga
 function("transformers:Trainer.log", "ClipTrainer adds clips a second", "self", "logs", "start_time", called=T)
 function("transformers:Trainer.evaluate", "ClipTrainer takes its time out of the training's", called=T)
 function("transformers:Trainer._save_checkpoint", "ClipTrainer takes its time out of the training's", called=T)
+function("transformers:Trainer._save_rng_state", "ClipTrainer waits there for all processes", "self", "output_dir", called=T)
+
+
+@behaviour("transformers:Trainer._save_checkpoint, its order", "a checkpoint with a trainer_state.json is whole, and older ones are deleted after that")
+def _():
+    source = inspect.getsource(pkgutil.resolve_name("transformers:Trainer._save_checkpoint"))
+    at = [source.index(f"{name}(") for name in ("_save_rng_state", "save_to_json", "rotate_checkpoints")]
+    if at != sorted(at): return "writes trainer_state.json or deletes checkpoints before the random numbers are written"
+
+
 function("transformers:Trainer._save", "ClipTrainer writes only what LoRA trains", called=T)
 function("transformers:Trainer.train", "ClipTrainer ends the processes that read clips afterwards")
 function("transformers:Trainer.predict", "ClipTrainer ends the processes that read clips afterwards")

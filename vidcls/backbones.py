@@ -396,15 +396,14 @@ def fit_probe(
 ) -> ProbeResult: # Model folder, scores, what was tried
     "Train a classifier on stored features, test it, and save it with its backbone as a model for `predict`."
     _check(kind, depth)
-    run = Run(output_dir or home()/"models"/f"{features.data}-probe").claim(overwrite=True)
-    table, labels = _labelled(features, seed)
-    if not balance and (uneven := imbalance_text(table.label[table.split == "train"])): logger.info(uneven)
-    how = dict(balance=balance, depth=depth, epochs=epochs, settings=settings, device=device, progress=progress)
-    head, about, record = _fitted(features, kind, table, labels, seed, how)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    net = _probe_model(features, head, about, labels)
-    card = f"{model_card(record)}\n{backbone_section(record['backbone'])}"
-    run.save(net, _processor(features.backbone), features.backbone.spec, record, card)
+    with Run(output_dir or home()/"models"/f"{features.data}-probe").claim(overwrite=True) as run:
+        table, labels = _labelled(features, seed)
+        if not balance and (uneven := imbalance_text(table.label[table.split == "train"])): logger.info(uneven)
+        how = dict(balance=balance, depth=depth, epochs=epochs, settings=settings, device=device, progress=progress)
+        head, about, record = _fitted(features, kind, table, labels, seed, how)
+        net = _probe_model(features, head, about, labels)
+        card = f"{model_card(record)}\n{backbone_section(record['backbone'])}"
+        run.save(net, _processor(features.backbone), features.backbone.spec, record, card)
     return ProbeResult(run.folder, record["metrics"], record["history"], features.skipped, record["per_class"])
 
 # %% ../nbs/10_backbones.ipynb #c297bc0d
@@ -438,7 +437,7 @@ def probe_table(
 
 # %% ../nbs/10_backbones.ipynb #c8c943c6
 def probe_videos(
-    what=None,               # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
+    what=None,               # A recipe, its name, a data folder, a CSV file or a manifest; None: the machine's default
     output_dir=None,         # Model folder; None: `home()/"models"/recipe.name`
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,   # Processes that read clips; None: as many as cores, at most 8

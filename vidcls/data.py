@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from .engine.archive import download_ucf101_subset
 from .engine.machine import home
+from .engine.manifest import manifest_table
 from .engine.recipes import get_recipe, Recipe, RECIPES
 from vidcls.engine.tables import (
     apply_split_lists, csv_table, draw_splits, folder_table, parse_name, recordings, SPLITS, video_files
@@ -55,13 +56,14 @@ def sample_videos() -> "pd.DataFrame": # Columns path, label, credit
 
 # %% ../nbs/01_data.ipynb #5e1ea978
 def video_table(
-    root=None,        # Data set folder, or a CSV file; None: the data of the machine's default recipe
+    root=None,        # Folder, CSV file, or manifest (.parquet); None: the data of the machine's default recipe
     split_lists=None, # Folder with UCF101's official trainlist01.txt ..., which then give the split
     fold:int=1,       # Which of the three official splits
 ) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]; one row per video, or part of one
     "All videos of a data set. Says what it skipped, raises on what cannot be right."
     root = data_root(get_recipe()) if root is None else Path(root)
-    table = csv_table(root) if root.is_file() else folder_table(root)
+    listed = manifest_table if root.suffix == ".parquet" else csv_table
+    table = listed(root) if root.is_file() else folder_table(root)
     return apply_split_lists(table, split_lists, fold) if split_lists else table
 
 # %% ../nbs/01_data.ipynb #0f0f1c69

@@ -23,6 +23,7 @@ from vidcls.clips import ClipDataset, ClipSpec, normalize
 from vidcls.data import data_root, parse_name, video_files, video_table
 from vidcls.engine.audit import known_check, usable_videos
 from vidcls.engine.cache import frame_cache
+from vidcls.engine.hosts import watched
 from vidcls.engine.machine import get_device, home, process_state
 from vidcls.engine.masked_run import (
     check_loss, check_target, data_hash, MASKED, masked_config, pretrain_card, step_losses, TARGETS
@@ -315,8 +316,8 @@ def pretrain(
     how = dict(mask_ratio=mask_ratio, target=target, masking=masking)
     _refuse(recipe, **how)
     run = Run(output_dir or home()/"models"/recipe.name, dict(task="pretrain", recipe=recipe, **how))
-    run.claim(resume, overwrite)
-    with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
+    # The claim and the memory are given back at the end
+    with watched(), run.claim(resume, overwrite), frame_cache(cache) or nullcontext() as frames:
         record, bad = _pretrained(recipe, run, how, frames, workers, progress and run.is_main, strict, check)
     return PretrainResult(run.folder, record["metrics"], [tuple(l) for l in record["losses"]], bad.reason.tolist())
 

@@ -14,6 +14,7 @@ from vidcls.clips import ClipDataset, ClipSpec, normalize
 from vidcls.data import data_root, parse_name, video_files, video_table
 from vidcls.engine.audit import known_check, usable_videos
 from vidcls.engine.cache import frame_cache
+from vidcls.engine.hosts import watched
 from vidcls.engine.machine import get_device, home, process_state
 from vidcls.engine.masked_run import check_loss, check_target, data_hash, MASKED, masked_config, pretrain_card, step_losses, TARGETS
 from vidcls.engine.recipes import Recipe

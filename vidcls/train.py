@@ -161,6 +161,7 @@ from .engine.audit import known_check, prepare_table
 from .engine.budget import Deadline
 from .engine.cache import frame_cache
 from .engine.choose import make_plan
+from .engine.hosts import watched
 from .engine.machine import tell
 from .engine.progress import duration
 from .engine.run import Run
@@ -198,7 +199,7 @@ def _refuse(batch_size, check, push_to_hub, trackers):
 
 # %% ../nbs/06_train.ipynb #da6ff34a
 def finetune(
-    what=None,                # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
+    what=None,                # A recipe, its name, a data folder, a CSV file or a manifest; None: the machine's default
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
     resume:bool=False,        # Go on from what `output_dir` holds of this run, else begin?
     strict:bool=False,        # Stop at a bad video or one with too few frames?
@@ -216,10 +217,10 @@ def finetune(
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
     _refuse(recipe.batch_size, check, push_to_hub, kwargs.get("report_to"))
-    run = Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite)
-    plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
-    done = _done(plan, run, cache, workers, progress and run.is_main, strict, kwargs)
-    if push_to_hub: run.push(push_to_hub)
+    with watched(), Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite) as run:
+        plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
+        done = _done(plan, run, cache, workers, progress and run.is_main, strict, kwargs)
+        if push_to_hub: run.push(push_to_hub)
     if plan.until: tell(f"It took {duration(time.monotonic() - start)} of {duration(plan.budget)}.")
     return done
 

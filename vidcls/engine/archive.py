@@ -11,6 +11,7 @@ import bz2, gzip, hashlib, json, lzma, os, re, shutil, tarfile, tempfile, unicod
 from pathlib import Path, PureWindowsPath
 from filelock import FileLock
 from .machine import home
+from .members import open_bytes
 from .progress import progress_bar
 from .recipes import RECIPES
 from .video import VideoError
@@ -90,11 +91,11 @@ def _check_members(archive, top, max_bytes, max_members):
 
 # %% ../../nbs/engine/archive.ipynb #b9b1afcc
 def sha256(
-    path, # File
+    path, # File, or a member of a tar file
 ) -> str: # 64 hexadecimal digits
     "The SHA-256 checksum of a file."
     h = hashlib.sha256()
-    with open(path, "rb") as f:
+    with open_bytes(path) as f:
         while block := f.read(2**20): h.update(block)
     return h.hexdigest()
 

@@ -7,7 +7,7 @@ __all__ = ['thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check
            'usable_videos', 'short_videos']
 
 # %% ../../nbs/engine/audit.ipynb #a8be060a
-import logging, math, os, re, time, warnings
+import hashlib, json, logging, math, os, re, time, warnings
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -16,9 +16,11 @@ from fastcore.basics import patch
 from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import split_by_group
 from .archive import sha256
-from .machine import clip_loader, file_stamp, home, process_state
+from .hosts import agree, from_main
+from .machine import clip_loader, home, process_state
+from .members import file_size, file_stamp
 from .progress import progress_bar
-from .tables import overlaps, recordings, sources, TIMES
+from .tables import overlaps, recordings, sources, table_rows, TIMES
 from .video import frames_between, good_frames, probe_video, promised_times, Segment, VideoError
 
 # %% ../../nbs/engine/audit.ipynb #28478984
@@ -36,7 +38,7 @@ def _shared_groups(table):
 def _same(table, what="sha256"): return [what, *(k for k in TIMES if k in table)]
 
 def _identical_files(table):
-    size = {p: Path(p).stat().st_size for p in set(table.path)}
+    size = {p: file_size(p) for p in set(table.path)}
     sized = table.assign(size=table.path.map(size))
     twins = table[sized.duplicated(_same(sized, "size"), keep=False)]
     known = {p: sha256(p) for p in set(twins.path)} # Once, however many parts of a file are listed
@@ -285,7 +287,7 @@ def check_depth(
     verbose:bool=True,     # Log a message if it is "quick"?
 ) -> str: # "full" or "quick"
     "The default check: 'full' if that takes about a minute at most, else 'quick'."
-    size = sum(os.path.getsize(p) for p in set(map(os.fspath, paths)) if os.path.isfile(p))
+    size = sum((file_stamp(p) or (0,))[0] for p in set(map(os.fspath, paths)))
     if size <= _MINUTE*max(1, _processes(workers)): return "full"
     if verbose:
         logger.warning(f"Decoding {len(paths)} videos ({size/2**30:.1f} GiB) would take longer than a minute, so only "
@@ -350,6 +352,15 @@ def prepare_table(
         if process_state().is_main_process: logger.info("The data has no splits: split at random, by group.")
     return good, bad
 
+# %% ../../nbs/engine/audit.ipynb #6a605593
+def _found(share, numbers, good, bad):
+    "For each row of a share, by its number in the whole table: the repeated frames, or the reason why it is left out."
+    known = {s: r for t in (good, bad) for s,r in zip(sources(t), t.to_dict("records"))}
+    keep = ("repeated_frames", "reason")
+    return [(i, {k: known[s][k] for k in keep if k in known[s]}) for i,s in zip(numbers, sources(share))]
+
+def _ordered_hash(table): return hashlib.sha256(json.dumps(table_rows(table)).encode()).hexdigest()[:16]
+
 # %% ../../nbs/engine/audit.ipynb #280af9b3
 def usable_videos(
     table,               # From `video_table`
@@ -361,14 +372,14 @@ def usable_videos(
 ) -> tuple: # As from `check_videos`
     "Share `check_videos` among all processes. Raises `VideoError` if no video is usable, or with `strict` at one."
     state = process_state()
-    how = how or check_depth(table.path, workers, state.is_main_process) # Decide once for all shares
-    share, spec = table.iloc[state.process_index::state.num_processes], replace(spec, pad=spec.pad and not strict)
-    good, bad = check_videos(share, spec, how, workers, progress)
-    found = [*zip(sources(good), good.to_dict("records")), *zip(sources(bad), bad.to_dict("records"))]
+    if state.num_processes > 1: agree(videos=len(table), hash_of_videos=_ordered_hash(table))
+    how = how or from_main(lambda: check_depth(table.path, workers)) # Decide once for all shares
+    mine, spec = range(state.process_index, len(table), state.num_processes), replace(spec, pad=spec.pad and not strict)
+    found = _found(table.iloc[mine], mine, *check_videos(table.iloc[mine], spec, how, workers, progress))
     found = dict(gather_object(found) if state.num_processes > 1 else found)
-    is_bad = np.array(["reason" in found[s] for s in sources(table)], bool)
-    column = lambda t, name: t.assign(**{name: [found[s].get(name) for s in sources(t)]}).reset_index(drop=True)
-    good, bad = column(table[~is_bad], "repeated_frames"), column(table[is_bad], "reason")
+    is_bad = np.array(["reason" in found[i] for i in range(len(table))], bool)
+    column = lambda keep, name: table[keep].assign(**{name: [found[i].get(name) for i in np.flatnonzero(keep)]})
+    good, bad = (column(*c).reset_index(drop=True) for c in ((~is_bad, "repeated_frames"), (is_bad, "reason")))
     if len(bad) and (strict or not len(good)):
         raise VideoError(f"{len(bad)} of {len(table)} videos cannot be used. {bad.reason[0]}")
     if (few := short_videos(good)) and state.is_main_process:

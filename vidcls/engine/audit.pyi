@@ -1,7 +1,7 @@
 """Look for recordings, files and pictures that are in two splits, and try to read every file once before you start training."""
 from typing import Any as _Any
 __all__ = ['thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
-import logging, math, os, re, time, warnings
+import hashlib, json, logging, math, os, re, time, warnings
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -10,9 +10,11 @@ from fastcore.basics import patch
 from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import split_by_group
 from .archive import sha256
-from .machine import clip_loader, file_stamp, home, process_state
+from .hosts import agree, from_main
+from .machine import clip_loader, home, process_state
+from .members import file_size, file_stamp
 from .progress import progress_bar
-from .tables import overlaps, recordings, sources, TIMES
+from .tables import overlaps, recordings, sources, table_rows, TIMES
 from .video import frames_between, good_frames, probe_video, promised_times, Segment, VideoError
 logger = logging.getLogger('vidcls.engine.audit')
 
@@ -146,6 +148,13 @@ def check_videos(table, spec: ClipSpec, how: str | None=None, workers: int | Non
 
 def prepare_table(table, spec: ClipSpec, strict: bool=False, seed: int=0, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
     """Check every file, and split the table by group if it has no splits."""
+    ...
+
+def _found(share, numbers, good, bad):
+    """For each row of a share, by its number in the whole table: the repeated frames, or the reason why it is left out."""
+    ...
+
+def _ordered_hash(table):
     ...
 
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:

@@ -14,7 +14,8 @@ import torch
 from fastcore.basics import patch
 from ..clips import video_probabilities
 from .archive import sha256
-from .machine import clip_loader, file_stamp, get_device, process_state, atomic_write
+from .machine import clip_loader, get_device, process_state, atomic_write
+from .members import file_stamp
 from .progress import progress_bar
 from .record import saved_clips
 from .run import difference

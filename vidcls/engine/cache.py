@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .machine import home
+from .members import file_stamp
 from .video import in_span, iter_frames, probe_video, VideoError
 
 # %% ../../nbs/engine/cache.ipynb #d4cba99d
@@ -98,8 +99,8 @@ def size(self:FrameCache) -> int: # bytes
 # %% ../../nbs/engine/cache.ipynb #3758948c
 @patch
 def _file(self:FrameCache, path):
-    s = os.stat(path)
-    key = f"{os.path.abspath(path)}|{s.st_size}|{s.st_mtime_ns}"
+    size, time = file_stamp(path)
+    key = f"{os.path.abspath(path)}|{size}|{time}"
     return self.folder/f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
 
 # %% ../../nbs/engine/cache.ipynb #1a5cd122

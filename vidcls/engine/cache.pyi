@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .machine import home
+from .members import file_stamp
 from .video import in_span, iter_frames, probe_video, VideoError
 
 def _npy_header(f, shape):

@@ -17,6 +17,7 @@ from ..data import data_root, video_table
 from .archive import hub_reason
 from .budget import choose, measure, Plan, price, seconds_of
 from .families import published_licence, read_config, trainable
+from .hosts import from_main
 from .machine import get_device, process_state, tell
 from .progress import duration
 from .recipes import AUTO, Recipe
@@ -218,7 +219,8 @@ def _settled(plan):
 
 def _listed(recipe, progress):
     "All videos of a recipe, which are made or downloaded if they are not there."
-    with process_state().main_process_first(): return video_table(data_root(recipe, progress))
+    from_main(lambda: bool(data_root(recipe, progress))) # One process makes or downloads them
+    return video_table(data_root(recipe, progress))
 
 # %% ../../nbs/engine/choose.ipynb #7f7f4770
 def make_plan(

@@ -73,7 +73,7 @@ def _budget(budget, epochs):
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
-    data:str=None,           # Train on this folder ([split/]class/video) or CSV file (path,label[,start,end])
+    data:str=None,           # Train on a folder ([split/]class/video), CSV file (path,label[,start,end]) or manifest (.parquet)
     checkpoint:str=None,     # Start from this model folder or model on the Hub; default with --data: what suits
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
@@ -427,7 +427,7 @@ def _scores_of(model, data, report, clips, crops, **options):
 @command
 def evaluate_command(
     model:str,           # Model folder, or a model on the Hub; or a folder of results (predict MANIFEST --out)
-    data:str,            # Data set folder or CSV file (path,label[,start,end]); its test videos, or all without splits
+    data:str,            # Data set folder, CSV file (path,label[,start,end]) or manifest; its test videos, or all without splits
     clips:int=None,      # Clips per video, spread over time; default: as many as in the test after training
     crops:int=1,         # Crops per clip, along the longer side
     workers:int=0,       # Worker processes that read clips

@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from filelock import FileLock
 from safetensors.numpy import save_file
 from .archive import sha256
-from .machine import atomic_write, disk_errors, file_stamp
+from .machine import atomic_write, disk_errors
+from .members import file_stamp
 from .progress import progress_bar
 
 # %% ../../nbs/engine/features.ipynb #05b601ea

@@ -139,7 +139,7 @@ def get_recipe(
 AUTO = "auto" # A checkpoint that is chosen when the machine and the network are known
 
 def own_recipe(
-    data,             # A folder or a CSV file
+    data,             # A folder, a CSV file or a manifest (.parquet)
     choose:bool=True, # Was no checkpoint named?
 ) -> Recipe: # For these videos
     "A recipe for somebody's own videos: made for real ones, unless a checkpoint or a recipe was named."
@@ -150,7 +150,7 @@ def own_recipe(
 
 # %% ../../nbs/engine/recipes.ipynb #2841f9ab
 def as_recipe(
-    what=None, # A recipe, its name, a data folder or a CSV file; None: the machine's default recipe
+    what=None, # A recipe, its name, a data folder, a CSV file or a manifest; None: the machine's default
     checkpoint:str|None=None, # Start from this one; None: the recipe's, or `AUTO` for your own data
 ) -> Recipe: # What to train on, and how
     "Turn `what` into a recipe. Raises `ValueError` if it is neither a recipe nor data."

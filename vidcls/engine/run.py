@@ -6,20 +6,22 @@
 __all__ = ['table_hash', 'start_hash', 'difference', 'Run', 'recipe_identity']
 
 # %% ../../nbs/engine/run.ipynb #0a4bb3ae
-import hashlib, json, os, shutil, tempfile, time
+import hashlib, json, os, shutil, socket, tempfile, time, uuid
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from accelerate.utils import gather_object
 from fastcore.basics import patch
+from filelock import FileLock, Timeout
 from ..clips import ClipSpec
 from .archive import sha256
 from .audit import short_videos
+from .hosts import agree, from_main
 from .lora import has_lora, merge_lora, save_adapter
-from .machine import disk_errors, no_bar, process_state, versions, atomic_write
+from .machine import atomic_write, disk_errors, no_bar, process_state, tell, versions
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
-from .tables import recordings, sources
-from .video import Segment
+from .tables import sources, table_rows
 from ..share import model_card, push_model
 
 # %% ../../nbs/engine/run.ipynb #aaa54210
@@ -27,15 +29,7 @@ def table_hash(
     table, # From `video_table`
 ) -> str: # 16 hexadecimal digits
     "A hash of the videos in any order: places below a common folder, sizes, labels, splits, groups, times of parts."
-    paths = [os.path.abspath(p) for p in table.path]
-    top = os.path.commonpath([os.path.dirname(p) for p in paths])
-    places = [Path(os.path.relpath(p, top)).as_posix() for p in paths]
-    # Without a group, a video counts by its place, because its full path may change
-    groups = [place if g == str(p) else g for g,p,place in zip(recordings(table), table.path, places)]
-    parts = [[s.times] if isinstance(s, Segment) else [] for s in sources(table)]
-    known = zip(places, map(os.path.getsize, paths), table.label, table.split, groups, parts)
-    rows = sorted((*row, *part) for *row,part in known)
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(sorted(table_rows(table))).encode()).hexdigest()[:16]
 
 # %% ../../nbs/engine/run.ipynb #a4c1f8cd
 def _weight_files(file):
@@ -83,6 +77,7 @@ class Run:
         self.folder, self.identity = Path(folder).expanduser(), identity or {}
         self.checkpoints = self.folder/"checkpoints"
         self.going_on = self.anew = False
+        self._lock, self._new = None, []
 
 # %% ../../nbs/engine/run.ipynb #5461af71
 @patch(as_prop=True)
@@ -120,18 +115,23 @@ def claim(self:Run,
     resume:bool=False,    # Continue an interrupted run?
     overwrite:bool=False, # Remove what an interrupted or another run has left behind?
 ) -> Run: # The run itself
-    "Make sure that the folder is writable and that no work will be lost. Raises `OSError` or `ValueError`."
+    "Take the folder, if it is writable and no work will be lost. Raises `OSError` or `ValueError`."
     self.going_on, self.anew = resume, overwrite
-    with process_state().main_process_first():
-        if self.is_main: self._try_folder()
-        self._refuse_others()
+    owner = from_main(self._take)
+    self._see(owner)
     return self
+
+@patch
+def _take(self:Run):
+    self._try_folder()
+    self._refuse_others()
+    return self._hold()
 
 # %% ../../nbs/engine/run.ipynb #8ad46021
 @patch
 def _try_folder(self:Run):
     "Raise `OSError` if the folder cannot be created or written to. Leaves no new files or folders behind."
-    new = [p for p in (self.folder, *self.folder.parents) if not p.exists()]
+    new = self._new = [p for p in (self.folder, *self.folder.parents) if not p.exists()]
     try:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder): pass
@@ -142,17 +142,70 @@ def _try_folder(self:Run):
             for p in new: p.rmdir()
 
 # %% ../../nbs/engine/run.ipynb #716fbd0f
+_OWN = {".lock", ".owner"} # Files of a claim
+
 @patch
 def _refuse_others(self:Run):
     "Raise `ValueError` if the folder contains files of somebody else, or checkpoints that would be lost."
     have = {f.name for f in self.folder.iterdir()} if self.folder.exists() else set()
-    left, ours = any(self.checkpoints.glob("*")), (self.checkpoints/"run.json").is_file()
+    left, ours = {f.name for f in self.checkpoints.glob("*")} - _OWN, (self.checkpoints/"run.json").is_file()
     if left and not ours or have - {"checkpoints"} and not ours and not self.load():
         raise ValueError(f"{self.folder} is not empty and does not contain a model of vidcls: "
                          "choose another output folder.")
     if self.last_checkpoint and not self.going_on and not self.anew:
         raise ValueError(f"{self.folder} contains the checkpoints of an interrupted run: continue with --resume "
                          "(resume=True), or start again with --overwrite (overwrite=True).")
+
+# %% ../../nbs/engine/run.ipynb #dda8cb14
+_PATIENCE = 15 # Seconds; those that read clips for a killed process live on for some, and hold its lock
+
+@patch
+def _hold(self:Run):
+    "Lock the folder; returns who holds it now. Raises `ValueError` if another process does."
+    self.checkpoints.mkdir(parents=True, exist_ok=True)
+    owner = self.checkpoints/".owner"
+    lock = FileLock(self.checkpoints/".lock", is_singleton=True) # This process may claim its own folder twice
+    try: lock.acquire(timeout=_PATIENCE, poll_interval=.2)
+    except Timeout:
+        who = owner.read_text().partition(" #")[0] if owner.is_file() else "Another process"
+        raise ValueError(f"{who} is writing to {self.folder}: wait until it has ended, or end it, or choose another "
+                         "output folder.") from None
+    except (NotImplementedError, OSError) as e:
+        tell(f"{self.folder} cannot be locked ({e}), so make sure that no other training writes to it.")
+    else: self._lock = lock
+    owner.write_text(who := f"Process {os.getpid()} on {socket.gethostname()} #{uuid.uuid4().hex}")
+    return who
+
+# %% ../../nbs/engine/run.ipynb #e75345e9
+@patch
+def release(self:Run):
+    "Give the folder back, and remove what only the claim has created."
+    lock, self._lock = self._lock, None
+    if lock and lock.lock_counter == 1:
+        for name in _OWN: (self.checkpoints/name).unlink(missing_ok=True)
+    if lock: lock.release()
+    with suppress(OSError): # There is something in it
+        for p in (self.checkpoints, *self._new): p.rmdir()
+
+# %% ../../nbs/engine/run.ipynb #e85ccd06
+@patch
+def __enter__(self:Run): return self
+
+@patch
+def __exit__(self:Run, *error): self.release()
+
+# %% ../../nbs/engine/run.ipynb #47c0c49a
+@patch
+def _see(self:Run, owner):
+    "Raise `ValueError` in all processes if one of them does not see what the main one has written to the folder."
+    if process_state().num_processes == 1: return
+    file = self.checkpoints/".owner"
+    sees = file.is_file() and file.read_text() == owner
+    blind = [host for host,there in gather_object([(socket.gethostname(), sees)]) if not there]
+    if not blind: return
+    self.release()
+    raise ValueError(f"{blind[0]} does not see what the main process writes to {self.folder}: choose an output folder "
+                     "on a disk that all machines share.")
 
 # %% ../../nbs/engine/run.ipynb #462aa4a4
 @patch
@@ -163,7 +216,8 @@ def resume(self:Run,
     recipe = self.identity["recipe"]
     known = dict(recipe=recipe_identity(recipe), videos_hash=table_hash(table), start_hash=start_hash(recipe))
     self.identity = json.loads(json.dumps(self.identity | known)) # In the form that reading a file gives
-    with process_state().main_process_first(): return self._found() or self._begin()
+    agree(**self.identity["recipe"], videos_hash=self.identity["videos_hash"], start_hash=self.identity["start_hash"])
+    return from_main(lambda: self._found() or self._begin())
 
 # %% ../../nbs/engine/run.ipynb #50488de1
 def recipe_identity(
@@ -189,10 +243,9 @@ def _found(self:Run):
 @patch
 def _begin(self:Run):
     "Remove what other runs have left behind, and store this run's identity."
-    if self.is_main:
-        self._forget()
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.checkpoints/"run.json") as tmp: tmp.write_text(json.dumps(self.identity))
+    self._forget()
+    self.checkpoints.mkdir(parents=True, exist_ok=True)
+    with atomic_write(self.checkpoints/"run.json") as tmp: tmp.write_text(json.dumps(self.identity))
     return None, None
 
 # %% ../../nbs/engine/run.ipynb #b9dd371f
@@ -237,7 +290,10 @@ def finish(self:Run):
 @patch
 def _forget(self:Run):
     for d in self.checkpoints.glob("checkpoint-*"): shutil.rmtree(d, ignore_errors=True)
-    shutil.rmtree(self.checkpoints, ignore_errors=True)
+    for f in sorted(self.checkpoints.glob("*"), key=lambda f: f.name == "run.json"):
+        if f.is_dir(): shutil.rmtree(f, ignore_errors=True)
+        elif f.name not in _OWN: f.unlink()
+    with suppress(OSError): self.checkpoints.rmdir() # Still claimed
 
 # %% ../../nbs/engine/run.ipynb #3cf49576
 @patch

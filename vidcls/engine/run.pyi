@@ -1,20 +1,22 @@
 """Find out which run a folder belongs to, continue an interrupted run, and write a model completely or not at all."""
 from typing import Any as _Any
 __all__ = ['table_hash', 'start_hash', 'difference', 'Run', 'recipe_identity']
-import hashlib, json, os, shutil, tempfile, time
+import hashlib, json, os, shutil, socket, tempfile, time, uuid
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from accelerate.utils import gather_object
 from fastcore.basics import patch
+from filelock import FileLock, Timeout
 from ..clips import ClipSpec
 from .archive import sha256
 from .audit import short_videos
+from .hosts import agree, from_main
 from .lora import has_lora, merge_lora, save_adapter
-from .machine import disk_errors, no_bar, process_state, versions, atomic_write
+from .machine import atomic_write, disk_errors, no_bar, process_state, tell, versions
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
-from .tables import recordings, sources
-from .video import Segment
+from .tables import sources, table_rows
 from ..share import model_card, push_model
 
 def table_hash(table) -> str:
@@ -36,6 +38,8 @@ def difference(was: dict, identity: dict) -> str:
 
 class Run:
     """A run and its folder: who owns the folder, where the run stopped, and what its result is."""
+    _lock: _Any
+    _new: _Any
     anew: bool
     checkpoints: _Any
     folder: _Any
@@ -65,7 +69,10 @@ class Run:
         ...
 
     def claim(self, resume: bool=False, overwrite: bool=False) -> Run:
-        """Make sure that the folder is writable and that no work will be lost. Raises `OSError` or `ValueError`."""
+        """Take the folder, if it is writable and no work will be lost. Raises `OSError` or `ValueError`."""
+        ...
+
+    def _take(self):
         ...
 
     def _try_folder(self):
@@ -74,6 +81,24 @@ class Run:
 
     def _refuse_others(self):
         """Raise `ValueError` if the folder contains files of somebody else, or checkpoints that would be lost."""
+        ...
+
+    def _hold(self):
+        """Lock the folder; returns who holds it now. Raises `ValueError` if another process does."""
+        ...
+
+    def release(self):
+        """Give the folder back, and remove what only the claim has created."""
+        ...
+
+    def __enter__(self):
+        ...
+
+    def __exit__(self, *error):
+        ...
+
+    def _see(self, owner):
+        """Raise `ValueError` in all processes if one of them does not see what the main one has written to the folder."""
         ...
 
     def resume(self, table) -> tuple:
@@ -110,6 +135,8 @@ class Run:
     def train(self, trainer, table, bad, results, card=model_card) -> dict:
         """Train, continue a training or find it finished; the main process saves the model."""
         ...
+_OWN = {'.lock', '.owner'}
+_PATIENCE = 15
 
 def recipe_identity(recipe: Recipe) -> dict:
     """A recipe as a dict, with only the names of local folders, because their contents are hashed."""

@@ -10,7 +10,8 @@ from filelock import FileLock
 from scipy.special import softmax
 from .batch import fingerprint, process_device
 from .finder import load_rule, Rule
-from .machine import file_stamp, process_state
+from .machine import process_state
+from .members import file_stamp
 from .page import gif_uri, picture_uri, write_page
 from .progress import progress_bar
 from .segments import as_vtt, clock, printable, segment_table

@@ -426,6 +426,12 @@ def _untimed(self:ClipTrainer, f, *args, **kwargs):
 def _save_checkpoint(self:ClipTrainer, *args, **kwargs):
     with no_bar(): return self._untimed(super(ClipTrainer, self)._save_checkpoint, *args, **kwargs)
 
+# %% ../../nbs/engine/trainer.ipynb #d10d63ef
+@patch
+def _save_rng_state(self:ClipTrainer, output_dir):
+    super(ClipTrainer, self)._save_rng_state(output_dir)
+    self.accelerator.wait_for_everyone()
+
 # %% ../../nbs/engine/trainer.ipynb #0d533d70
 @patch
 def _save(self:ClipTrainer, output_dir=None, state_dict=None):

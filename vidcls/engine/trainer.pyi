@@ -166,6 +166,9 @@ class ClipTrainer(Trainer):
     def _save_checkpoint(self, *args, **kwargs):
         ...
 
+    def _save_rng_state(self, output_dir):
+        ...
+
     def _save(self, output_dir=None, state_dict=None):
         ...
 

@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .machine import file_stamp
+from .members import file_size, file_stamp, open_member, split_member, without_places
 
 # %% ../../nbs/engine/video.ipynb #d3f839ea
 logger = logging.getLogger("vidcls.engine.video")
@@ -28,7 +27,8 @@ class VideoError(ValueError):
         text = str(text).strip()
         if "Original Traceback" in text: text = text.rpartition("VideoError: ")[2] # From a worker process
         # A file name may contain line breaks, escape codes and bytes that are not text
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)))
+        shown = lambda c: c if c.isprintable() else c.encode("unicode_escape").decode()
+        super().__init__("".join(map(shown, without_places(text))))
 
 # %% ../../nbs/engine/video.ipynb #9e0ce354
 def _reason(e): return (getattr(e, "strerror", None) or str(e) or type(e).__name__).split(":")[0]
@@ -51,28 +51,45 @@ def _leave_others(container, stream):
 
 # %% ../../nbs/engine/video.ipynb #e9f36ea1
 @contextmanager
+def _source(path):
+    "What FFmpeg opens: a file's path, or a file object that shows a member of a tar file. Raises `VideoError`."
+    path = os.fspath(path)
+    if split_member(path):
+        try: file = open_member(path)
+        except OSError as e: raise VideoError(str(e)) from e
+        with file: yield file
+        return
+    if not os.path.isfile(path): raise VideoError(f"There is no video {path}: check the path.")
+    yield os.path.abspath(path)
+
+# %% ../../nbs/engine/video.ipynb #1f85f293
+def _stream(container, path):
+    "The first video stream, to be decoded in one thread. Raises `VideoError`."
+    if not container.streams.video: raise VideoError(f"{path} has no video stream: remove it.")
+    stream = container.streams.video[0]
+    if stream.codec_context is None: raise VideoError(f"{path} has a codec that FFmpeg does not know: convert it.")
+    stream.codec_context.thread_count = 1
+    _leave_others(container, stream)
+    return stream
+
+# %% ../../nbs/engine/video.ipynb #3e8f86dd
+@contextmanager
 def open_video(
-    path, # Video file
+    path, # Video file, or a member of a tar file
 ):
     "Open a file; yields its container and its video stream, decoded in one thread. Raises `VideoError`."
     import av
-    path = Path(path)
-    if not path.is_file(): raise VideoError(f"There is no video {path}: check the path.")
-    if not path.stat().st_size: raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
-    # Not `options`: PyAV 17 crashes on them where FFmpeg finds streams late (its issue 2010)
-    options = dict(format_whitelist=_no_lists())
-    # A title in Latin-1 is not damage
-    try: container = av.open(os.path.abspath(path), container_options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as e:
-        why = "damaged, or a list of other files" if getattr(e, "errno", 0) == errno.EINVAL else _reason(e)
-        raise VideoError(f"{path} is not a readable video ({why}): remove it or copy it again.") from e
-    with container:
-        if not container.streams.video: raise VideoError(f"{path} has no video stream: remove it.")
-        stream = container.streams.video[0]
-        if stream.codec_context is None: raise VideoError(f"{path} has a codec that FFmpeg does not know: convert it.")
-        stream.codec_context.thread_count = 1
-        _leave_others(container, stream)
-        yield container, stream
+    with _source(path) as source:
+        if not file_size(path): raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
+        # Not `options`: PyAV 17 crashes on them where FFmpeg finds streams late (its issue 2010)
+        options = dict(format_whitelist=_no_lists())
+        # A title in Latin-1 is not damage
+        try: container = av.open(source, container_options=options, metadata_errors="replace")
+        except (av.error.FFmpegError, ValueError) as e:
+            why = "damaged, or a list of other files" if getattr(e, "errno", 0) == errno.EINVAL else _reason(e)
+            raise VideoError(f"{path} is not a readable video ({why}): remove it or copy it again.") from e
+        with container:
+            yield container, _stream(container, path)
 
 # %% ../../nbs/engine/video.ipynb #8fa52fe7
 @dataclass(frozen=True)

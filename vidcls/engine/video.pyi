@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .machine import file_stamp
+from .members import file_size, file_stamp, open_member, split_member, without_places
 logger = logging.getLogger('vidcls.engine.video')
 
 class VideoError(ValueError):
@@ -29,6 +28,15 @@ def _no_lists():
 
 def _leave_others(container, stream):
     """Discard the other streams, because a gap in one of them would end the reading of all streams."""
+    ...
+
+@contextmanager
+def _source(path):
+    """What FFmpeg opens: a file's path, or a file object that shows a member of a tar file. Raises `VideoError`."""
+    ...
+
+def _stream(container, path):
+    """The first video stream, to be decoded in one thread. Raises `VideoError`."""
     ...
 
 @contextmanager

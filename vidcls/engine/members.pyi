@@ -1,0 +1,72 @@
+"""Name a member of a tar file by one text that can stand wherever a video's path is expected, and read it there, without unpacking anything."""
+from typing import Any as _Any
+__all__ = ['member_path', 'split_member', 'without_places', 'MemberFile', 'open_member', 'file_stamp', 'file_size', 'open_bytes']
+import os, re, tarfile
+from io import RawIOBase
+from pathlib import Path
+from fastcore.basics import patch
+_MEMBER = re.compile('(.+?)::(\\d+)\\+(\\d+)/(.+)', re.S)
+
+def member_path(tar, member: str, offset: int, size: int) -> str:
+    """The text that names a member of a tar file, to be used as the path of a video."""
+    ...
+
+def split_member(path) -> tuple | None:
+    """The parts of a member's name."""
+    ...
+
+def without_places(text: str) -> str:
+    """Leave out the places in the names of members."""
+    ...
+
+class MemberFile(RawIOBase):
+    """A member of a tar file as a file of its own, for reading."""
+    at: _Any
+    file: _Any
+
+    def __init__(self, path: str):
+        ...
+
+    def readable(self):
+        """It can be read."""
+        ...
+
+    def seekable(self):
+        """Any place can be reached."""
+        ...
+
+    def tell(self) -> int:
+        """The place where reading goes on."""
+        ...
+
+    def close(self):
+        """Close the tar file."""
+        ...
+
+    def seek(self, offset: int, whence: int=0) -> int:
+        """Go to a place."""
+        ...
+
+    def read(self, n: int=-1) -> bytes:
+        """The next bytes of the member."""
+        ...
+
+def _is_there(file):
+    """Whether the header before a `MemberFile` is the member's."""
+    ...
+
+def open_member(path: str) -> MemberFile:
+    """Open a member. Raises `OSError` in one sentence if it is not there."""
+    ...
+
+def file_stamp(path) -> tuple | None:
+    """A video's size and its file's time of change, which differ after it has changed."""
+    ...
+
+def file_size(path) -> int:
+    """A video's size. Raises `FileNotFoundError`."""
+    ...
+
+def open_bytes(path):
+    """A video's bytes. Raises `OSError`."""
+    ...
