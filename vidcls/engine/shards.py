@@ -264,8 +264,7 @@ def summary(
     todo,         # bool, one per row: was it done now?
 ) -> dict: # out, videos, scored, failed
     "What a call has done, and how many of the videos have no values."
-    ids, _, bad = kept.finished()
-    failed = int(np.isin(rows.id.to_numpy(), ids[bad]).sum())
+    failed = int((kept.states(rows) == 2).sum())
     return dict(out=str(kept.folder), videos=len(rows), scored=int(np.sum(todo)), failed=failed)
 
 def run_shard(
