@@ -11,6 +11,7 @@ import math, os, re, shutil, socket
 import numpy as np
 from contextlib import contextmanager
 from importlib import util
+from .machine import disk_errors
 from .manifest import read_manifest, write_manifest
 from .results import remove_cut, result_row, result_schema, Results
 from .shards import forward_or_error, make_forward, Pool, summary, views_job
@@ -207,8 +208,8 @@ def run_ray(
                 each = block_rows or usual_rows(int(todo.sum()), numbers[1] or numbers[0])
                 checkpoint, listed = _prepare(kept, rows, todo)
                 more = dict(target_max_block_size=VIEWS_MB*2**20) if numbers[1] else {}
-                with _context(ray, checkpoint_config=checkpoint, enable_progress_bars=progress, use_datasource_v2=False,
-                              **more):
+                more |= dict(enable_progress_bars=progress, use_datasource_v2=False, checkpoint_config=checkpoint)
+                with _context(ray, **more), disk_errors(kept.folder, "run again"):
                     _pipeline(ray, listed, kept.folder.absolute(), job, time_limit, each, math.ceil(len(rows)/each),
                               *numbers, cpus, gpus)
             shutil.rmtree(kept.folder/"ray", ignore_errors=True)

@@ -94,7 +94,7 @@ def _hold(self:Results):
 
 @patch
 def __enter__(self:Results):
-    with disk_errors(self.folder):
+    with disk_errors(self.folder, "run again"):
         self._claim()
         self._hold()
     return self
@@ -118,7 +118,7 @@ def add(self:Results,
 def _write(self:Results, table):
     import pyarrow.parquet as pq
     file = self.folder/"part-{:05}-of-{:05}-{}.parquet".format(*self.shard, uuid.uuid4().hex[:12])
-    with disk_errors(self.folder), atomic_write(file) as f: pq.write_table(table, f)
+    with disk_errors(self.folder, "run again"), atomic_write(file) as f: pq.write_table(table, f)
     return file
 
 @patch

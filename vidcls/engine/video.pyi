@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-import numpy as np, torch
+import numpy as np
 from fastcore.basics import patch
 from .machine import file_stamp
 logger = logging.getLogger('vidcls.engine.video')
