@@ -1,9 +1,9 @@
 """Measure on one core what a video costs, and predict how long a job takes on a fleet of cores, GPUs and disks, and what it waits for."""
 from typing import Any as _Any
-__all__ = ['Costs', 'Fleet', 'Prediction', 'core_work', 'predict_time', 'core_seconds', 'measure_costs', 'CoreClock', 'compare', 'measure_ray', 'plot_bottleneck']
+__all__ = ['Costs', 'Fleet', 'Prediction', 'core_work', 'predict_time', 'core_seconds', 'measure_costs', 'with_videos', 'with_network', 'CoreClock', 'compare', 'measure_ray', 'plot_bottleneck']
 import math, tempfile, threading, time
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -81,11 +81,24 @@ def _writing_costs(rows, answers):
     """(KB of a row, core-seconds per file of results)."""
     ...
 
+@contextmanager
+def _one_thread():
+    ...
+
+def _reading(job, rows):
+    """(views of each video, what reading them costs)."""
+    ...
+
 def measure_costs(model, rows: list, num_clips: int | None=None, num_crops: int=1) -> Costs:
     """What scoring these videos costs on a core of this machine. Raises `ValueError` for videos that cannot be read."""
     ...
 
-def _checked(seen, seconds):
+def with_videos(costs: Costs, spec, rows: list, num_clips: int=1, num_crops: int=1) -> Costs:
+    """The same with other videos or other clips, which are read to see what that costs."""
+    ...
+
+def with_network(costs: Costs, flops: float) -> Costs:
+    """The same with another network that uses a core equally well."""
     ...
 
 class CoreClock:
