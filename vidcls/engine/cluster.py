@@ -204,13 +204,13 @@ def run_ray(
         todo = kept.missing(rows, retry)
         if todo.any():
             with ray_session(address, STORE_MB if readers or gpus else 256) as ray:
-                numbers = divide_cores(ray.cluster_resources(), actors, readers, cpus, gpus)
-                each = block_rows or usual_rows(int(todo.sum()), numbers[1] or numbers[0])
+                actors, readers = divide_cores(ray.cluster_resources(), actors, readers, cpus, gpus)
+                each = block_rows or usual_rows(int(todo.sum()), readers or actors)
                 checkpoint, listed = _prepare(kept, rows, todo)
-                more = dict(target_max_block_size=VIEWS_MB*2**20) if numbers[1] else {}
+                more = dict(target_max_block_size=VIEWS_MB*2**20) if readers else {}
                 more |= dict(enable_progress_bars=progress, use_datasource_v2=False, checkpoint_config=checkpoint)
                 with _context(ray, **more), disk_errors(kept.folder, "run again"):
                     _pipeline(ray, listed, kept.folder.absolute(), job, time_limit, each, math.ceil(len(rows)/each),
-                              *numbers, cpus, gpus)
+                              actors, readers, cpus, gpus)
             shutil.rmtree(kept.folder/"ray", ignore_errors=True)
         return summary(kept, rows, todo)
