@@ -72,7 +72,7 @@ def seconds(self:Prediction) -> float:
 # %% ../../nbs/engine/costs.ipynb #b0a8ecc8
 def core_work(
     c:Costs, # Of a video
-    fleet:Fleet,
+    fleet:Fleet, # With GPUs, which take the network off the cores, or without
 ) -> float: # Core-seconds per video
     "What a video asks of the cores."
     per_view = c.decode_s + (0 if fleet.gpus else c.forward_s)
