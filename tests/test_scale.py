@@ -389,8 +389,19 @@ def test_ray_may_need_a_second_attempt():
             return how
         def shutdown(self): self.stopped += 1
     ray = Busy()
-    assert _start(ray, address=None) == dict(address=None) and ray.stopped == 2
+    assert _start(ray, address="local") == dict(address="local") and ray.stopped == 2
     with pytest.raises(Exception, match="timed out"): _start(Busy(), address="auto")
+
+
+def test_ray_is_started_even_where_a_cluster_runs(monkeypatch):
+    "Without an address, Ray itself would connect to any cluster on this machine, and then refuse our number of cores."
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    from vidcls.engine.cluster import ray_session
+    asked = []
+    monkeypatch.setattr(ray, "init", lambda **how: asked.append(how))
+    with ray_session(): pass
+    with ray_session("auto"): pass
+    assert [h["address"] for h in asked] == ["local", "auto"] and "num_cpus" not in asked[1]
 
 
 def test_two_drivers_on_one_folder_with_ray(manifest, model, tmp_path):

@@ -79,7 +79,7 @@ def _start(ray, **how):
     for left in (2, 1, 0):
         try: return ray.init(**how)
         except Exception as e: # Ray raises exactly this for a time-out
-            if how["address"] or not left or "timed out during startup" not in str(e): raise
+            if how["address"] != "local" or not left or "timed out during startup" not in str(e): raise
             ray.shutdown()
 
 # %% ../../nbs/engine/cluster.ipynb #81d88d7e
@@ -97,7 +97,7 @@ def ray_session(
     local = dict(num_cpus=(os.cpu_count() or 1) + 2, include_dashboard=False, object_store_memory=store_mb*2**20)
     try:
         _knock(address)
-        if ours: _start(ray, address=address, logging_level="warning", **({} if address else local))
+        if ours: _start(ray, address=address or "local", logging_level="warning", **({} if address else local))
     except Exception as e: # Ray has many kinds
         raise OSError(f"There is no Ray cluster at {address or 'this machine'} ({' '.join(str(e).split())[:200]}): "
                       "check the address, or start one with ray start --head.") from e
