@@ -1,5 +1,5 @@
 "Many videos: a manifest of them, processes that hang or are killed, and results that are exactly those of one loop."
-import io, json, signal, socket, subprocess, sys, tarfile, threading, time
+import io, json, os, shutil, signal, socket, subprocess, sys, tarfile, threading, time
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import pandas as pd, pytest, torch
@@ -145,6 +145,8 @@ def test_what_does_not_belong_together_is_refused(manifest, model, tmp_path):
     with Results(tmp_path/"r", identity): # Somebody is at work
         with pytest.raises(ValueError, match="Another process is writing"): run_shard(job, identity, manifest, tmp_path/"r", "0/2")
     with pytest.raises(ValueError, match="clips was 1, is now 2"): run_shard(*score_job(model, 2, device="cpu"), manifest, tmp_path/"r")
+    other = identity | dict(weights="0"*16)
+    with pytest.raises(ValueError, match="weights was"): run_shard(job, other, manifest, tmp_path/"r")
     (tmp_path/"mine").mkdir()
     (tmp_path/"mine"/"thesis.txt").touch()
     with pytest.raises(ValueError, match="does not contain results"): run_shard(job, identity, manifest, tmp_path/"mine")
@@ -153,6 +155,45 @@ def test_what_does_not_belong_together_is_refused(manifest, model, tmp_path):
         table.to_parquet(tmp_path/"bad.parquet")
         with pytest.raises(ValueError, match=says): run_shard(job, identity, tmp_path/"bad.parquet", tmp_path/"r")
     assert sorted(p.name for p in tmp_path.glob("*/*") if not p.name.startswith(".")) == ["job.json", "thesis.txt"]
+
+
+@pytest.fixture
+def little_disk(tmp_path):
+    "A disk with room for 128 KB."
+    place = tmp_path/"disk"
+    place.mkdir()
+    if not shutil.which("mount") or os.geteuid(): pytest.skip("a small disk can be mounted by root alone")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", place], capture_output=True, text=True)
+    if done.returncode: pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    try: yield place
+    finally: subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_keeps_what_is_written(manifest, model, truth, little_disk):
+    "One sentence, nothing overwritten, no half files; with room again, the rest is done."
+    job, out = score_job(model, device="cpu"), little_disk/"r"
+    said = run_shard(*job, manifest, out, "0/2", processes=1, progress=False)
+    before = {f: f.read_bytes() for f in out.glob("*.parquet")}
+    (little_disk/"filler").write_bytes(b"x"*2**10*(os.statvfs(little_disk).f_bavail*os.statvfs(little_disk).f_frsize//2**10))
+    with pytest.raises(OSError, match="^The disk is full while writing to .*: free space, then run again.$"):
+        run_shard(*job, manifest, out, processes=1, progress=False)
+    assert said["scored"] == 6 and {f: f.read_bytes() for f in out.glob("*.parquet")} == before and not list(out.glob(".*.tmp"))
+    (little_disk/"filler").unlink()
+    assert run_shard(*job, manifest, out, processes=1, progress=False)["scored"] == 6
+    same(out, truth)
+
+
+@pytest.mark.slow
+def test_ten_million_ids_need_little_memory_and_time(tmp_path):
+    "Drivers that are killed again and again, in a process of its own: all videos are there, none twice."
+    script = ("import json, sys; from vidcls.engine.results import rehearse_resume; done = rehearse_resume(sys.argv[1]); "
+              "print(json.dumps(done | dict(status=open('/proc/self/status').read())))")
+    if not sys.platform.startswith("linux"): pytest.skip("only Linux tells the most memory that a process had")
+    out = subprocess.run([sys.executable, "-c", script, tmp_path/"r"], capture_output=True, text=True, check=True).stdout
+    done = json.loads(out)
+    assert (done["rows"], done["videos"], done["drivers"]) == (10**7, 10**7, 5)
+    assert done["cpu_seconds"] < 120, "others may use this machine too, so only its own time counts"
+    assert int(done["status"].partition("VmHWM:")[2].split()[0]) < 10**6, "more than 1 GB"
 
 
 SHARD = """
@@ -227,10 +268,10 @@ import os, sys
 os.environ |= dict(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000")
 import ray
 from ray.cluster_utils import Cluster
-model, manifest, out, address = sys.argv[1:]
+model, manifest, out, address, readers = sys.argv[1:]
 from vidcls.engine.cluster import run_ray
 from vidcls.engine.shards import score_job
-done = run_ray(*score_job(model, device="cpu"), manifest, out, address, 2, block_rows=1, progress=False)
+done = run_ray(*score_job(model, device="cpu"), manifest, out, address, 2, int(readers), block_rows=1, progress=False)
 print(done["scored"], done["failed"])
 """
 
@@ -266,8 +307,9 @@ def scorers(node):
     return [p for p in raylet.children(recursive=True) if "serve()" in " ".join(p.cmdline())]
 
 
-def drive(model, manifest, out, address):
-    return subprocess.Popen([sys.executable, "-c", RAY, str(model), str(manifest), str(out), address], stdout=subprocess.PIPE, text=True)
+def drive(model, manifest, out, address, readers=0):
+    args = map(str, (model, manifest, out, address, readers))
+    return subprocess.Popen([sys.executable, "-c", RAY, *args], stdout=subprocess.PIPE, text=True)
 
 
 def wait_for_part(out, process, also=lambda: True, seconds=240):
@@ -308,8 +350,94 @@ def test_ray_loses_nothing_when_a_node_or_the_driver_is_killed(cluster, far, mod
     same(tmp_path/"b", truth)
 
 
+@pytest.mark.slow
+def test_readers_and_networks_apart_make_the_same_rows(cluster, far, model, truth, tmp_path):
+    "Decoding and the network in different actors: bit-equal, bad videos are rows, and a killed driver goes on."
+    c, _ = cluster
+    rows = read_manifest(far)
+    gone, rows.loc[0, "path"] = rows.path[0], str(tmp_path/"gone.avi")
+    write_manifest(rows, far)
+    p = drive(model, far, tmp_path/"r", c.address, 2)
+    wait_for_part(tmp_path/"r", p)
+    p.kill()
+    p.communicate()
+    before = len(read_results(tmp_path/"r")[1])
+    said = drive(model, far, tmp_path/"r", c.address, 2).communicate(timeout=400)[0]
+    assert 0 < before < 12 and said.split()[-2:] == [str(12 - before), "1"]
+    t = read_results(tmp_path/"r")[1].set_index("id")
+    assert "There is no video" in t.error[rows.id[0]] and t.error.ne("").sum() == 1
+    write_manifest(rows.assign(path=[gone, *rows.path[1:]]), far)
+    said = run_shard(*score_job(model, device="cpu"), far, tmp_path/"r", processes=1, retry=True, progress=False)
+    assert said["scored"] == 1
+    same(tmp_path/"r", truth)
+
+
+def test_cores_are_divided_or_refused():
+    from vidcls.engine.cluster import divide_cores
+    assert divide_cores(dict(CPU=66, GPU=4), gpus=.5) == (8, 56) and divide_cores(dict(CPU=4), 1, 1) == (1, 1)
+    with pytest.raises(ValueError, match="9 processes with the network and 0 that read need 9 cores"): divide_cores(dict(CPU=8), 9)
+
+
+def test_ray_may_need_a_second_attempt():
+    "Ray gives up after half a minute, which is not enough on a busy machine."
+    from vidcls.engine.cluster import _start
+    class Busy:
+        left, stopped = 2, 0
+        def init(self, **how):
+            self.left -= 1
+            if self.left >= 0: raise Exception("The current node timed out during startup.")
+            return how
+        def shutdown(self): self.stopped += 1
+    ray = Busy()
+    assert _start(ray, address="local") == dict(address="local") and ray.stopped == 2
+    with pytest.raises(Exception, match="timed out"): _start(Busy(), address="auto")
+
+
+def test_ray_is_started_even_where_a_cluster_runs(monkeypatch):
+    "Without an address, Ray itself would connect to any cluster on this machine, and then refuse our number of cores."
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    from vidcls.engine.cluster import ray_session
+    asked = []
+    monkeypatch.setattr(ray, "init", lambda **how: asked.append(how))
+    with ray_session(): pass
+    with ray_session("auto"): pass
+    assert [h["address"] for h in asked] == ["local", "auto"] and "num_cpus" not in asked[1]
+
+
+def test_two_drivers_on_one_folder_with_ray(manifest, model, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
+    from vidcls.engine.cluster import run_ray
+    job, identity = score_job(model, device="cpu")
+    with Results(tmp_path/"r", identity):
+        with pytest.raises(ValueError, match="Another process is writing"): run_ray(job, identity, manifest, tmp_path/"r")
+    with pytest.raises(ValueError, match="another job"): run_ray(job, identity | dict(weights="0"), manifest, tmp_path/"r")
+
+
+def test_readers_need_ray(manifest, model, tmp_path, capsys):
+    args = ["predict", str(model), str(manifest), "--out", str(tmp_path/"r")]
+    for more in (["--readers", "1"], ["--gpus", "1"]):
+        assert main([*args, *more]) == 2 and "add --ray or --ray-address" in capsys.readouterr().err
+
+
 def test_an_address_where_no_cluster_is(manifest, model, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vidcls[ray]'")
     from vidcls.engine.cluster import run_ray
     with pytest.raises(OSError, match="There is no Ray cluster at nowhere:1"):
         run_ray(*score_job(model, device="cpu"), manifest, tmp_path/"r", "nowhere:1")
+
+
+# -- what it would cost elsewhere -------------------------------------------------------------------------------------
+
+def test_a_prediction_worked_out_by_hand():
+    "Ten million videos of five views: 20 ms to decode, 100 ms for the network on a core, 180 GFLOP on a GPU."
+    from vidcls.engine.costs import Costs, Fleet, predict_time
+    c = Costs(views=5, decode_s=.02, forward_s=.1, flops=180e9, core_flops=5e10, file_mb=2, view_mb=2.5, row_kb=1, answer_s=0,
+              write_s=.256, start_s=4, block_s=.256, engine_s=80)
+    cpu = predict_time(c, Fleet(1000, storage_mb_s=10_000), 10**7)
+    assert cpu.bottleneck == "cores" and cpu.start_s == pytest.approx(4.08)
+    assert cpu.busy["cores"] == pytest.approx(10**7*(5*.12 + .002)/1000) and cpu.busy["storage"] == pytest.approx(2000, rel=1e-3)
+    gpu = Fleet(64, gpus=8, gpu_tflops=1000, mfu=.3, storage_mb_s=10_000, views_mb_s=10_000)
+    p = predict_time(c, gpu, 10**7)
+    assert p.busy["GPUs"] == pytest.approx(10**7*900e9/(8*3e14)) and p.busy["object store"] == pytest.approx(12_500)
+    assert p.bottleneck == "cores" and p.busy["cores"] == pytest.approx(10**7*.102/64)
+    assert p.seconds == p.start_s + p.busy["cores"] and p.start_s == pytest.approx((8*4 + 80)/64)

@@ -1,7 +1,8 @@
 """Measure the speed of the input pipelines, the loaders and the training step on this machine: `make bench`.
 
 It prints the tables of chapter 13, measured with more rounds, and writes `bench.json` and `bench.png`."""
-import argparse, json, os, subprocess, sys, time
+import argparse, json, os, shutil, subprocess, sys, time
+from importlib import util
 from pathlib import Path
 
 import av, matplotlib.pyplot as plt, pandas as pd
@@ -12,6 +13,7 @@ from vidcls.clips import ClipSpec
 from vidcls.engine.video import decoded_frames, probe_video
 from vidcls.engine.windows import window_clips
 from vidcls.data import data_root, video_table
+from vidcls.engine.manifest import make_manifest, write_manifest
 from vidcls.engine.machine import doctor, get_device, home, atomic_write, show_messages
 from vidcls.engine.recipes import Recipe, RECIPES
 from vidcls.engine.record import checkpoint_path
@@ -99,6 +101,67 @@ def race_timeline(
     return table.assign(**{"peak MB": pd.Series({"timeline": float(out[2])})})
 
 
+SCALE = """
+import json, sys, time
+import numpy as np
+from vidcls.engine.costs import CoreClock, Fleet, measure_costs, measure_ray, predict_time
+from vidcls.engine.manifest import read_manifest
+from vidcls.engine.results import read_results, Results
+from vidcls.engine.shards import make_scorer, run_shard, score_job
+how, model, manifest, out, processes = sys.argv[1:]
+job, identity = score_job(model, device="cpu")
+rows, n, address = read_manifest(manifest).to_dict("records"), int(processes), None
+costs = measure_costs(model, rows[::max(1, len(rows)//24)])
+if how.startswith("Ray"): from vidcls.engine.cluster import run_ray
+if how == "Ray, two nodes": # Ray's own costs are measured here only, because that takes two more runs
+    from ray.cluster_utils import Cluster
+    c = Cluster(initialize_head=True, head_node_args=dict(num_cpus=n + 1, object_store_memory=2**27))
+    c.add_node(num_cpus=n + 1, object_store_memory=2**27)
+    address = c.address
+    costs = measure_ray(costs, model, n, address)
+start = time.time()
+with CoreClock() as clock:
+    if how == "a plain loop":
+        answer = make_scorer(job)
+        with Results(out, identity) as kept:
+            for row in rows: kept.add(row, answer(row))
+    elif how.startswith("Ray"): run_ray(job, identity, manifest, out, address, n, block_rows=max(1, len(rows)//(16*n)), progress=False)
+    else: run_shard(job, identity, manifest, out, processes=n, progress=False)
+end, at = time.time(), np.sort(read_results(out)[1]["at"])/1e9
+first, last = at[len(at)//10], at[-1] # The first tenth counts as start-up: by then all processes work
+videos, block = len(at) - len(at)//10 - 1, max(1, len(rows)//(16*n)) if address or how == "Ray" else len(rows)
+ours = how != "Ray" # Otherwise nothing was measured to predict it from
+p = predict_time(costs, Fleet(n, processes=n, block_rows=block), len(rows))
+print(json.dumps({"videos per second": videos/(last - first), "core-seconds per video": clock.between(first, last)/videos,
+    "start-up, seconds": first - start, "core-seconds": clock.between(), "seconds": end - start,
+    "predicted core-seconds": p.seconds*n if ours else None, "predicted seconds": p.seconds if ours else None}))
+"""
+
+
+def race_scale(
+    folder,       # Folder for manifest and results
+    root,         # Data set folder
+    model,        # Model folder
+    videos:int,   # How many to score
+    rounds:int,   # Every way once in each
+) -> pd.DataFrame: # One row per way
+    "The same videos in a plain loop, in shards and on Ray, in turns: the work without the start-up, and what `predict_time` said."
+    folder, n, rows = Path(folder), min(2, os.cpu_count()), []
+    folder.mkdir(parents=True, exist_ok=True)
+    table = video_table(root).drop(columns="clip")
+    write_manifest(make_manifest(table, folder/"all.parquet", progress=False).sample(videos, random_state=0), folder/"m.parquet")
+    ways = {"a plain loop": 1, "one watched process": 1, "shards": n} | ({"Ray": n, "Ray, two nodes": n} if util.find_spec("ray") else {})
+    for _ in range(rounds):
+        for how,processes in ways.items():
+            shutil.rmtree(folder/"r", ignore_errors=True)
+            args = [sys.executable, "-c", SCALE, how, str(model), str(folder/"m.parquet"), str(folder/"r"), str(processes)]
+            out = subprocess.run(args, stdout=subprocess.PIPE, text=True, check=True).stdout
+            rows.append(dict(way=how) | json.loads(out.splitlines()[-1]))
+    t = pd.DataFrame(rows).astype({k: float for k in rows[0] if k != "way"}).groupby("way", sort=False).median()
+    t["error of the prediction"] = t["predicted core-seconds"]/t["core-seconds"] - 1
+    return t
+
+
 def draw(
     races:dict, # Name -> table
     file,       # PNG file to write
@@ -118,6 +181,7 @@ def bench(
     clips:int=64,                   # Clips that each loader reads
     steps:int=6,                    # Training steps to time
     minutes:int=60,                 # Length of the film that is watched
+    scored:int=400,                 # Videos that are scored in a loop, in shards and on Ray
     recipe:Recipe=RECIPES["stick"], # Recipe whose videos the loaders read
 ) -> dict: # The machine, and every table as a dict
     "Run all comparisons on this machine, and write `bench.json` and `bench.png`."
@@ -131,10 +195,12 @@ def bench(
     print(f"\ntraining step\n{step.round(3).to_string()}")
     long = race_timeline(folder/"long", tutorial_model(recipe), minutes)
     print(f"\na timeline of {minutes} minutes\n{long.round(1).to_string()}", flush=True)
+    scale = race_scale(folder/"scale", data_root(recipe), tutorial_model(recipe), scored, 3 if steps > 1 else 1)
+    print(f"\n{scored} videos, divided\n{scale.round(3).T.to_string()}", flush=True)
     report = doctor()
     out = dict(machine={**report.machine, **report.versions}, races={k: t.to_dict() for k,t in races.items()},
                loaders=loaders.to_dict(), features={k: t.to_dict() for k,t in features.items()}, steps=step.to_dict(),
-               timeline=long.to_dict())
+               timeline=long.to_dict(), scale=scale.to_dict())
     with atomic_write(folder/"bench.json") as tmp: tmp.write_text(json.dumps(out, indent=1))
     draw(races, folder/"bench.png")
     return out
@@ -147,5 +213,5 @@ if __name__ == "__main__":
     p.add_argument("--tiny", action="store_true", help="as short as possible, only to see that every part works")
     a = p.parse_args()
     show_messages()
-    tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, minutes=1, recipe=RECIPES["smoke"])
+    tiny = dict(rounds=1, seconds=2.2, test=(1, 1), clips=8, steps=1, minutes=1, scored=8, recipe=RECIPES["smoke"])
     bench(a.out, **(tiny if a.tiny else {}))

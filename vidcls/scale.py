@@ -9,12 +9,14 @@ __all__ = ['predict_manifest', 'features_manifest']
 from .engine.shards import feature_job, run_shard, score_job
 
 # %% ../nbs/14_scale.ipynb #19c8a3f5
-def _run(job, identity, manifest, out, shard, processes, ray, address, gpus, **how):
+def _run(job, identity, manifest, out, shard, processes, ray, address, gpus, readers, **how):
     "Shards on this machine, or Ray."
-    if not (ray or address): return run_shard(job, identity, manifest, out, shard, processes, **how)
+    if not (ray or address):
+        if gpus or readers: raise ValueError("gpus= and readers= divide the work on Ray: add ray=True.")
+        return run_shard(job, identity, manifest, out, shard, processes, **how)
     if shard: raise ValueError("Ray divides the videos itself: leave out shard= (--shard).")
     from vidcls.engine.cluster import run_ray
-    return run_ray(job, identity, manifest, out, address, processes, gpus=gpus, **how)
+    return run_ray(job, identity, manifest, out, address, processes, readers, gpus=gpus, **how)
 
 # %% ../nbs/14_scale.ipynb #194c8a29
 def predict_manifest(
@@ -30,13 +32,14 @@ def predict_manifest(
     retry:bool=False,        # Also try again what failed before?
     ray:bool=False,          # On Ray, started on this machine
     address:str|None=None,   # On this Ray cluster
-    gpus:float=0,            # On Ray: GPUs of each process, or a part of one
+    gpus:float=0,            # On Ray: GPUs of each process with the model, or a part of one
+    readers:int|None=None,   # On Ray: processes that only decode; None: all free cores beside GPUs, otherwise none
     progress:bool=True,      # Show a progress bar?
     revision:str|None=None,  # Commit, tag or branch on the Hub
 ) -> dict: # out, videos, scored (by this call), failed
     "The logits of a manifest's videos, kept in a folder. A second call does exactly what is missing."
     job, identity = score_job(model, num_clips, num_crops, device, revision=revision)
-    return _run(job, identity, manifest, out, shard, processes, ray, address, gpus,
+    return _run(job, identity, manifest, out, shard, processes, ray, address, gpus, readers,
                 time_limit=time_limit, retry=retry, progress=progress)
 
 # %% ../nbs/14_scale.ipynb #d2a268f5
@@ -52,11 +55,12 @@ def features_manifest(
     retry:bool=False,        # Also try again what failed before?
     ray:bool=False,          # On Ray, started on this machine
     address:str|None=None,   # On this Ray cluster
-    gpus:float=0,            # On Ray: GPUs of each process, or a part of one
+    gpus:float=0,            # On Ray: GPUs of each process with the network, or a part of one
+    readers:int|None=None,   # On Ray: processes that only decode; None: all free cores beside GPUs, otherwise none
     progress:bool=True,      # Show a progress bar?
     revision:str|None=None,  # Commit, tag or branch on the Hub
 ) -> dict: # out, videos, scored (by this call), failed
     "The features of a manifest's videos, one mean per clip, kept in a folder."
     job, identity = feature_job(checkpoint, num_clips, device, revision=revision)
-    return _run(job, identity, manifest, out, shard, processes, ray, address, gpus,
+    return _run(job, identity, manifest, out, shard, processes, ray, address, gpus, readers,
                 time_limit=time_limit, retry=retry, progress=progress)

@@ -158,6 +158,8 @@ def _reject(share):
 def _manifest_done(do, model, manifest, out, **options):
     "Do a shard of a manifest, and say in one line what was done."
     if not out: raise Usage("a manifest needs --out FOLDER for its results")
+    if (options["gpus"] or options["readers"] is not None) and not (options.get("ray") or options["address"]):
+        raise Usage("--gpus and --readers divide the work on Ray: add --ray or --ray-address")
     try: done = do(model, manifest, out, **options)
     except ValueError as e:
         if str(e).startswith("A shard is"): raise Usage(str(e).rstrip(".")) from None
@@ -184,7 +186,8 @@ def predict_command(
     retry:bool=False, # With a manifest: also try again what failed before
     ray:bool=False,  # With a manifest: on Ray, which is started on this machine
     ray_address:str=None, # With a manifest: on this Ray cluster, such as auto
-    gpus:float=0,    # With Ray: GPUs of each process, or a part of one
+    gpus:float=0,    # With Ray: GPUs of each process with the model, or a part of one
+    readers:int=None, # With Ray: processes that only decode; default: all free cores beside GPUs, otherwise none
     json:bool=False, # Print JSON
 ):
     "Predict the classes of videos."
@@ -192,14 +195,14 @@ def predict_command(
     from vidcls.infer import loaded, predict
     if not videos: raise Usage("name at least one video")
     many = dict(shard=shard, processes=processes, time_limit=time_limit, retry=retry, ray=ray, address=ray_address,
-                gpus=gpus)
+                gpus=gpus, readers=readers)
     if len(videos) == 1 and videos[0].endswith(".parquet"):
         if reject is not None: raise Usage("--reject does not work with a manifest, whose results are logits")
         from vidcls.scale import predict_manifest
         return _manifest_done(predict_manifest, model, videos[0], out, num_clips=clips, num_crops=crops, device=device,
                               revision=revision, **many)
-    if shard or retry or ray or ray_address:
-        raise Usage("--shard, --retry, --ray and --ray-address need a manifest (.parquet)")
+    if shard or retry or ray or ray_address or gpus or readers is not None:
+        raise Usage("--shard, --retry, --ray, --ray-address, --gpus and --readers need a manifest (.parquet)")
     if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips, --crops must be at least 1")
     videos, reject = [f for v in videos for f in _files(v)], _reject(reject)
     if out:
@@ -522,6 +525,8 @@ def features_command(
     shard:str=None,      # With a manifest: do part i of n, such as 0/4
     time_limit:float=60, # With a manifest: seconds per video
     ray_address:str=None, # With a manifest: on this Ray cluster, such as auto
+    gpus:float=0,        # With Ray: GPUs of each process with the network, or a part of one
+    readers:int=None,    # With Ray: processes that only decode; default: all free cores beside GPUs, otherwise none
     json:bool=False,     # Print JSON
 ):
     "Compute the features of videos with a frozen network, and keep them; the exit status is 1 if some cannot be read."
@@ -530,7 +535,8 @@ def features_command(
         from vidcls.scale import features_manifest
         if tokens != "mean": raise Usage("of a manifest's videos only --tokens mean are kept")
         return _manifest_done(features_manifest, checkpoint, data, store, num_clips=clips, processes=workers,
-                              device=device, shard=shard, time_limit=time_limit, address=ray_address, revision=revision)
+                              device=device, shard=shard, time_limit=time_limit, address=ray_address, revision=revision,
+                              gpus=gpus, readers=readers)
     from vidcls.backbones import extract_features
     f = extract_features(checkpoint, data, num_clips=clips, tokens=tokens, device=device, workers=workers, store=store,
                          revision=revision)

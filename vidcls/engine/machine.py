@@ -215,6 +215,7 @@ def _handed(first, thread, ready, over):
 @contextmanager
 def disk_errors(
     folder, # The folder that is being written to
+    way:str="run again with --resume (resume=True)", # How to go on
 ):
     "Turn any library's error about a full disk or full shared memory into an `OSError` of one sentence."
     try:
@@ -225,8 +226,7 @@ def disk_errors(
         full = getattr(e, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
         full = full or re.search(r"No space left|File too large|Disk quota|enforce fail at inline_container", says)
         if not full: raise
-        raise OSError(f"The disk is full while writing to {folder}: free space, "
-                      "then run again with --resume (resume=True).") from e
+        raise OSError(f"The disk is full while writing to {folder}: free space, then {way}.") from e
 
 # %% ../../nbs/engine/machine.ipynb #5904b371
 PACKAGES = ("torch torchvision transformers accelerate evaluate huggingface_hub pytorchvideo av imageio "

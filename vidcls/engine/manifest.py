@@ -316,7 +316,7 @@ def make_manifest(
         raise ValueError(f"The manifest must be a .parquet file in a folder that exists, not {out}.")
     try: lock = FileLock(out.with_name(f".{out.name}.lock")).acquire(timeout=0)
     except Timeout: raise ValueError(f"Another process is making {out}: wait until it has ended.") from None
-    with lock, disk_errors(out.parent):
+    with lock, disk_errors(out.parent, "run again"):
         t = _joined(read_manifest(out) if out.exists() else _filled(_nothing()), list_videos(data))
         changed, parts = _mark(t, workers), out.with_name(f".{out.name}.parts")
         if probe: _look(t, [i for i in changed if not t.at[i, "problem"]], parts, workers, progress)

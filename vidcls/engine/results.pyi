@@ -1,6 +1,6 @@
 """Keep the results of millions of videos in Parquet files that appear whole or not at all, continue exactly where a killed process has stopped, and refuse what does not belong together."""
 from typing import Any as _Any
-__all__ = ['logger', 'result_schema', 'result_row', 'Results', 'remove_cut', 'newest', 'read_results', 'is_results']
+__all__ = ['logger', 'result_schema', 'result_row', 'Results', 'remove_cut', 'newest', 'rehearse_resume', 'read_results', 'is_results']
 import json, logging, time, uuid
 from pathlib import Path
 import numpy as np
@@ -59,8 +59,8 @@ class Results:
         """Write what is waiting."""
         ...
 
-    def finished(self) -> tuple:
-        """The videos that have a row."""
+    def states(self, table) -> np.ndarray:
+        """What the folder knows about videos."""
         ...
 
     def missing(self, table, retry: bool=False) -> np.ndarray:
@@ -80,6 +80,22 @@ def remove_cut(folder):
 
 def newest(ids: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Of the rows of each video the one that was written last."""
+    ...
+
+def _told(table):
+    """(ids, versions, at, states) of a file, by increasing id and then by time."""
+    ...
+
+def _as_if_scored(kept, ids, cut):
+    """Write a file of results for videos; `cut`: the driver is killed half-way."""
+    ...
+
+def _drive(kept, table, file_rows, share):
+    """What a driver does. share < 1: it is killed in the middle of a file when it has written this share of them."""
+    ...
+
+def rehearse_resume(folder, videos: int=10 ** 7, kills: int=4, file_rows: int=5000, seed: int=0) -> dict:
+    """Resume a job again and again without scoring anything, to see what the bookkeeping costs."""
     ...
 
 def read_results(folder) -> tuple:

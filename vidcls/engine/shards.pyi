@@ -1,6 +1,6 @@
 """Score the videos of a manifest in several processes, with a time limit for each video, and lose nothing that was finished."""
 from typing import Any as _Any
-__all__ = ['score_job', 'feature_job', 'make_scorer', 'serve', 'Worker', 'Pool', 'summary', 'run_shard']
+__all__ = ['score_job', 'feature_job', 'views_job', 'make_forward', 'forward_or_error', 'make_scorer', 'serve', 'Worker', 'Pool', 'summary', 'run_shard']
 import os, pickle, subprocess, sys, threading, time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,12 +24,25 @@ def feature_job(checkpoint, num_clips: int=1, device: str | None=None, threads: 
     """The job of sending videos through a frozen network, whose values are the means of its tokens."""
     ...
 
+def views_job(job: dict) -> dict:
+    """The half of a job that needs no network: read the views of a video."""
+    ...
+
 def _of_model(job):
-    """A function from a video to (logits [views, classes], number of repeated frames)."""
     ...
 
 def _of_backbone(job):
-    """A function from a video to (features [clips, D], number of repeated frames)."""
+    ...
+
+def make_forward(job: dict):
+    """Load the network of a job. With one thread on a CPU, its numbers are the same in every process."""
+    ...
+
+def forward_or_error(forward, row: dict, views, repeated: int=0) -> dict:
+    """Send a video's views through the network. One video must not end the work of a night."""
+    ...
+
+def _reason(row, e):
     ...
 
 def make_scorer(job: dict):

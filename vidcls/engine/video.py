@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-import numpy as np, torch
+import numpy as np
 from fastcore.basics import patch
 from .members import file_size, file_stamp, open_member, split_member, without_places
 
@@ -416,6 +416,7 @@ def read_frames(
     if not frames:
         raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: "
                          "ask for an earlier part.")
+    import torch # Only here: listing videos does without
     return torch.from_numpy(np.stack(to_rgb(frames, path))).permute(0, 3, 1, 2), times
 
 # %% ../../nbs/engine/video.ipynb #9e87b90a

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-import numpy as np, torch
+import numpy as np
 from fastcore.basics import patch
 from .members import file_size, file_stamp, open_member, split_member, without_places
 logger = logging.getLogger('vidcls.engine.video')
