@@ -6,17 +6,18 @@
 __all__ = ['MOST', 'EVERY', 'ALIKE', 'moments', 'spectra', 'Looks', 'looks', 'all_looks', 'compare', 'alike_pairs', 'alike_table',
            'proposed_groups']
 
-# %% ../../nbs/engine/alike.ipynb #3cfbb48b
+# %% ../../nbs/engine/alike.ipynb #29116d5b
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 import numpy as np, torch
+from PIL import Image
 from .each import each_file, FileTask
 from .progress import progress_bar
 from .tables import recordings, sources
 from .video import decoded_frames, frames_between, probe_video, to_rgb, VideoInfo
 
-# %% ../../nbs/engine/alike.ipynb #00188dd5
-MOST, EVERY = 16, .5 # Pictures of a video at most, and seconds from one to the next at least
+# %% ../../nbs/engine/alike.ipynb #eded842d
+MOST, EVERY = 24, .25 # Pictures of a video at most, and seconds from one to the next at least
 
 def moments(
     info:VideoInfo, # From `probe_video`
@@ -26,7 +27,7 @@ def moments(
     return [info.begin + step*(k + .5) for k in range(max(1, round(info.duration/step)))
             if not k or step*(k + .5) < info.duration]
 
-# %% ../../nbs/engine/alike.ipynb #1f68b8f1
+# %% ../../nbs/engine/alike.ipynb #13f61ea0
 _LONG = 60 # Seconds from which on seeking is faster than decoding everything
 
 def _shown(path, info, times):
@@ -44,54 +45,77 @@ def _shown(path, info, times):
         while t is not None and t <= at + 1e-9: t = next(wanted, None)
         if t is None: return
 
-# %% ../../nbs/engine/alike.ipynb #1f339766
-_SIDE, _KEPT, _WEIGHT, _FLAT = 32, 12, 1., 2. # Pixels, frequencies, exponent of their weight, grey levels
+# %% ../../nbs/engine/alike.ipynb #bb3ec106
+_SIDE, _GREY, _COLOUR = 32, 12, 5 # Pixels, frequencies of grey, and of each of the two colours
+_FLAT = 2. # Grey levels: a picture with less contrast has no content
 
 @lru_cache
-def _cosines():
-    "The cosine transform as a matrix [_KEPT, _SIDE]."
-    k, x = np.arange(_KEPT)[:, None], np.arange(_SIDE)[None] + .5
+def _cosines(n):
+    "The first `n` rows of the cosine transform as a matrix [n, _SIDE]."
+    k, x = np.arange(n)[:, None], np.arange(_SIDE)[None] + .5
     return np.cos(np.pi*k*x/_SIDE)*np.where(k, (2/_SIDE)**.5, _SIDE**-.5)
+
+def _roots(x, n, weight=0.):
+    "The signed square roots of the first n × n frequencies of pictures [N, _SIDE, _SIDE], weighted by the frequency."
+    f = (_cosines(n) @ x @ _cosines(n).T).reshape(len(x), -1)*np.hypot(*np.divmod(np.arange(n*n), n))**weight
+    return np.sign(f)*abs(f)**.5
+
+def _unit(x, least=1e-9):
+    "Vectors of length one; those shorter than `least` stay shorter."
+    return x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), least)
 
 @lru_cache
 def _order():
-    "Indices of the frequencies, those first that mirroring leaves alone; their weights; and how many these are."
-    down, across = np.divmod(np.arange(1, _KEPT**2), _KEPT) # Without the mean
-    order = np.argsort(across % 2, kind="stable")
-    return order + 1, np.hypot(down, across)[order]**_WEIGHT, int((across % 2 == 0).sum())
+    "The order that puts those frequencies first that mirroring leaves alone, and how many these are."
+    across = np.concatenate([np.arange(k*k) % k for k in (_GREY, _COLOUR, _COLOUR)])
+    return np.argsort(across % 2, kind="stable"), int((across % 2 == 0).sum())
 
 def spectra(
-    grey:np.ndarray, # float [n, _SIDE, _SIDE], 0 to 255
-) -> np.ndarray: # float32 [m, 143], of length one; pictures without content are left out
-    "What is compared of small grey pictures: first the part that mirroring leaves alone, then the part that it negates."
-    order, weights, _ = _order()
-    x = (_cosines() @ grey @ _cosines().T).reshape(len(grey), -1)[:, order]
-    x = x[np.linalg.norm(x, axis=1) > _FLAT*_SIDE]*weights # Its length is the contrast times the side
-    return (x/np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    small:np.ndarray, # uint8 [n, _SIDE, _SIDE, 3]: pictures in YCbCr
+) -> tuple: # (float32 [m, 194] of length one, bool [n]: which pictures have content and are in it)
+    "What is compared of small pictures: first the part that mirroring leaves alone, then the part that it negates."
+    x = np.moveaxis(small.astype(np.float64), -1, 0)
+    has = x[0].std((1, 2)) > _FLAT
+    colours = np.concatenate([_roots(c - 128, _COLOUR) for c in x[1:]], 1)
+    # Pale colours count less, so the noise of a black-and-white film does not
+    both = np.concatenate([_unit(_roots(x[0], _GREY, .5)), _unit(colours, 4*_SIDE**.5)], 1)
+    return _unit(both)[has][:, _order()[0]].astype(np.float32), has
 
-# %% ../../nbs/engine/alike.ipynb #8e01fde5
+# %% ../../nbs/engine/alike.ipynb #a1fff0d6
+def _without_bars(pictures, most=8):
+    "Pictures [n, H, W, 3] without the outer rows and columns that never change by more than `most` grey levels."
+    grey, (h, w) = pictures[..., 0].astype(int), pictures.shape[1:3]
+    y, x = (np.nonzero(np.ptp(grey, axis=axes) > most)[0] for axes in ((0, 2), (0, 1)))
+    # Otherwise it is a plain picture with something small in it
+    if not len(y) or not len(x) or y[-1] - y[0] < h//2 or x[-1] - x[0] < w//2: return pictures
+    return pictures[:, y[0]:y[-1] + 1, x[0]:x[-1] + 1]
+
+# %% ../../nbs/engine/alike.ipynb #94fb010c
 @dataclass(frozen=True)
 class Looks:
     "What a video shows at several moments, to be compared with others."
     info: VideoInfo                           # What the file contains
-    times: list = field(repr=False)           # Seconds from the start of the file
-    spectra: np.ndarray = field(repr=False)   # float32 [moments, 143]
+    times: list = field(repr=False)           # Seconds from the start of the file, per moment
+    spectra: np.ndarray = field(repr=False)   # float32 [moments, 194]
+
+def _resized(picture, side):
+    "A picture, made smaller."
+    return picture.resize((side, side), Image.Resampling.BOX)
 
 def looks(
     path, # Video file, or a `Segment` of one
 ) -> Looks: # Its pictures, as far as they have content
     "What a video shows at several moments. Raises `VideoError`."
-    from PIL import Image
-    info, times, pictures = probe_video(path), [], []
-    for t,frame in _shown(path, info, moments(info)):
-        small = Image.fromarray(to_rgb([frame], path)[0]).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-        one = spectra(np.asarray(small, np.float64)[None])
-        times += [t]*len(one)
-        pictures.append(one)
-    found = np.concatenate(pictures) if pictures else spectra(np.zeros((0, _SIDE, _SIDE)))
-    return Looks(replace(info, clock=()), times, found)
+    info = probe_video(path)
+    shown = [(t, _resized(Image.fromarray(np.ascontiguousarray(to_rgb([f], path)[0])), 2*_SIDE).convert("YCbCr"))
+             for t,f in _shown(path, info, moments(info))]
+    pictures = [np.asarray(p) for _,p in shown]
+    if not pictures: return Looks(replace(info, clock=()), [], np.zeros((0, len(_order()[0])), np.float32))
+    small = [np.asarray(_resized(Image.fromarray(p), _SIDE)) for p in _without_bars(np.stack(pictures))]
+    vectors, has = spectra(np.stack(small))
+    return Looks(replace(info, clock=()), [t for (t,_),h in zip(shown, has) if h], vectors)
 
-# %% ../../nbs/engine/alike.ipynb #9a2a79a8
+# %% ../../nbs/engine/alike.ipynb #961d27fc
 def all_looks(
     table,                 # From `video_table`
     workers:int|None=None, # Processes; None: as many as cores, 0: this one
@@ -104,8 +128,8 @@ def all_looks(
     found = dict(zip(files, progress_bar(found, "looking at videos", "video", len(files), progress)))
     return [found[s] for s in rows]
 
-# %% ../../nbs/engine/alike.ipynb #b6f9440b
-ALIKE, _LEAST = .9, 3 # Correlation from which on pictures are alike, and how many of them must be
+# %% ../../nbs/engine/alike.ipynb #73b3880b
+ALIKE, _LEAST = .77, 3 # Correlation from which on pictures are alike, and how many of them must be
 
 def _kth(c, k):
     "The k-th largest of the best correlations of each row and of each column, whichever is smaller."
@@ -116,14 +140,14 @@ def compare(
     b:Looks, # Of another one
 ) -> tuple: # (correlation, is one mirrored?, moment in a, moment in b)
     "How much alike two videos are, and where most."
-    even, k = _order()[2], min(_LEAST, len(a.spectra), len(b.spectra))
+    even, k = _order()[1], min(_LEAST, len(a.spectra), len(b.spectra))
     if not k: return 0., False, 0., 0.
     e, o = (a.spectra[:, part] @ b.spectra[:, part].T for part in (slice(even), slice(even, None)))
     value, mirrored = max((float(_kth(c, k)), m) for c,m in ((e + o, False), (e - o, True)))
     i, j = np.unravel_index(np.argmax(e - o if mirrored else e + o), e.shape)
     return value, mirrored, a.times[i], b.times[j]
 
-# %% ../../nbs/engine/alike.ipynb #43a81aae
+# %% ../../nbs/engine/alike.ipynb #077c913c
 _BLOCK = 512 # Pictures whose correlations with all others are in memory at once
 
 def _distinct(pair, picture, pictures):
@@ -132,8 +156,8 @@ def _distinct(pair, picture, pictures):
     return np.unique(both//pictures, return_counts=True)
 
 def _candidates(x, owner, threshold):
-    "Yield pairs of videos that have enough pictures alike; x: float32 [N, 143], owner: int64 [N], rising."
-    even, n, size = _order()[2], len(x), np.bincount(owner)
+    "Yield pairs of videos that have enough pictures alike; x: float32 [N, 194], owner: int64 [N], rising."
+    even, n, size = _order()[1], len(x), np.bincount(owner)
     firsts, t = np.searchsorted(owner, np.arange(len(size) + 1)), torch.from_numpy(x)
     a = 0
     while a < n:
@@ -148,7 +172,7 @@ def _candidates(x, owner, threshold):
         yield from zip(*(v[np.minimum(left, right) >= need].tolist() for v in (left_of, right_of)))
         a = b
 
-# %% ../../nbs/engine/alike.ipynb #146e43be
+# %% ../../nbs/engine/alike.ipynb #339eb3b5
 def alike_pairs(
     found:list,            # `Looks` per video, or something else for a video that cannot be read
     threshold:float=ALIKE, # Correlation of the pictures
@@ -161,7 +185,7 @@ def alike_pairs(
     pairs = [(rows[i], rows[j], *compare(found[rows[i]], found[rows[j]])) for i,j in _candidates(x, owner, threshold)]
     return sorted((p for p in pairs if p[2] >= threshold), key=lambda p: (-p[2], *p[:2]))
 
-# %% ../../nbs/engine/alike.ipynb #ca8a9d74
+# %% ../../nbs/engine/alike.ipynb #cfd25bf1
 def alike_table(
     table,      # From `video_table`
     pairs:list, # From `alike_pairs`
@@ -174,7 +198,7 @@ def alike_table(
     rows = [(*sides(i, j), c, m, a, b, i, j) for i,j,c,m,a,b in pairs if columns["path"][i] != columns["path"][j]]
     return pd.DataFrame(rows, columns=[*names, "alike", "mirrored", "at", "other_at", "row", "other_row"])
 
-# %% ../../nbs/engine/alike.ipynb #f5ee31b0
+# %% ../../nbs/engine/alike.ipynb #4ea275d2
 def proposed_groups(
     table,      # From `video_table`
     pairs:list, # From `alike_pairs`

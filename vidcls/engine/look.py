@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['Shot', 'shot_gif', 'Album', 'Look', 'look']
 
-# %% ../../nbs/engine/look.ipynb #7ac29a9a
-import html, logging, os
+# %% ../../nbs/engine/look.ipynb #2f2a54e9
+import html, os
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -19,13 +18,13 @@ from .alike import alike_pairs, alike_table, all_looks, Looks, proposed_groups
 from .audit import audit_leakage, check_videos, crossing_pairs, Leakage
 from .each import each_file, FileTask
 from .machine import atomic_write, tell
-from .page import gif_uri, page_html, write_page
+from .page import gif_uri, page_html
 from .progress import duration
 from .report import gallery, map_drawer
 from .tables import is_video, overlap_text, parse_name, recordings, sources, TIMES, video_files
-from .video import probe_video, read_frames, Segment
+from .video import probe_video, read_frames
 
-# %% ../../nbs/engine/look.ipynb #654d801b
+# %% ../../nbs/engine/look.ipynb #16d1aec1
 def _table(data):
     "The videos to look at. Raises an error of one sentence if there are none."
     import pandas as pd
@@ -38,7 +37,7 @@ def _table(data):
     names = [parse_name(Path(p).relative_to(root)) for p in files]
     return pd.DataFrame(dict(path=files, split="", label="", group=[g for g,_ in names], clip=[c for _,c in names]))
 
-# %% ../../nbs/engine/look.ipynb #2df1f0ed
+# %% ../../nbs/engine/look.ipynb #7e42e6de
 _SECONDS, _FRAMES, _WIDE, _COLORS = 2., 8, 112, 32 # Of a GIF: length, frames, larger side in pixels, colours
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def shot_gif(
     h, w = frames.shape[1:3]
     return gif_uri(frames, min(_SECONDS, info.duration), max(1, round(_WIDE*min(1, w/h))), _COLORS)
 
-# %% ../../nbs/engine/look.ipynb #3ac01b36
+# %% ../../nbs/engine/look.ipynb #3cde3706
 class Album:
     "Moving pictures for a page, until their bytes are used up."
     def __init__(self,
@@ -91,7 +90,7 @@ class Album:
         gif = self.made.get(shot)
         return f'<img src="{gif}" alt="" loading="lazy">' if gif else ""
 
-# %% ../../nbs/engine/look.ipynb #5c80168b
+# %% ../../nbs/engine/look.ipynb #7fa3fadf
 def _say(x): return html.escape(str(x))
 def _many(n, what): return f"{n:,} {what}{'' if n == 1 else 's'}"
 def _part(key, title, body): return f'<h2 id="{key}">{title}</h2>{body}'
@@ -108,7 +107,7 @@ def _bars(counts):
     "A table of names and numbers with bars."
     most = max(counts.values(), default=1)
     row = lambda k, v: (f'<tr><td>{_say(k)}</td><td>{v:,}</td>'
-                        f'<td class="b"><i style="width:{max(1, round(100*v/most))}%"></i></td></tr>')
+                        f'<td class="b"><i style="width:{-(-100*v//most)}%"></i></td></tr>')
     return f'<table class="h">{"".join(row(*x) for x in counts.items())}</table>'
 
 def _common(values, most=8):
@@ -117,7 +116,7 @@ def _common(values, most=8):
     rest = sum(n for _,n in counts[most:])
     return dict(counts[:most]) | ({f"{len(counts) - most} others": rest} if rest else {})
 
-# %% ../../nbs/engine/look.ipynb #8b27aa16
+# %% ../../nbs/engine/look.ipynb #c5184fc4
 def _lengths(seconds):
     "How many videos have which length, in at most ten steps."
     low, high = min(seconds), max(seconds)
@@ -131,22 +130,23 @@ def _facts(infos):
     "Lengths, sizes, frame rates and codecs."
     if not infos: return "<p>No video can be read.</p>"
     columns = dict(length=_lengths([i.duration for i in infos]), size=_common(f"{i.width} × {i.height}" for i in infos),
-                   rate=_common(f"{i.fps:.2f}".rstrip("0").rstrip(".") + " fps" for i in infos),
+                   rate=_common(f"{i.fps:.1f}".removesuffix(".0") + " fps" for i in infos),
                    codec=_common(i.codec for i in infos))
     names = dict(length="Length", size="Size in pixels", rate="Frames per second", codec="Codec")
     return '<section class="f">' + "".join(f"<section><h3>{names[k]}</h3>{_bars(v)}</section>"
                                            for k,v in columns.items()) + "</section>"
 
 def _classes(table):
-    "How many videos and recordings each class has in each split."
+    "How many videos each class has in each split, and how many groups."
     import pandas as pd
     known = table.assign(label=table.label.replace("", "(no class)"), split=table.split.replace("", "videos"))
     counts = pd.crosstab(known.label, known.split)
-    order = [s for s in ("train", "val", "test", "videos") if s in counts] 
-    counts = counts[order].assign(recordings=recordings(table).groupby(known.label).nunique())
+    order = [s for s in ("train", "val", "test", "videos") if s in counts]
+    counts, groups = counts[order], recordings(table)
+    if groups.nunique() < len(table): counts = counts.assign(groups=groups.groupby(known.label).nunique())
     return f"<div>{counts.rename_axis(None).rename_axis(None, axis=1).to_html(border=0)}</div>"
 
-# %% ../../nbs/engine/look.ipynb #122b6503
+# %% ../../nbs/engine/look.ipynb #ad8ecdad
 def _listed(title, lines, most=100):
     "Some lines under a title, folded if there are many."
     if not lines: return ""
@@ -162,12 +162,12 @@ def _problems(good, bad, leaks, spec):
         "Files that cannot be used": bad.reason.tolist(),
         "Videos with fewer frames than a clip, some of which are repeated":
             [f"{s}: up to {n} of {spec.num_frames}" for s,n in zip(sources(few), few.get("repeated_frames", []))],
-        "Recordings in more than one split": [f"{g.group} of {g.labels} ({g.splits})" for g in leaks.groups.itertuples()],
+        "Groups in more than one split": [f"{g.group} of {g.labels} ({g.splits})" for g in leaks.groups.itertuples()],
         "Identical files": [", ".join(g.path) for _,g in leaks.files.groupby("sha256")],
         "Parts of a video that overlap": [overlap_text(p) for p in leaks.overlapping.itertuples()]}
     return "".join(_listed(*k) for k in kinds.items()) or "<p>Nothing was found.</p>"
 
-# %% ../../nbs/engine/look.ipynb #55bb8b82
+# %% ../../nbs/engine/look.ipynb #bf360b22
 @dataclass
 class Look:
     "What is in a data set and what is wrong with it; shows itself in a notebook as a page."
@@ -184,7 +184,7 @@ class Look:
     def _repr_html_(self):
         return f'<iframe srcdoc="{html.escape(self.page)}" width="100%" height="640" style="border:0"></iframe>'
 
-# %% ../../nbs/engine/look.ipynb #38b50a7b
+# %% ../../nbs/engine/look.ipynb #84dbbdc0
 @patch(as_prop=True)
 def merged(self:Look) -> list: # Of lists of row numbers, the largest first
     "The proposed recordings that join videos which had different groups, or none."
@@ -212,7 +212,7 @@ def save_groups(self:Look,
     with atomic_write(file) as tmp: t[columns].to_csv(tmp, index=False)
     return file
 
-# %% ../../nbs/engine/look.ipynb #27353dcf
+# %% ../../nbs/engine/look.ipynb #54662d51
 def _pair(row, shots, album):
     "Two videos side by side."
     def one(path, label, split, shot):
@@ -243,7 +243,7 @@ def _leaks(self:Look, album, most=60):
             f"the same place filmed by the same camera? Then they belong into one group.{more}</p>"
             f"{_pages(figures)}")
 
-# %% ../../nbs/engine/look.ipynb #a37f25ce
+# %% ../../nbs/engine/look.ipynb #d6b2c918
 def _strip(sources_, names, album, title):
     "Some videos in a row."
     one = lambda s, name: f"<figure>{album.img(s)}<figcaption>{_say(name)}</figcaption></figure>"
@@ -265,7 +265,7 @@ def _recordings(self:Look, album, most=40, shown=6):
             f"the list with <code>--suggest-groups groups.csv</code>, correct it, and train with it.{more}</p>"
             f"{_pages(strips)}")
 
-# %% ../../nbs/engine/look.ipynb #f047bd87
+# %% ../../nbs/engine/look.ipynb #22167f95
 @patch
 def _strips(self:Look, album, shown=4):
     "For each class, videos from different recordings."
@@ -282,7 +282,7 @@ def _strips(self:Look, album, shown=4):
               for k,r in rows.items()]
     return _pages(strips) or "<p>No video can be read.</p>"
 
-# %% ../../nbs/engine/look.ipynb #08eafa3b
+# %% ../../nbs/engine/look.ipynb #c19298f9
 def _method(model, device, revision):
     "The faster kind of map if it fits the model, else the one that fits every model."
     from vidcls.see import check_method
@@ -294,14 +294,15 @@ def _method(model, device, revision):
 def _opinions(self:Look, model, n, device, revision):
     "What a model makes of the videos."
     from vidcls.infer import model_folder
-    draw, spec = map_drawer(model, _method(model, device, revision), device, revision), ClipSpec.load(model_folder(model, revision))
+    draw = map_drawer(model, _method(model, device, revision), device, revision)
+    spec = ClipSpec.load(model_folder(model, revision))
     p = self.scores.predictions.sort_values("score", ascending=False)
     kinds = {"The most confident mistakes": p[~p.correct].head(n), "Most sure, and correct": p[p.correct].head(n//2),
              "Least sure": p[::-1].head(n//2)}
     return f"<p>{_say(self.scores)}</p>" + "".join(
         f"<h3>{k}</h3>{gallery(rows, spec, draw) if len(rows) else '<p>There are none.</p>'}" for k,rows in kinds.items())
 
-# %% ../../nbs/engine/look.ipynb #6b64885e
+# %% ../../nbs/engine/look.ipynb #6a4ccd45
 _STYLE = """h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;width:124px;
 font-size:12px}figure img,.pair img{max-width:112px;min-height:1px}figure.pair{width:auto;max-width:290px}
 .pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}
@@ -313,8 +314,10 @@ summary{cursor:pointer;padding:2px 0}ul{margin:.2rem 0}nav li{margin:2px 0}"""
 def _summary(self:Look):
     "One line per part of the page."
     seconds, labels = sum(i.duration for i in self.infos), self.table.label[self.table.label != ""].nunique()
-    wrong = len(self.bad) + len(self.leaks.groups) + len(self.leaks.overlapping) + self.leaks.files.get("sha256", self.bad.path).nunique()
-    lines = dict(counts=f"{_many(len(self.table), 'video')} of {labels} class{'' if labels == 1 else 'es'}, {duration(seconds)} in all",
+    same = self.leaks.files.sha256.nunique() if len(self.leaks.files) else 0
+    wrong = len(self.bad) + len(self.leaks.groups) + len(self.leaks.overlapping) + same
+    classes = f" of {labels} class{'' if labels == 1 else 'es'}" if labels else ""
+    lines = dict(counts=f"{_many(len(self.table), 'video')}{classes}, {duration(seconds)} in all",
                  problems=f"{_many(wrong, 'problem')} with files and splits" if wrong else "No problems with files and splits",
                  leaks=f"{_many(len(crossing_pairs(self.pairs)), 'suspected leak')}",
                  recordings=f"{_many(len(self.merged), 'proposed recording')}", classes="What each class looks like")
@@ -322,7 +325,7 @@ def _summary(self:Look):
     items = "".join(f'<li><a href="#{k}">{_say(v)}</a></li>' for k,v in lines.items())
     return f"<nav><ul>{items}</ul></nav>"
 
-# %% ../../nbs/engine/look.ipynb #15907f13
+# %% ../../nbs/engine/look.ipynb #60886598
 @patch
 def write(self:Look,
     title:str,          # Of the page
@@ -348,7 +351,7 @@ def write(self:Look,
     self.page = page_html(title, self._summary() + "".join(parts.values()) + opinions, _STYLE)
     return self.page
 
-# %% ../../nbs/engine/look.ipynb #9c2114ba
+# %% ../../nbs/engine/look.ipynb #14053aee
 def _writable(file):
     "Raise an `OSError` of one sentence if a file could not be written."
     if file is None: return
@@ -363,11 +366,13 @@ def _writable(file):
 def _scored(model, table, workers, device, revision, progress):
     "Scores of the test videos, or of all if there are no splits."
     from vidcls.scoring import evaluate_videos
-    if not (table.label != "").all(): raise ValueError("The videos have no classes, so a model cannot be judged by them: use vidcls predict.")
+    if not (table.label != "").all():
+        raise ValueError("The videos have no classes, so a model cannot be judged by them: use vidcls predict.")
     part = table[table.split == "test"] if (table.split == "test").any() else table
-    return evaluate_videos(model, part.reset_index(drop=True), workers=workers or 0, device=device, revision=revision, progress=progress)
+    return evaluate_videos(model, part.reset_index(drop=True), workers=workers or 0, device=device, revision=revision,
+                           progress=progress)
 
-# %% ../../nbs/engine/look.ipynb #9bdf0e30
+# %% ../../nbs/engine/look.ipynb #593396d0
 def look(
     data,                 # Table from `video_table`, data set folder, CSV file, folder of videos, or a video
     out=None,             # HTML file to write

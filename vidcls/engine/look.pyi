@@ -1,10 +1,9 @@
 """See what is in a data set before you train with it: counts, sizes, moving pictures of every class, broken files, and suspected leaks side by side."""
 from typing import Any as _Any
 __all__ = ['Shot', 'shot_gif', 'Album', 'Look', 'look']
-import html, logging, os
+import html, os
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -14,11 +13,11 @@ from .alike import alike_pairs, alike_table, all_looks, Looks, proposed_groups
 from .audit import audit_leakage, check_videos, crossing_pairs, Leakage
 from .each import each_file, FileTask
 from .machine import atomic_write, tell
-from .page import gif_uri, page_html, write_page
+from .page import gif_uri, page_html
 from .progress import duration
 from .report import gallery, map_drawer
 from .tables import is_video, overlap_text, parse_name, recordings, sources, TIMES, video_files
-from .video import probe_video, read_frames, Segment
+from .video import probe_video, read_frames
 
 def _table(data):
     """The videos to look at. Raises an error of one sentence if there are none."""
@@ -87,7 +86,7 @@ def _facts(infos):
     ...
 
 def _classes(table):
-    """How many videos and recordings each class has in each split."""
+    """How many videos each class has in each split, and how many groups."""
     ...
 
 def _listed(title, lines, most=100):
