@@ -6,7 +6,7 @@
 __all__ = ['MOST', 'EVERY', 'ALIKE', 'moments', 'spectra', 'Looks', 'looks', 'all_looks', 'compare', 'alike_pairs', 'alike_table',
            'proposed_groups']
 
-# %% ../../nbs/engine/alike.ipynb #29116d5b
+# %% ../../nbs/engine/alike.ipynb #20f7aaa6
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 import numpy as np, torch
@@ -16,7 +16,7 @@ from .progress import progress_bar
 from .tables import recordings, sources
 from .video import decoded_frames, frames_between, probe_video, to_rgb, VideoInfo
 
-# %% ../../nbs/engine/alike.ipynb #eded842d
+# %% ../../nbs/engine/alike.ipynb #5772bed2
 MOST, EVERY = 24, .25 # Pictures of a video at most, and seconds from one to the next at least
 
 def moments(
@@ -27,7 +27,7 @@ def moments(
     return [info.begin + step*(k + .5) for k in range(max(1, round(info.duration/step)))
             if not k or step*(k + .5) < info.duration]
 
-# %% ../../nbs/engine/alike.ipynb #13f61ea0
+# %% ../../nbs/engine/alike.ipynb #cbc89266
 _LONG = 60 # Seconds from which on seeking is faster than decoding everything
 
 def _shown(path, info, times):
@@ -45,7 +45,7 @@ def _shown(path, info, times):
         while t is not None and t <= at + 1e-9: t = next(wanted, None)
         if t is None: return
 
-# %% ../../nbs/engine/alike.ipynb #bb3ec106
+# %% ../../nbs/engine/alike.ipynb #05ddbe4f
 _SIDE, _GREY, _COLOUR = 32, 12, 5 # Pixels, frequencies of grey, and of each of the two colours
 _FLAT = 2. # Grey levels: a picture with less contrast has no content
 
@@ -64,6 +64,7 @@ def _unit(x, least=1e-9):
     "Vectors of length one; those shorter than `least` stay shorter."
     return x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), least)
 
+# %% ../../nbs/engine/alike.ipynb #cba23073
 @lru_cache
 def _order():
     "The order that puts those frequencies first that mirroring leaves alone, and how many these are."
@@ -81,8 +82,8 @@ def spectra(
     both = np.concatenate([_unit(_roots(x[0], _GREY, .5)), _unit(colours, 4*_SIDE**.5)], 1)
     return _unit(both)[has][:, _order()[0]].astype(np.float32), has
 
-# %% ../../nbs/engine/alike.ipynb #a1fff0d6
-def _without_bars(pictures, most=8):
+# %% ../../nbs/engine/alike.ipynb #5c080e03
+def _without_bars(pictures, most=16):
     "Pictures [n, H, W, 3] without the outer rows and columns that never change by more than `most` grey levels."
     grey, (h, w) = pictures[..., 0].astype(int), pictures.shape[1:3]
     y, x = (np.nonzero(np.ptp(grey, axis=axes) > most)[0] for axes in ((0, 2), (0, 1)))
@@ -90,7 +91,7 @@ def _without_bars(pictures, most=8):
     if not len(y) or not len(x) or y[-1] - y[0] < h//2 or x[-1] - x[0] < w//2: return pictures
     return pictures[:, y[0]:y[-1] + 1, x[0]:x[-1] + 1]
 
-# %% ../../nbs/engine/alike.ipynb #94fb010c
+# %% ../../nbs/engine/alike.ipynb #3e3a466c
 @dataclass(frozen=True)
 class Looks:
     "What a video shows at several moments, to be compared with others."
@@ -115,7 +116,7 @@ def looks(
     vectors, has = spectra(np.stack(small))
     return Looks(replace(info, clock=()), [t for (t,_),h in zip(shown, has) if h], vectors)
 
-# %% ../../nbs/engine/alike.ipynb #961d27fc
+# %% ../../nbs/engine/alike.ipynb #b4dbb0bd
 def all_looks(
     table,                 # From `video_table`
     workers:int|None=None, # Processes; None: as many as cores, 0: this one
@@ -128,8 +129,8 @@ def all_looks(
     found = dict(zip(files, progress_bar(found, "looking at videos", "video", len(files), progress)))
     return [found[s] for s in rows]
 
-# %% ../../nbs/engine/alike.ipynb #73b3880b
-ALIKE, _LEAST = .77, 3 # Correlation from which on pictures are alike, and how many of them must be
+# %% ../../nbs/engine/alike.ipynb #a76324a3
+ALIKE, _LEAST = .86, 3 # Correlation from which on pictures are alike, and how many of them must be
 
 def _kth(c, k):
     "The k-th largest of the best correlations of each row and of each column, whichever is smaller."
@@ -147,7 +148,7 @@ def compare(
     i, j = np.unravel_index(np.argmax(e - o if mirrored else e + o), e.shape)
     return value, mirrored, a.times[i], b.times[j]
 
-# %% ../../nbs/engine/alike.ipynb #077c913c
+# %% ../../nbs/engine/alike.ipynb #748dba1d
 _BLOCK = 512 # Pictures whose correlations with all others are in memory at once
 
 def _distinct(pair, picture, pictures):
@@ -172,11 +173,11 @@ def _candidates(x, owner, threshold):
         yield from zip(*(v[np.minimum(left, right) >= need].tolist() for v in (left_of, right_of)))
         a = b
 
-# %% ../../nbs/engine/alike.ipynb #339eb3b5
+# %% ../../nbs/engine/alike.ipynb #5f540a19
 def alike_pairs(
     found:list,            # `Looks` per video, or something else for a video that cannot be read
     threshold:float=ALIKE, # Correlation of the pictures
-) -> list: # (number, other number, correlation, is one mirrored?, moment, moment of the other) per pair, most alike first
+) -> list: # (number, other number, correlation, is one mirrored?, moment, other moment), most alike first
     "Which videos show the same."
     rows = [i for i,l in enumerate(found) if isinstance(l, Looks) and len(l.spectra)]
     if not rows: return []
@@ -185,11 +186,11 @@ def alike_pairs(
     pairs = [(rows[i], rows[j], *compare(found[rows[i]], found[rows[j]])) for i,j in _candidates(x, owner, threshold)]
     return sorted((p for p in pairs if p[2] >= threshold), key=lambda p: (-p[2], *p[:2]))
 
-# %% ../../nbs/engine/alike.ipynb #cfd25bf1
+# %% ../../nbs/engine/alike.ipynb #6d0133f7
 def alike_table(
     table,      # From `video_table`
     pairs:list, # From `alike_pairs`
-) -> "pd.DataFrame": # path, other, split, other_split, label, other_label, alike, mirrored, at, other_at, row, other_row
+) -> "pd.DataFrame": # As from `look_alikes`, of all pairs, and with their numbers as row and other_row
     "The videos of each pair that are different files, most alike first."
     import pandas as pd
     columns = {k: table[k].tolist() for k in ("path", "split", "label")}
@@ -198,7 +199,7 @@ def alike_table(
     rows = [(*sides(i, j), c, m, a, b, i, j) for i,j,c,m,a,b in pairs if columns["path"][i] != columns["path"][j]]
     return pd.DataFrame(rows, columns=[*names, "alike", "mirrored", "at", "other_at", "row", "other_row"])
 
-# %% ../../nbs/engine/alike.ipynb #4ea275d2
+# %% ../../nbs/engine/alike.ipynb #82056b35
 def proposed_groups(
     table,      # From `video_table`
     pairs:list, # From `alike_pairs`

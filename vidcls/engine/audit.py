@@ -58,7 +58,7 @@ def look_alikes(
     threshold:float=ALIKE, # Correlation of the pictures
     workers:int|None=None, # Processes; None: as many as cores, 0: this one
     progress:bool=False,   # Show a progress bar?
-) -> "pd.DataFrame": # path, other, split, other_split, label, other_label, alike, mirrored, at, other_at; most alike first
+) -> "pd.DataFrame": # path, other, split, other_split, label, other_label, alike, mirrored, at, other_at
     "Videos across splits or labels that show the same, even if their bytes differ. Skips files that cannot be read."
     return crossing_pairs(alike_table(table, alike_pairs(all_looks(table, workers, progress), threshold)))
 

@@ -635,7 +635,7 @@ def look_command(
     out:str="look.html", # HTML page to write
     model:str=None,      # Also show what this model makes of the videos: a folder, or a model on the Hub
     suggest_groups:str=None, # Write a CSV file that groups the videos by recording, judged by what looks alike
-    check:str=None,      # full: decode everything; quick: packets, first and last frame; none; default: what takes a minute
+    check:str=None,      # full: decode everything; quick: packets and two frames; none; default: what takes a minute
     workers:int=None,    # Processes that read videos; default: one per core
     device:str=None,     # For the model: cuda, mps or cpu; default: the fastest available
     revision:str=None,   # Commit, tag or branch of a model on the Hub

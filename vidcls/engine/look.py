@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Shot', 'shot_gif', 'Album', 'Look', 'look']
 
-# %% ../../nbs/engine/look.ipynb #2f2a54e9
+# %% ../../nbs/engine/look.ipynb #baae3e7e
 import html, os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from .report import gallery, map_drawer
 from .tables import is_video, overlap_text, parse_name, recordings, sources, TIMES, video_files
 from .video import probe_video, read_frames
 
-# %% ../../nbs/engine/look.ipynb #16d1aec1
+# %% ../../nbs/engine/look.ipynb #17673d3e
 def _table(data):
     "The videos to look at. Raises an error of one sentence if there are none."
     import pandas as pd
@@ -37,7 +37,7 @@ def _table(data):
     names = [parse_name(Path(p).relative_to(root)) for p in files]
     return pd.DataFrame(dict(path=files, split="", label="", group=[g for g,_ in names], clip=[c for _,c in names]))
 
-# %% ../../nbs/engine/look.ipynb #7e42e6de
+# %% ../../nbs/engine/look.ipynb #362b73b9
 _SECONDS, _FRAMES, _WIDE, _COLORS = 2., 8, 112, 32 # Of a GIF: length, frames, larger side in pixels, colours
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def shot_gif(
     h, w = frames.shape[1:3]
     return gif_uri(frames, min(_SECONDS, info.duration), max(1, round(_WIDE*min(1, w/h))), _COLORS)
 
-# %% ../../nbs/engine/look.ipynb #3cde3706
+# %% ../../nbs/engine/look.ipynb #d008f9eb
 class Album:
     "Moving pictures for a page, until their bytes are used up."
     def __init__(self,
@@ -90,18 +90,17 @@ class Album:
         gif = self.made.get(shot)
         return f'<img src="{gif}" alt="" loading="lazy">' if gif else ""
 
-# %% ../../nbs/engine/look.ipynb #7fa3fadf
+# %% ../../nbs/engine/look.ipynb #edc62e91
 def _say(x): return html.escape(str(x))
 def _many(n, what): return f"{n:,} {what}{'' if n == 1 else 's'}"
 def _part(key, title, body): return f'<h2 id="{key}">{title}</h2>{body}'
 
-def _pages(items, per=12, join=""):
+def _pages(items, name, per=12):
     "Items in parts that open one at a time; the first is open."
     parts = [items[i:i + per] for i in range(0, len(items), per)]
-    if len(parts) < 2: return join.join(items)
-    name = f"p{abs(hash(items[0])) % 10**9}"
-    return "".join(f'<details name="{name}"{"" if k else " open"}><summary>{k*per + 1:,} to {k*per + len(p):,}</summary>'
-                   f"{join.join(p)}</details>" for k,p in enumerate(parts))
+    if len(parts) < 2: return "".join(items)
+    head = lambda k: f'<details name="{name}"{"" if k else " open"}><summary>{k*per + 1:,} to '
+    return "".join(f"{head(k)}{k*per + len(p):,}</summary>{''.join(p)}</details>" for k,p in enumerate(parts))
 
 def _bars(counts):
     "A table of names and numbers with bars."
@@ -116,7 +115,7 @@ def _common(values, most=8):
     rest = sum(n for _,n in counts[most:])
     return dict(counts[:most]) | ({f"{len(counts) - most} others": rest} if rest else {})
 
-# %% ../../nbs/engine/look.ipynb #c5184fc4
+# %% ../../nbs/engine/look.ipynb #e4f01ed8
 def _lengths(seconds):
     "How many videos have which length, in at most ten steps."
     low, high = min(seconds), max(seconds)
@@ -126,6 +125,9 @@ def _lengths(seconds):
     counts, _ = np.histogram(seconds, edges)
     return {f"{a:.1f} to {b:.1f} s": int(n) for a,b,n in zip(edges, edges[1:], counts)}
 
+
+
+# %% ../../nbs/engine/look.ipynb #48cd7687
 def _facts(infos):
     "Lengths, sizes, frame rates and codecs."
     if not infos: return "<p>No video can be read.</p>"
@@ -146,7 +148,7 @@ def _classes(table):
     if groups.nunique() < len(table): counts = counts.assign(groups=groups.groupby(known.label).nunique())
     return f"<div>{counts.rename_axis(None).rename_axis(None, axis=1).to_html(border=0)}</div>"
 
-# %% ../../nbs/engine/look.ipynb #ad8ecdad
+# %% ../../nbs/engine/look.ipynb #415657f0
 def _listed(title, lines, most=100):
     "Some lines under a title, folded if there are many."
     if not lines: return ""
@@ -167,7 +169,7 @@ def _problems(good, bad, leaks, spec):
         "Parts of a video that overlap": [overlap_text(p) for p in leaks.overlapping.itertuples()]}
     return "".join(_listed(*k) for k in kinds.items()) or "<p>Nothing was found.</p>"
 
-# %% ../../nbs/engine/look.ipynb #bf360b22
+# %% ../../nbs/engine/look.ipynb #60f076dc
 @dataclass
 class Look:
     "What is in a data set and what is wrong with it; shows itself in a notebook as a page."
@@ -184,7 +186,7 @@ class Look:
     def _repr_html_(self):
         return f'<iframe srcdoc="{html.escape(self.page)}" width="100%" height="640" style="border:0"></iframe>'
 
-# %% ../../nbs/engine/look.ipynb #84dbbdc0
+# %% ../../nbs/engine/look.ipynb #5466f6b5
 @patch(as_prop=True)
 def merged(self:Look) -> list: # Of lists of row numbers, the largest first
     "The proposed recordings that join videos which had different groups, or none."
@@ -194,11 +196,14 @@ def merged(self:Look) -> list: # Of lists of row numbers, the largest first
     parts = [list(g) for k,g in rows.groupby(self.groups.to_numpy()) if joined[k] > 1]
     return sorted(parts, key=len, reverse=True)
 
+
+
+# %% ../../nbs/engine/look.ipynb #cca558e2
 @patch
 def save_groups(self:Look,
     file, # CSV file to write
 ) -> Path: # The file
-    "Write a list with the proposed recordings, for `video_table` or `finetune`. Splits that cut through one are left out."
+    "Write the proposed recordings as a list for `video_table`. Splits that cut through one are left out."
     file = Path(file)
     below = file.absolute().parent
     def name(p):
@@ -208,23 +213,28 @@ def save_groups(self:Look,
     cut = t.groupby("group").split.nunique().max() > 1
     columns = ["path", "label", "group", *(k for k in ("split",) if not cut and (t.split != "").all()),
                *(k for k in TIMES if k in t)]
-    if cut: tell("The splits cut through proposed recordings, so they are left out: a training draws new ones by group.")
+    if cut: tell("The splits cut through proposed recordings, so the list has none: a training draws new ones.")
     with atomic_write(file) as tmp: t[columns].to_csv(tmp, index=False)
     return file
 
-# %% ../../nbs/engine/look.ipynb #54662d51
+# %% ../../nbs/engine/look.ipynb #bb629a96
 def _pair(row, shots, album):
     "Two videos side by side."
     def one(path, label, split, shot):
         what = " · ".join(_say(x) for x in (label, split) if x)
         return f"<td>{album.img(shot)}<br><b>{what}</b><br><small>{_say(Path(path).name)}</small></td>"
     note = ", the right one is mirrored (shown mirrored back)" if row.mirrored else ""
-    left, right = one(row.path, row.label, row.split, shots[0]), one(row.other, row.other_label, row.other_split, shots[1])
+    left = one(row.path, row.label, row.split, shots[0])
+    right = one(row.other, row.other_label, row.other_split, shots[1])
     return (f'<figure class="pair"><table><tr>{left}{right}</tr></table>'
             f"<figcaption>alike {row.alike:.2f}{note}</figcaption></figure>")
 
+
+
+# %% ../../nbs/engine/look.ipynb #6f58126d
 @patch
 def _pair_shots(self:Look, rows):
+    "What to show of pairs."
     source = sources(self.table)
     return [(Shot(source[r.row], r.at), Shot(source[r.other_row], r.other_at, r.mirrored)) for r in rows.itertuples()]
 
@@ -239,16 +249,19 @@ def _leaks(self:Look, album, most=60):
     album.add([s for pair in shots for s in pair], .5)
     figures = [_pair(r, s, album) for r,s in zip(rows.itertuples(), shots)]
     more = f" The {most} that are most alike:" if total > most else ""
-    return (f"<p>{_many(total, 'pair')} of videos in different splits or classes look alike. Are they one recording, or "
-            f"the same place filmed by the same camera? Then they belong into one group.{more}</p>"
-            f"{_pages(figures)}")
+    return (f"<p>{_many(total, 'pair')} of videos in different splits or classes look alike. Are they one recording, "
+            f"or the same place filmed by the same camera? Then they belong in one group.{more}</p>"
+            f"{_pages(figures, 'leaks')}")
 
-# %% ../../nbs/engine/look.ipynb #d6b2c918
+# %% ../../nbs/engine/look.ipynb #83016bac
 def _strip(sources_, names, album, title):
     "Some videos in a row."
     one = lambda s, name: f"<figure>{album.img(s)}<figcaption>{_say(name)}</figcaption></figure>"
     return f'<section><h3>{title}</h3><div class="s">{"".join(map(one, sources_, names))}</div></section>'
 
+
+
+# %% ../../nbs/engine/look.ipynb #6f303098
 @patch
 def _recordings(self:Look, album, most=40, shown=6):
     "The proposed recordings."
@@ -261,18 +274,17 @@ def _recordings(self:Look, album, most=40, shown=6):
               for s,rows in zip(shots, parts)]
     n = sum(map(len, self.merged))
     more = f" The {most} largest:" if len(self.merged) > most else ""
-    return (f"<p>{_many(n, 'video')} look as if they came from {_many(len(self.merged), 'recording')}. If you agree, write "
-            f"the list with <code>--suggest-groups groups.csv</code>, correct it, and train with it.{more}</p>"
-            f"{_pages(strips)}")
+    return (f"<p>{_many(n, 'video')} look as if they came from {_many(len(self.merged), 'recording')}. If you agree, "
+            f"write the list with <code>--suggest-groups groups.csv</code>, correct it, and train with it.{more}</p>"
+            f"{_pages(strips, 'recordings')}")
 
-# %% ../../nbs/engine/look.ipynb #22167f95
+# %% ../../nbs/engine/look.ipynb #5291d80a
 @patch
 def _strips(self:Look, album, shown=4):
     "For each class, videos from different recordings."
     source, label = sources(self.table), self.table.label.tolist()
-    first = self.good.index if not len(self.bad) else [i for i,s in enumerate(source) if s not in set(sources(self.bad))]
-    rows = {}
-    for i in first:
+    rows, bad = {}, set(sources(self.bad))
+    for i in (i for i,s in enumerate(source) if s not in bad):
         if self.groups.iloc[i] not in (own := rows.setdefault(label[i], {})): own[self.groups.iloc[i]] = i
     rows = {k: list(own.values())[:shown] for k,own in sorted(rows.items())}
     for k in range(shown): # One of each class, then a second one, as long as there is room
@@ -280,9 +292,9 @@ def _strips(self:Look, album, shown=4):
     path = self.table.path.tolist()
     strips = [_strip([Shot(source[i]) for i in r], [Path(path[i]).name for i in r], album, _say(k or "(no class)"))
               for k,r in rows.items()]
-    return _pages(strips) or "<p>No video can be read.</p>"
+    return _pages(strips, "classes") or "<p>No video can be read.</p>"
 
-# %% ../../nbs/engine/look.ipynb #c19298f9
+# %% ../../nbs/engine/look.ipynb #f0e138c1
 def _method(model, device, revision):
     "The faster kind of map if it fits the model, else the one that fits every model."
     from vidcls.see import check_method
@@ -300,14 +312,16 @@ def _opinions(self:Look, model, n, device, revision):
     kinds = {"The most confident mistakes": p[~p.correct].head(n), "Most sure, and correct": p[p.correct].head(n//2),
              "Least sure": p[::-1].head(n//2)}
     return f"<p>{_say(self.scores)}</p>" + "".join(
-        f"<h3>{k}</h3>{gallery(rows, spec, draw) if len(rows) else '<p>There are none.</p>'}" for k,rows in kinds.items())
+        f"<h3>{k}</h3>{gallery(rows, spec, draw) if len(rows) else '<p>There are none.</p>'}"
+        for k,rows in kinds.items())
 
-# %% ../../nbs/engine/look.ipynb #6a4ccd45
-_STYLE = """h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;width:124px;
-font-size:12px}figure img,.pair img{max-width:112px;min-height:1px}figure.pair{width:auto;max-width:290px}
+# %% ../../nbs/engine/look.ipynb #d228bd60
+_STYLE = """h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;
+width:124px;font-size:12px}figure img,.pair img{max-width:112px;min-height:1px}figure.pair{width:auto;max-width:290px}
 .pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}
 .s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 2rem}.h td{border:0}
-.h td:first-child,th:first-child,td:first-child{text-align:left}.b{width:8rem}.b i{display:block;height:.7em;background:#4a7fb5}
+.h td:first-child,th:first-child,td:first-child{text-align:left}
+.b{width:8rem}.b i{display:block;height:.7em;background:#4a7fb5}
 summary{cursor:pointer;padding:2px 0}ul{margin:.2rem 0}nav li{margin:2px 0}"""
 
 @patch
@@ -318,14 +332,14 @@ def _summary(self:Look):
     wrong = len(self.bad) + len(self.leaks.groups) + len(self.leaks.overlapping) + same
     classes = f" of {labels} class{'' if labels == 1 else 'es'}" if labels else ""
     lines = dict(counts=f"{_many(len(self.table), 'video')}{classes}, {duration(seconds)} in all",
-                 problems=f"{_many(wrong, 'problem')} with files and splits" if wrong else "No problems with files and splits",
+                 problems=f"{_many(wrong, 'problem') if wrong else 'No problems'} with files and splits",
                  leaks=f"{_many(len(crossing_pairs(self.pairs)), 'suspected leak')}",
                  recordings=f"{_many(len(self.merged), 'proposed recording')}", classes="What each class looks like")
     if self.scores is not None: lines |= dict(model="What the model makes of it")
     items = "".join(f'<li><a href="#{k}">{_say(v)}</a></li>' for k,v in lines.items())
     return f"<nav><ul>{items}</ul></nav>"
 
-# %% ../../nbs/engine/look.ipynb #60886598
+# %% ../../nbs/engine/look.ipynb #b203fde5
 @patch
 def write(self:Look,
     title:str,          # Of the page
@@ -351,7 +365,7 @@ def write(self:Look,
     self.page = page_html(title, self._summary() + "".join(parts.values()) + opinions, _STYLE)
     return self.page
 
-# %% ../../nbs/engine/look.ipynb #14053aee
+# %% ../../nbs/engine/look.ipynb #25c4081f
 def _writable(file):
     "Raise an `OSError` of one sentence if a file could not be written."
     if file is None: return
@@ -361,7 +375,8 @@ def _writable(file):
             tmp.touch()
             raise InterruptedError # So that nothing is replaced
     except InterruptedError: return
-    except OSError as e: raise type(e)(f"{file} cannot be written ({e.strerror}): name a file in another folder.") from None
+    except OSError as e:
+        raise OSError(f"{file} cannot be written ({e.strerror}): name a file in another folder.") from None
 
 def _scored(model, table, workers, device, revision, progress):
     "Scores of the test videos, or of all if there are no splits."
@@ -372,7 +387,7 @@ def _scored(model, table, workers, device, revision, progress):
     return evaluate_videos(model, part.reset_index(drop=True), workers=workers or 0, device=device, revision=revision,
                            progress=progress)
 
-# %% ../../nbs/engine/look.ipynb #593396d0
+# %% ../../nbs/engine/look.ipynb #b7f880f8
 def look(
     data,                 # Table from `video_table`, data set folder, CSV file, folder of videos, or a video
     out=None,             # HTML file to write
