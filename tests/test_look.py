@@ -200,9 +200,11 @@ def test_an_interruption_leaves_the_old_page(films, tmp_path, monkeypatch):
 
 def test_the_page_stays_below_its_size(films, tmp_path):
     table = pd.concat([video_table(films).assign(label=f"class {k}", group=f"g{k}") for k in range(60)], ignore_index=True)
-    seen = quick(table, size=1_000_000)
-    assert 300_000 < len(seen.page) < 1_000_000
-    sound(seen.page)
+    for size in (500_000, 18_000_000):
+        page = quick(table, size=size).page
+        sound(page)
+        assert page.count("data:image/gif") == len(set(re.findall("data:image/gif[^)]*", page))) # Each of them once
+        assert 200_000 < len(page) < size
 
 
 def test_an_album_does_not_make_what_it_cannot_keep(films, monkeypatch):

@@ -665,6 +665,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'vidcls.engine.look.Album.__init__': ('engine/look.html#album.__init__', 'vidcls/engine/look.py'),
                                     'vidcls.engine.look.Album.add': ('engine/look.html#album.add', 'vidcls/engine/look.py'),
                                     'vidcls.engine.look.Album.img': ('engine/look.html#album.img', 'vidcls/engine/look.py'),
+                                    'vidcls.engine.look.Album.style': ('engine/look.html#album.style', 'vidcls/engine/look.py'),
                                     'vidcls.engine.look.Look': ('engine/look.html#look', 'vidcls/engine/look.py'),
                                     'vidcls.engine.look.Look._leaks': ('engine/look.html#look._leaks', 'vidcls/engine/look.py'),
                                     'vidcls.engine.look.Look._opinions': ('engine/look.html#look._opinions', 'vidcls/engine/look.py'),

@@ -83,12 +83,21 @@ class Album:
         if sizes := [len(g) for g in self.made.values() if g]: self.size = sum(sizes)/len(sizes)
         return len(some) == len(new)
 
-    def img(self,
-        shot:Shot, # What to show
-    ) -> str: # HTML; empty if it is not in the album
-        "A picture, if it was made."
-        gif = self.made.get(shot)
-        return f'<img src="{gif}" alt="" loading="lazy">' if gif else ""
+
+# %% ../../nbs/engine/look.ipynb #3a58c9c9
+@patch
+def img(self:Album,
+    shot:Shot, # What to show
+) -> str: # HTML; empty if it is not in the album
+    "A picture, if it was made."
+    if not self.made.get(shot): return ""
+    name = html.escape(Path(str(shot)).name)
+    return f'<i class="g{list(self.made).index(shot)}" role="img" aria-label="{name}"></i>'
+
+@patch
+def style(self:Album) -> str: # CSS
+    "The pictures, each of them once."
+    return "".join(f".g{k}::before{{content:url({gif})}}" for k,gif in enumerate(self.made.values()) if gif)
 
 # %% ../../nbs/engine/look.ipynb #edc62e91
 def _say(x): return html.escape(str(x))
@@ -317,7 +326,7 @@ def _opinions(self:Look, model, n, device, revision):
 
 # %% ../../nbs/engine/look.ipynb #d228bd60
 _STYLE = """h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;
-width:124px;font-size:12px}figure img,.pair img{max-width:112px;min-height:1px}figure.pair{width:auto;max-width:290px}
+width:124px;font-size:12px}figure.pair{width:auto;max-width:290px}
 .pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}
 .s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 2rem}.h td{border:0}
 .h td:first-child,th:first-child,td:first-child{text-align:left}
@@ -358,11 +367,11 @@ def write(self:Look,
     if self.scores is not None:
         opinions = _part("model", "What the model makes of it", self._opinions(model, n, device, revision))
     text = sum(map(len, parts.values())) + len(opinions)
-    album = Album(max(0, size - text - 200*len(self.table.label.unique()) - 100_000), workers)
+    album = Album(max(0, size - text - 1000*len(self.table.label.unique()) - 100_000), workers)
     parts |= dict(leaks=_part("leaks", "Suspected leaks", self._leaks(album)),
                   recordings=_part("recordings", "Proposed recordings", self._recordings(album)),
                   classes=_part("classes", "What each class looks like", self._strips(album)))
-    self.page = page_html(title, self._summary() + "".join(parts.values()) + opinions, _STYLE)
+    self.page = page_html(title, self._summary() + "".join(parts.values()) + opinions, _STYLE + album.style())
     return self.page
 
 # %% ../../nbs/engine/look.ipynb #25c4081f
