@@ -149,41 +149,47 @@ def compare(
     return value, mirrored, a.times[i], b.times[j]
 
 # %% ../../nbs/engine/alike.ipynb #748dba1d
-_BLOCK = 512 # Pictures whose correlations with all others are in memory at once
+_BLOCK, _MOST = 512, 50 # Pictures whose correlations are in memory at once; pairs of a video at most
 
-def _distinct(pair, picture, pictures):
-    "Which pairs there are, and how many different pictures of one side each of them has."
-    both = np.unique(pair*pictures + picture)
-    return np.unique(both//pictures, return_counts=True)
+def _counts(hit, rows, columns):
+    "How many pictures of one video are like one of another, and the reverse: two arrays [videos, others]."
+    left = np.add.reduceat(np.logical_or.reduceat(hit, columns, axis=1), rows, axis=0, dtype=int)
+    return left, np.add.reduceat(np.logical_or.reduceat(hit, rows, axis=0), columns, axis=1, dtype=int)
 
-def _candidates(x, owner, threshold):
-    "Yield pairs of videos that have enough pictures alike; x: float32 [N, 194], owner: int64 [N], rising."
-    even, n, size = _order()[1], len(x), np.bincount(owner)
-    firsts, t = np.searchsorted(owner, np.arange(len(size) + 1)), torch.from_numpy(x)
-    a = 0
-    while a < n:
-        b = max(firsts[np.searchsorted(firsts, a + _BLOCK, "right") - 1], firsts[owner[a] + 1]) # Whole videos
-        c = t[a:b, :even] @ t[a:, :even].T + (t[a:b, even:] @ t[a:, even:].T).abs()
-        i, j = (k + a for k in (c >= threshold).nonzero().numpy().T)
-        i, j = i[owner[i] < owner[j]], j[owner[i] < owner[j]]
-        pair = owner[i]*len(size) + owner[j]
-        (found, left), (_, right) = _distinct(pair, i, n), _distinct(pair, j, n)
-        left_of, right_of = np.divmod(found, len(size))
-        need = np.minimum(_LEAST, np.minimum(size[left_of], size[right_of]))
-        yield from zip(*(v[np.minimum(left, right) >= need].tolist() for v in (left_of, right_of)))
-        a = b
+def _block(t, a, b, threshold):
+    "Which of the pictures a to b are like which from a on, mirrored or not: bool [b - a, N - a]."
+    even = _order()[1]
+    c = t[a:b, :even] @ t[a:, :even].T + (t[a:b, even:] @ t[a:, even:].T).abs()
+    return (c >= threshold).numpy()
+
+# %% ../../nbs/engine/alike.ipynb #2f6b9101
+def _candidates(x, size, threshold):
+    "Yield pairs of videos that have enough pictures alike; x: float32 [N, 194], size: int [videos], their pictures."
+    t, firsts, first = torch.from_numpy(x), np.r_[0, np.cumsum(size)], 0
+    owner = np.repeat(np.arange(len(size)), size)
+    while first < len(size):
+        last = max(first + 1, int(np.searchsorted(firsts, firsts[first] + _BLOCK, "right")) - 1) # Whole videos
+        hit, later = _block(t, firsts[first], firsts[last], threshold), owner[firsts[first]:]
+        some = np.unique(later[hit.any(0)]) # Most videos are like none of these
+        columns = np.r_[0, np.cumsum(size[some])[:-1]]
+        enough = np.minimum(*_counts(hit[:, np.isin(later, some)], firsts[first:last] - firsts[first], columns))
+        need = np.minimum(_LEAST, np.minimum(size[first:last, None], size[some]))
+        enough[(enough < need) | (some <= np.arange(first, last)[:, None])] = 0
+        for i,row in enumerate(enough):
+            best = np.argsort(-row, kind="stable")[:min(_MOST, np.count_nonzero(row))]
+            yield from ((first + i, j) for j in some[best].tolist())
+        first = last
 
 # %% ../../nbs/engine/alike.ipynb #5f540a19
 def alike_pairs(
     found:list,            # `Looks` per video, or something else for a video that cannot be read
     threshold:float=ALIKE, # Correlation of the pictures
 ) -> list: # (number, other number, correlation, is one mirrored?, moment, other moment), most alike first
-    "Which videos show the same."
+    "Which videos show the same; of each video at most 50 pairs with later ones."
     rows = [i for i,l in enumerate(found) if isinstance(l, Looks) and len(l.spectra)]
     if not rows: return []
-    owner = np.repeat(np.arange(len(rows)), [len(found[i].spectra) for i in rows])
-    x = np.concatenate([found[i].spectra for i in rows])
-    pairs = [(rows[i], rows[j], *compare(found[rows[i]], found[rows[j]])) for i,j in _candidates(x, owner, threshold)]
+    size, x = np.array([len(found[i].spectra) for i in rows]), np.concatenate([found[i].spectra for i in rows])
+    pairs = [(rows[i], rows[j], *compare(found[rows[i]], found[rows[j]])) for i,j in _candidates(x, size, threshold)]
     return sorted((p for p in pairs if p[2] >= threshold), key=lambda p: (-p[2], *p[:2]))
 
 # %% ../../nbs/engine/alike.ipynb #6d0133f7
