@@ -380,7 +380,8 @@ def test_any_label_and_name_is_text_in_a_gallery(label, predicted, name):
         m.setattr(report, "_gif", lambda path, spec: "data:image/gif;base64,R0lGOD")
         page = Page(report.gallery(pd.DataFrame([dict(path=f"/d/{name}.avi", label=label, predicted=predicted, score=.5)]), ClipSpec()))
     assert page.tags == ["figure", "img", "figcaption", "b", "br", "br", "small"] and ("alt", label) in page.attributes
-    assert page.text == f"{label}taken for {predicted}, 0.50{name}.avi"
+    answer = "correct" if label == predicted else f"taken for {predicted}"
+    assert page.text == f"{label}{answer}, 0.50{name}.avi"
     assert {k for k, _ in page.attributes} <= {"style", "src", "alt", "width"}
 
 

@@ -1,7 +1,7 @@
 """Look for recordings, files and pictures that are in two splits, and try to read every file once before you start training."""
 from typing import Any as _Any
-__all__ = ['thumbnails', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'usable_videos', 'short_videos']
-import hashlib, json, logging, math, os, re, time, warnings
+__all__ = ['crossing_pairs', 'look_alikes', 'Leakage', 'audit_leakage', 'known_check', 'check_videos', 'prepare_table', 'split_alike', 'usable_videos', 'short_videos']
+import hashlib, json, logging, math, os, time, warnings
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -9,9 +9,11 @@ from accelerate.utils import gather_object
 from fastcore.basics import patch
 from ..clips import clip_frames_at, ClipSpec, eval_views, read_views, View
 from ..data import split_by_group
+from .alike import ALIKE, alike_pairs, alike_table, all_looks
 from .archive import sha256
+from .each import each_file, process_count
 from .hosts import agree, from_main
-from .machine import clip_loader, home, process_state
+from .machine import home, process_state
 from .members import file_size, file_stamp
 from .progress import progress_bar
 from .tables import overlaps, recordings, sources, table_rows, TIMES
@@ -27,12 +29,12 @@ def _same(table, what='sha256'):
 def _identical_files(table):
     ...
 
-def thumbnails(path, n: int=5) -> 'np.ndarray':
-    """Small grey pictures of a few frames: a fingerprint of what a clip shows. Raises `VideoError`."""
+def crossing_pairs(pairs) -> 'pd.DataFrame':
+    """The pairs of look-alikes that are in different splits or have different labels."""
     ...
 
-def look_alikes(table, threshold: float=0.97) -> 'pd.DataFrame':
-    """Pairs of clips that show the same pictures, even if their bytes differ. Skips files that cannot be read."""
+def look_alikes(table, threshold: float=ALIKE, workers: int | None=None, progress: bool=False) -> 'pd.DataFrame':
+    """Videos across splits or labels that show the same, even if their bytes differ. Skips files that cannot be read."""
     ...
 
 class Leakage:
@@ -55,7 +57,7 @@ class Leakage:
     def __repr__(self):
         ...
 
-def audit_leakage(table, alike: bool=False) -> Leakage:
+def audit_leakage(table, alike=False, workers: int | None=None, progress: bool=False) -> Leakage:
     """Look for groups, files and pictures that are in more than one split."""
     ...
 
@@ -85,11 +87,6 @@ class _Checks(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         ...
-_NO_START = 'The processes that check videos could not start: put the code of your script below if __name__ == "__main__":, or check in one process with workers=0.'
-
-def _check_each(paths, spec, how, workers):
-    """Yield the results of `_Checks` in order. If a process crashes, report the file that caused it."""
-    ...
 
 class _GoodFiles:
     """A database of the files that are good, by path, size, time and clip; several processes can use it at once."""
@@ -129,9 +126,6 @@ _CHECKS = ('full', 'quick', 'none')
 def known_check(how: str | None):
     """Raise `ValueError` if there is no check of that name."""
     ...
-
-def _processes(workers):
-    ...
 _MINUTE = 200 * 2 ** 20
 
 def check_depth(paths, workers: int | None=None, verbose: bool=True) -> str:
@@ -148,6 +142,10 @@ def check_videos(table, spec: ClipSpec, how: str | None=None, workers: int | Non
 
 def prepare_table(table, spec: ClipSpec, strict: bool=False, seed: int=0, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
     """Check every file, and split the table by group if it has no splits."""
+    ...
+
+def split_alike(table, workers: int | None=None, progress: bool=True) -> str:
+    """What to say where a random split has put videos that look alike on both sides."""
     ...
 
 def _found(share, numbers, good, bad):

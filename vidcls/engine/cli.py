@@ -635,6 +635,39 @@ def _problems(found, leaks, num_frames):
     over = [overlap_text(pair) for pair in leaks.overlapping.itertuples()]
     return [*found["unusable"], *notes, *shared, *same, *alike, *over]
 
+# %% ../../nbs/engine/cli.ipynb #5311df54
+@command
+def look_command(
+    data:str,            # Data set folder or CSV file; also a folder of videos without classes, or a video
+    out:str="look.html", # HTML page to write
+    model:str=None,      # Also show what this model makes of the videos: a folder, or a model on the Hub
+    suggest_groups:str=None, # Write a CSV file that groups the videos by recording, judged by what looks alike
+    check:str=None,      # full: decode everything; quick: packets and two frames; none; default: what takes a minute
+    workers:int=None,    # Processes that read videos; default: one per core
+    device:str=None,     # For the model: cuda, mps or cpu; default: the fastest available
+    revision:str=None,   # Commit, tag or branch of a model on the Hub
+    json:bool=False,     # Print JSON
+):
+    "Write a page about a folder of videos: counts, moving pictures, broken files, suspected leaks, proposed groups."
+    _known(check=(check, ("full", "quick", "none")))
+    for file in filter(None, (out, suggest_groups)):
+        if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
+    from vidcls.engine.look import look
+    seen = look(data, out, model, suggest_groups, check, workers=workers, device=device, revision=revision)
+    return _seen(seen, out, suggest_groups)
+
+# %% ../../nbs/engine/cli.ipynb #302268d9
+def _seen(seen, out, groups):
+    "What a look has found, as an object and as text."
+    from vidcls.engine.audit import crossing_pairs
+    found = dict(page=out, videos=len(seen.table), unusable=seen.bad.reason.tolist(),
+                 suspected_leaks=len(crossing_pairs(seen.pairs)), look_alikes=len(seen.pairs),
+                 proposed_recordings=len(seen.merged), groups=groups)
+    text = (f"{found['videos']} videos, {len(seen.bad)} of them cannot be used\n"
+            f"{found['look_alikes']} pairs look alike, {found['suspected_leaks']} of them across splits or classes\n"
+            f"{found['proposed_recordings']} recordings are proposed{f', in {groups}' if groups else ''}\n{out}")
+    return found, text
+
 # %% ../../nbs/engine/cli.ipynb #a58f6f2a
 class Usage(Exception): "The command was called incorrectly, which gives exit status 2."
 

@@ -40,15 +40,21 @@ def gallery(
     style = f"display:inline-block;margin:4px;width:{wide}px;font:12px sans-serif;vertical-align:top"
     beside = lambda r, source: draw and (f' <img src="{draw(source, r.predicted)}" width="128" '
                                          f'alt="what spoke for {say(r.predicted)}" style="vertical-align:top">')
+    answer = lambda r: "correct" if r.label == r.predicted else f"taken for {say(r.predicted)}"
     one = lambda r, source: (f'<figure style="{style}">'
         f'<img src="{_gif(source, spec)}" alt="{say(r.label)}" width="128" style="image-rendering:pixelated">'
-        f'{beside(r, source) or ""}<figcaption><b>{say(r.label)}</b><br>taken for {say(r.predicted)}, {r.score:.2f}<br>'
+        f'{beside(r, source) or ""}<figcaption><b>{say(r.label)}</b><br>{answer(r)}, {r.score:.2f}<br>'
         f'<small style="overflow-wrap:anywhere">{say(Path(str(source)).name)}</small></figcaption></figure>')
     return "".join(map(one, rows.itertuples(), sources(rows))) or "<p>No mistakes.</p>"
 
 # %% ../../nbs/engine/report.ipynb #b30d4bf7
-def _maps(model, method, device, revision):
-    "A function that draws what spoke for a label in a video, as a data URI."
+def map_drawer(
+    model,       # Model folder, or a model on the Hub
+    method:str,  # One of `vidcls.see.METHODS`
+    device:str|None=None,   # None: the fastest there is
+    revision:str|None=None, # Commit, tag or branch on the Hub
+): # Function from (video, label) to a GIF as a data URI
+    "A function that draws what spoke for a label in a video. Raises `ValueError` if the method does not fit the model."
     from vidcls.see import check_method, explain
     check_method(model, method, None, device, revision)
     @lru_cache(None)
@@ -94,7 +100,7 @@ def report(
 ) -> Path: # The file
     "Write one self-contained HTML page with scores, classes, confusions, and mistakes as GIFs."
     if explain and model is None: raise ValueError("To explain mistakes, the report needs the model: pass model=.")
-    draw = _maps(model, explain, device, revision) if explain else None
+    draw = map_drawer(model, explain, device, revision) if explain else None
     about = _ABOUT.format(html.escape(explain)) if explain else ""
     pairs = confused_pairs(scores).to_html(border=0, index=False, classes="p")
     return write_page(file, title, f"<p>{html.escape(str(scores))}</p>"
