@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FromBytes', 'write_graph', 'all_logits', 'parity', 'time_nets', 'why_dropped', 'Exported', 'export_onnx']
 
-# %% ../../nbs/engine/export.ipynb #a4b29226
+# %% ../../nbs/engine/export.ipynb #906f2411
 import json, logging, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ from .batch import fingerprint
 from .finder import RULE
 from .inside import look_inside
 from .loading import model_folder
-from .machine import clip_loader, home, versions
+from .machine import clip_loader, home, tell, versions
 from .progress import progress_bar
 from .recipes import Recipe
 from .record import load_record, RECORD, saved_clips
@@ -28,11 +28,10 @@ from .runtime import MODEL, OnnxConfig
 from ..infer import load_trained, run_inference
 from ..scoring import paired_interval, score, test_part, VideoViews
 
-# %% ../../nbs/engine/export.ipynb #0b5a0a22
-logger = logging.getLogger("vidcls.engine.export")
+# %% ../../nbs/engine/export.ipynb #4e3e7a9d
 EXTRA = "onnx", "onnxscript", "onnxruntime" # In settings.ini
 
-# %% ../../nbs/engine/export.ipynb #fd41ee55
+# %% ../../nbs/engine/export.ipynb #5938e068
 class FromBytes(nn.Module):
     "A classifier with its normalisation inside."
     def __init__(self,
@@ -48,7 +47,7 @@ class FromBytes(nn.Module):
         "The logits."
         return self.net(**{self.spec.input_key: normalize(clips, self.spec)}).logits
 
-# %% ../../nbs/engine/export.ipynb #70b8647a
+# %% ../../nbs/engine/export.ipynb #ad354d84
 @contextmanager
 def _quiet():
     "No warnings or messages of the exporter."
@@ -65,7 +64,7 @@ def _cause(e):
     while e.__cause__: e = e.__cause__
     return (str(e).strip().splitlines() or [type(e).__name__])[0].rstrip(".")[:160]
 
-# %% ../../nbs/engine/export.ipynb #807a8d63
+# %% ../../nbs/engine/export.ipynb #6394a44d
 def write_graph(
     net,           # A video classifier on the CPU, in evaluation mode
     spec:ClipSpec, # What it expects
@@ -83,13 +82,15 @@ def write_graph(
         raise ValueError(f"PyTorch cannot export this network ({_cause(e)}): a network can be exported if its forward "
                          "does the same operations whatever the clips show.") from e
 
-# %% ../../nbs/engine/export.ipynb #7767d479
+# %% ../../nbs/engine/export.ipynb #c8e4cef4
 def _need_extra():
     "Raise `ImportError` of one sentence if a package of the extra is missing."
     if missing := [m for m in EXTRA if not util.find_spec(m)]:
         raise ImportError(f"Exporting needs {missing[0]}: pip install 'vidcls[export]'.")
 
-# %% ../../nbs/engine/export.ipynb #0c7c95c6
+# %% ../../nbs/engine/export.ipynb #de7f780b
+PROCESSORS = "preprocessor_config.json", "video_preprocessor_config.json" # For the pipeline of transformers
+
 def _write_folder(net, spec, source, new):
     "Write the exported network and what belongs to it into a new folder."
     new.mkdir()
@@ -98,13 +99,13 @@ def _write_folder(net, spec, source, new):
     OnnxConfig(c.model_type, spec.mean, spec.std, grid, num_frames=spec.num_frames, image_size=spec.size,
                id2label=c.id2label, label2id=c.label2id, architectures=["OnnxNet"]).save_pretrained(new)
     spec.save(new)
-    for name in (RULE, RECORD):
+    for name in (RULE, RECORD, *PROCESSORS):
         if (source/name).is_file(): shutil.copyfile(source/name, new/name)
     if (card := source/"README.md").is_file():
         text = card.read_text(encoding="utf-8").replace("library_name: transformers", "library_name: onnx", 1)
         (new/card.name).write_text(text, encoding="utf-8")
 
-# %% ../../nbs/engine/export.ipynb #2fbdae26
+# %% ../../nbs/engine/export.ipynb #c5223288
 def _check_batches(net, exported, spec, tolerance):
     "Raise `ValueError` unless the graph takes any number of clips, with the same results as the network."
     size, draw = (spec.num_frames, 3, spec.size, spec.size), torch.Generator().manual_seed(0)
@@ -120,7 +121,7 @@ def _check_batches(net, exported, spec, tolerance):
             raise ValueError(f"On {n} clips of noise the exported network's logits differ by {apart:.1e} from "
                              f"PyTorch's, which is more than {tolerance:.0e}: it was not kept.")
 
-# %% ../../nbs/engine/export.ipynb #ae900116
+# %% ../../nbs/engine/export.ipynb #948d82b2
 def all_logits(
     nets:dict,        # Name → classifier
     table,            # One row per video
@@ -134,7 +135,7 @@ def all_logits(
         for name, net in nets.items(): out[name] += [run_inference(net, v, spec) for v in views.split(16)]
     return {name: torch.cat(logits).numpy() for name, logits in out.items()}
 
-# %% ../../nbs/engine/export.ipynb #47cab0e7
+# %% ../../nbs/engine/export.ipynb #50100ec4
 def parity(
     ours:np.ndarray,   # [videos × clips, classes], from PyTorch
     theirs:np.ndarray, # The same, from the exported network
@@ -150,7 +151,7 @@ def parity(
                      f"{tolerance:.0e}), and {other} of {len(ours)//num_clips} videos have another label, so it was "
                      "not kept.")
 
-# %% ../../nbs/engine/export.ipynb #ca38a619
+# %% ../../nbs/engine/export.ipynb #36e20688
 def _generated(record):
     "The generated data that a model was trained on; None if it was trained on other videos."
     recipe = record.get("recipe", {})
@@ -159,17 +160,17 @@ def _generated(record):
 
 def _videos(data, record, progress):
     "The table of videos to compare on, in words where they come from, and whether they have the model's labels."
-    if data is not None: table, name = (data, "a table") if hasattr(data, "columns") else (video_table(data), str(data))
+    if data is not None: table, name = (data, "a table") if hasattr(data, "columns") else (video_table(data), Path(data).name)
     elif recipe := _generated(record): table, name = video_table(data_root(recipe, progress)), recipe.data
     else:
-        logger.info("The record does not say where the test videos are, so the networks are compared on the shipped "
-                    "samples: name your videos with --data (data=) for a comparison that counts.")
+        tell("The record does not say where the test videos are, so the networks are compared on the shipped "
+             "samples: name your videos with --data (data=) for a comparison that counts.")
         return sample_videos().assign(split=""), "the shipped samples", False
     table = test_part(table).reset_index(drop=True)
     if not len(table): raise ValueError(f"{name} has no videos to compare on: name another folder.")
     return table, name, True
 
-# %% ../../nbs/engine/export.ipynb #75ab3a38
+# %% ../../nbs/engine/export.ipynb #786d8df2
 def time_nets(
     nets:dict,       # Name → classifier
     spec:ClipSpec,   # What a clip is
@@ -186,7 +187,7 @@ def time_nets(
         took.append(row)
     return dict(zip(nets, np.array(took[1:]).T))
 
-# %% ../../nbs/engine/export.ipynb #8de30813
+# %% ../../nbs/engine/export.ipynb #1031d046
 def _quantise(new, smaller):
     "Copy an exported folder with the weights of its matrix products in eight bits."
     from onnxruntime.quantization import quantize_dynamic
@@ -196,7 +197,7 @@ def _quantise(new, smaller):
         quantize_dynamic(str(new/MODEL), str(smaller/MODEL), per_channel=True, use_external_data_format=large,
                          op_types_to_quantize=["MatMul", "Gemm"])
 
-# %% ../../nbs/engine/export.ipynb #08399f4e
+# %% ../../nbs/engine/export.ipynb #5b18b1a4
 def why_dropped(
     gain:tuple,      # (accuracy of int8 minus that of the float network, low, high), from `paired_interval`
     speedup:np.ndarray, # Time of the float network divided by that of int8, one number per round
@@ -210,7 +211,7 @@ def why_dropped(
         return f"it may lose {-100*gain[1]:.1f} points of accuracy, and {100*most_lost:.1f} are allowed"
     return ""
 
-# %% ../../nbs/engine/export.ipynb #19034fbc
+# %% ../../nbs/engine/export.ipynb #3ae022a8
 @dataclass
 class Exported:
     "An exported model: where it is, and what was measured before it was kept."
@@ -219,7 +220,7 @@ class Exported:
     @property
     def file(self): return self.model_dir/MODEL
 
-# %% ../../nbs/engine/export.ipynb #435f7bb3
+# %% ../../nbs/engine/export.ipynb #eaee7cf4
 def _int8_lines(i):
     "What is said of eight-bit weights."
     if not i: return []
@@ -230,7 +231,7 @@ def _int8_lines(i):
             ("int8 size, time", f"{i['bytes']/1e6:.2f} MB, {1e3*i['seconds']:.1f} ms per clip, "
                                 f"{i['speedup']:.2f} times as fast as float32")]
 
-# %% ../../nbs/engine/export.ipynb #8907e054
+# %% ../../nbs/engine/export.ipynb #d996a966
 @patch
 def rows(self:Exported) -> list: # Pairs (name, text)
     "What was measured, in words."
@@ -247,7 +248,7 @@ def __str__(self:Exported): return "\n".join(f"{k:16} {v}" for k,v in self.rows(
 @patch
 def _repr_markdown_(self:Exported): return "\n".join(["| exported | |\n|---|---|", *[f"| {k} | {v} |" for k,v in self.rows()]])
 
-# %% ../../nbs/engine/export.ipynb #377edafa
+# %% ../../nbs/engine/export.ipynb #cc4da111
 def _place(model, folder, out):
     "Where the exported model goes. Raises `OSError` or `ValueError` for a place that will not do."
     if out is None:
@@ -263,7 +264,7 @@ def _place(model, folder, out):
         raise FileExistsError(f"{out} exists already: name another folder, or remove it.")
     return out
 
-# %% ../../nbs/engine/export.ipynb #367f97c4
+# %% ../../nbs/engine/export.ipynb #f0153958
 @contextmanager
 def _new_folder(out):
     "A folder for temporary folders beside `out`; at the end, what is in its folder `new` becomes `out`."
@@ -272,7 +273,7 @@ def _new_folder(out):
         if out.is_dir(): out.rmdir() # It is empty
         (Path(tmp)/"new").rename(out)
 
-# %% ../../nbs/engine/export.ipynb #a81160e7
+# %% ../../nbs/engine/export.ipynb #93f3e4a4
 def _compare_int8(table, logits, net, took, smaller, most_lost):
     "What is known of the eight-bit network; `dropped` is the reason why it is not kept."
     scores = {k: score(table, logits[k], net.config.id2label, "") for k in ("onnxruntime", "int8")}
@@ -284,7 +285,7 @@ def _compare_int8(table, logits, net, took, smaller, most_lost):
 
 def _bytes(folder): return sum(f.stat().st_size for f in folder.glob(f"{MODEL}*"))
 
-# %% ../../nbs/engine/export.ipynb #1ed0da39
+# %% ../../nbs/engine/export.ipynb #0a96a563
 def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, progress):
     "Compare the networks in a temporary folder, and replace the float one by the eight-bit one where that pays."
     table, name, _ = videos
@@ -306,13 +307,19 @@ def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, prog
                 seconds=seconds, threads=torch.get_num_threads(), bytes=_bytes(kept), int8=less,
                 weights="int8" if less and not less["dropped"] else "float32")
 
-# %% ../../nbs/engine/export.ipynb #295a30dd
+# %% ../../nbs/engine/export.ipynb #19bdd4a2
 def _loaded(model, revision):
     "The folder of a model that can be exported, the network in float32, and what it expects."
     folder = model_folder(model, revision)
     if (folder/MODEL).is_file(): raise ValueError(f"{model} is an exported network already: name the model it came from.")
     net, spec = load_trained(folder, device="cpu")
     return folder, net.float(), spec
+
+def _check_numbers(most_lost, num_clips, tolerance):
+    "Raise `ValueError` for a number that makes no sense."
+    if not 0 <= most_lost < 1: raise ValueError(f"most_lost must be at least 0 and below 1, not {most_lost}.")
+    if num_clips is not None and num_clips < 1: raise ValueError(f"num_clips must be at least 1, not {num_clips}.")
+    if not tolerance > 0: raise ValueError(f"tolerance must be above 0, not {tolerance}.")
 
 def _check_labels(table, net, labelled):
     "Raise `ValueError` if the accuracy of eight-bit weights cannot be measured on these videos."
@@ -321,7 +328,7 @@ def _check_labels(table, net, labelled):
     if unknown := sorted(set(table.label) - set(net.config.label2id)):
         raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: name other videos.")
 
-# %% ../../nbs/engine/export.ipynb #5519a565
+# %% ../../nbs/engine/export.ipynb #8ecd3bbf
 def export_onnx(
     model,                  # Model folder, or a model on the Hub ("owner/name")
     out=None,               # Folder to write; None: the model's name with -onnx, beside it
@@ -335,6 +342,7 @@ def export_onnx(
 ) -> Exported: # Shows itself; `.model_dir` is a model for `predict` and the others
     "Write a model as one ONNX file, if it gives the same answers. Raises `ValueError` and leaves nothing if not."
     _need_extra()
+    _check_numbers(most_lost, num_clips, tolerance)
     folder, net, spec = _loaded(model, revision)
     out, record = _place(model, folder, out), load_record(folder)
     videos = _videos(data, record, progress)

@@ -15,14 +15,13 @@ from .batch import fingerprint
 from .finder import RULE
 from .inside import look_inside
 from .loading import model_folder
-from .machine import clip_loader, home, versions
+from .machine import clip_loader, home, tell, versions
 from .progress import progress_bar
 from .recipes import Recipe
 from .record import load_record, RECORD, saved_clips
 from .runtime import MODEL, OnnxConfig
 from ..infer import load_trained, run_inference
 from ..scoring import paired_interval, score, test_part, VideoViews
-logger = logging.getLogger('vidcls.engine.export')
 EXTRA = ('onnx', 'onnxscript', 'onnxruntime')
 
 class FromBytes(nn.Module):
@@ -53,6 +52,7 @@ def write_graph(net, spec: ClipSpec, file):
 def _need_extra():
     """Raise `ImportError` of one sentence if a package of the extra is missing."""
     ...
+PROCESSORS = ('preprocessor_config.json', 'video_preprocessor_config.json')
 
 def _write_folder(net, spec, source, new):
     """Write the exported network and what belongs to it into a new folder."""
@@ -136,6 +136,10 @@ def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, prog
 
 def _loaded(model, revision):
     """The folder of a model that can be exported, the network in float32, and what it expects."""
+    ...
+
+def _check_numbers(most_lost, num_clips, tolerance):
+    """Raise `ValueError` for a number that makes no sense."""
     ...
 
 def _check_labels(table, net, labelled):
