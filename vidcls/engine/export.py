@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FromBytes', 'write_graph', 'all_logits', 'parity', 'time_nets', 'why_dropped', 'Exported', 'export_onnx']
 
-# %% ../../nbs/engine/export.ipynb #906f2411
+# %% ../../nbs/engine/export.ipynb #64452902
 import json, logging, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -28,10 +28,10 @@ from .runtime import MODEL, OnnxConfig
 from ..infer import load_trained, run_inference
 from ..scoring import paired_interval, score, test_part, VideoViews
 
-# %% ../../nbs/engine/export.ipynb #4e3e7a9d
+# %% ../../nbs/engine/export.ipynb #e18af2b5
 EXTRA = "onnx", "onnxscript", "onnxruntime" # In settings.ini
 
-# %% ../../nbs/engine/export.ipynb #5938e068
+# %% ../../nbs/engine/export.ipynb #63c2dc19
 class FromBytes(nn.Module):
     "A classifier with its normalisation inside."
     def __init__(self,
@@ -47,7 +47,7 @@ class FromBytes(nn.Module):
         "The logits."
         return self.net(**{self.spec.input_key: normalize(clips, self.spec)}).logits
 
-# %% ../../nbs/engine/export.ipynb #ad354d84
+# %% ../../nbs/engine/export.ipynb #5aa60e1c
 @contextmanager
 def _quiet():
     "No warnings or messages of the exporter."
@@ -64,7 +64,7 @@ def _cause(e):
     while e.__cause__: e = e.__cause__
     return (str(e).strip().splitlines() or [type(e).__name__])[0].rstrip(".")[:160]
 
-# %% ../../nbs/engine/export.ipynb #6394a44d
+# %% ../../nbs/engine/export.ipynb #71a50300
 def write_graph(
     net,           # A video classifier on the CPU, in evaluation mode
     spec:ClipSpec, # What it expects
@@ -82,13 +82,13 @@ def write_graph(
         raise ValueError(f"PyTorch cannot export this network ({_cause(e)}): a network can be exported if its forward "
                          "does the same operations whatever the clips show.") from e
 
-# %% ../../nbs/engine/export.ipynb #c8e4cef4
+# %% ../../nbs/engine/export.ipynb #0bf9fcf2
 def _need_extra():
     "Raise `ImportError` of one sentence if a package of the extra is missing."
     if missing := [m for m in EXTRA if not util.find_spec(m)]:
         raise ImportError(f"Exporting needs {missing[0]}: pip install 'vidcls[export]'.")
 
-# %% ../../nbs/engine/export.ipynb #de7f780b
+# %% ../../nbs/engine/export.ipynb #e3d06539
 PROCESSORS = "preprocessor_config.json", "video_preprocessor_config.json" # For the pipeline of transformers
 
 def _write_folder(net, spec, source, new):
@@ -105,7 +105,7 @@ def _write_folder(net, spec, source, new):
         text = card.read_text(encoding="utf-8").replace("library_name: transformers", "library_name: onnx", 1)
         (new/card.name).write_text(text, encoding="utf-8")
 
-# %% ../../nbs/engine/export.ipynb #c5223288
+# %% ../../nbs/engine/export.ipynb #78a9ddac
 def _check_batches(net, exported, spec, tolerance):
     "Raise `ValueError` unless the graph takes any number of clips, with the same results as the network."
     size, draw = (spec.num_frames, 3, spec.size, spec.size), torch.Generator().manual_seed(0)
@@ -121,7 +121,7 @@ def _check_batches(net, exported, spec, tolerance):
             raise ValueError(f"On {n} clips of noise the exported network's logits differ by {apart:.1e} from "
                              f"PyTorch's, which is more than {tolerance:.0e}: it was not kept.")
 
-# %% ../../nbs/engine/export.ipynb #948d82b2
+# %% ../../nbs/engine/export.ipynb #aff093b9
 def all_logits(
     nets:dict,        # Name → classifier
     table,            # One row per video
@@ -135,7 +135,7 @@ def all_logits(
         for name, net in nets.items(): out[name] += [run_inference(net, v, spec) for v in views.split(16)]
     return {name: torch.cat(logits).numpy() for name, logits in out.items()}
 
-# %% ../../nbs/engine/export.ipynb #50100ec4
+# %% ../../nbs/engine/export.ipynb #b270e6e6
 def parity(
     ours:np.ndarray,   # [videos × clips, classes], from PyTorch
     theirs:np.ndarray, # The same, from the exported network
@@ -151,7 +151,7 @@ def parity(
                      f"{tolerance:.0e}), and {other} of {len(ours)//num_clips} videos have another label, so it was "
                      "not kept.")
 
-# %% ../../nbs/engine/export.ipynb #36e20688
+# %% ../../nbs/engine/export.ipynb #6173e187
 def _generated(record):
     "The generated data that a model was trained on; None if it was trained on other videos."
     recipe = record.get("recipe", {})
@@ -170,7 +170,7 @@ def _videos(data, record, progress):
     if not len(table): raise ValueError(f"{name} has no videos to compare on: name another folder.")
     return table, name, True
 
-# %% ../../nbs/engine/export.ipynb #786d8df2
+# %% ../../nbs/engine/export.ipynb #8fb622d0
 def time_nets(
     nets:dict,       # Name → classifier
     spec:ClipSpec,   # What a clip is
@@ -187,7 +187,7 @@ def time_nets(
         took.append(row)
     return dict(zip(nets, np.array(took[1:]).T))
 
-# %% ../../nbs/engine/export.ipynb #1031d046
+# %% ../../nbs/engine/export.ipynb #ed397609
 def _quantise(new, smaller):
     "Copy an exported folder with the weights of its matrix products in eight bits."
     from onnxruntime.quantization import quantize_dynamic
@@ -197,7 +197,7 @@ def _quantise(new, smaller):
         quantize_dynamic(str(new/MODEL), str(smaller/MODEL), per_channel=True, use_external_data_format=large,
                          op_types_to_quantize=["MatMul", "Gemm"])
 
-# %% ../../nbs/engine/export.ipynb #5b18b1a4
+# %% ../../nbs/engine/export.ipynb #b6c33d69
 def why_dropped(
     gain:tuple,      # (accuracy of int8 minus that of the float network, low, high), from `paired_interval`
     speedup:np.ndarray, # Time of the float network divided by that of int8, one number per round
@@ -211,7 +211,7 @@ def why_dropped(
         return f"it may lose {-100*gain[1]:.1f} points of accuracy, and {100*most_lost:.1f} are allowed"
     return ""
 
-# %% ../../nbs/engine/export.ipynb #3ae022a8
+# %% ../../nbs/engine/export.ipynb #dd16e1d0
 @dataclass
 class Exported:
     "An exported model: where it is, and what was measured before it was kept."
@@ -220,7 +220,7 @@ class Exported:
     @property
     def file(self): return self.model_dir/MODEL
 
-# %% ../../nbs/engine/export.ipynb #eaee7cf4
+# %% ../../nbs/engine/export.ipynb #6a4a6c69
 def _int8_lines(i):
     "What is said of eight-bit weights."
     if not i: return []
@@ -231,7 +231,7 @@ def _int8_lines(i):
             ("int8 size, time", f"{i['bytes']/1e6:.2f} MB, {1e3*i['seconds']:.1f} ms per clip, "
                                 f"{i['speedup']:.2f} times as fast as float32")]
 
-# %% ../../nbs/engine/export.ipynb #d996a966
+# %% ../../nbs/engine/export.ipynb #79c5bb75
 @patch
 def rows(self:Exported) -> list: # Pairs (name, text)
     "What was measured, in words."
@@ -246,9 +246,10 @@ def rows(self:Exported) -> list: # Pairs (name, text)
 def __str__(self:Exported): return "\n".join(f"{k:16} {v}" for k,v in self.rows())
 
 @patch
-def _repr_markdown_(self:Exported): return "\n".join(["| exported | |\n|---|---|", *[f"| {k} | {v} |" for k,v in self.rows()]])
+def _repr_markdown_(self:Exported): # Without the folder, whose place is of no interest there
+    return "\n".join(["| exported | |\n|---|---|", *[f"| {k} | {v} |" for k,v in self.rows()[1:]]])
 
-# %% ../../nbs/engine/export.ipynb #cc4da111
+# %% ../../nbs/engine/export.ipynb #4cc06b7d
 def _place(model, folder, out):
     "Where the exported model goes. Raises `OSError` or `ValueError` for a place that will not do."
     if out is None:
@@ -264,7 +265,7 @@ def _place(model, folder, out):
         raise FileExistsError(f"{out} exists already: name another folder, or remove it.")
     return out
 
-# %% ../../nbs/engine/export.ipynb #f0153958
+# %% ../../nbs/engine/export.ipynb #26711689
 @contextmanager
 def _new_folder(out):
     "A folder for temporary folders beside `out`; at the end, what is in its folder `new` becomes `out`."
@@ -273,7 +274,7 @@ def _new_folder(out):
         if out.is_dir(): out.rmdir() # It is empty
         (Path(tmp)/"new").rename(out)
 
-# %% ../../nbs/engine/export.ipynb #93f3e4a4
+# %% ../../nbs/engine/export.ipynb #144c6fe4
 def _compare_int8(table, logits, net, took, smaller, most_lost):
     "What is known of the eight-bit network; `dropped` is the reason why it is not kept."
     scores = {k: score(table, logits[k], net.config.id2label, "") for k in ("onnxruntime", "int8")}
@@ -285,7 +286,7 @@ def _compare_int8(table, logits, net, took, smaller, most_lost):
 
 def _bytes(folder): return sum(f.stat().st_size for f in folder.glob(f"{MODEL}*"))
 
-# %% ../../nbs/engine/export.ipynb #0a96a563
+# %% ../../nbs/engine/export.ipynb #2cd346b9
 def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, progress):
     "Compare the networks in a temporary folder, and replace the float one by the eight-bit one where that pays."
     table, name, _ = videos
@@ -307,7 +308,7 @@ def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, prog
                 seconds=seconds, threads=torch.get_num_threads(), bytes=_bytes(kept), int8=less,
                 weights="int8" if less and not less["dropped"] else "float32")
 
-# %% ../../nbs/engine/export.ipynb #19bdd4a2
+# %% ../../nbs/engine/export.ipynb #89f7b80c
 def _loaded(model, revision):
     "The folder of a model that can be exported, the network in float32, and what it expects."
     folder = model_folder(model, revision)
@@ -328,7 +329,7 @@ def _check_labels(table, net, labelled):
     if unknown := sorted(set(table.label) - set(net.config.label2id)):
         raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: name other videos.")
 
-# %% ../../nbs/engine/export.ipynb #8ecd3bbf
+# %% ../../nbs/engine/export.ipynb #8ed1a4a0
 def export_onnx(
     model,                  # Model folder, or a model on the Hub ("owner/name")
     out=None,               # Folder to write; None: the model's name with -onnx, beside it
