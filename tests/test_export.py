@@ -166,7 +166,7 @@ def test_it_answers_and_does_nothing_else(exported, data, tmp_path):
     with pytest.raises(ValueError, match="is an exported network, which cannot be trained: name the model that it was made from"):
         finetune(str(data), tmp_path/"m", checkpoint=str(exported), progress=False)
     with pytest.raises(ValueError, match="is an exported network itself: name the model"): load_backbone(str(exported))
-    with pytest.raises(ValueError, match="is an exported network already"): export(exported, tmp_path/"again", data)
+    with pytest.raises(ValueError, match="is an exported network already: name the model that"): export(exported, tmp_path/"again", data)
     assert not list(tmp_path.iterdir())
     net, spec = load_trained(exported, device="cpu")
     with pytest.raises(ValueError, match="takes bytes"): run_inference(net, clips_for(spec, 1).float())

@@ -160,7 +160,8 @@ def _generated(record):
 
 def _videos(data, record, progress):
     "The table of videos to compare on, in words where they come from, and whether they have the model's labels."
-    if data is not None: table, name = (data, "a table") if hasattr(data, "columns") else (video_table(data), Path(data).name)
+    if hasattr(data, "columns"): table, name = data, "a table"
+    elif data is not None: table, name = video_table(data), Path(data).name
     elif recipe := _generated(record): table, name = video_table(data_root(recipe, progress)), recipe.data
     else:
         tell("The record does not say where the test videos are, so the networks are compared on the shipped "
@@ -312,7 +313,8 @@ def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, prog
 def _loaded(model, revision):
     "The folder of a model that can be exported, the network in float32, and what it expects."
     folder = model_folder(model, revision)
-    if (folder/MODEL).is_file(): raise ValueError(f"{model} is an exported network already: name the model it came from.")
+    if (folder/MODEL).is_file():
+        raise ValueError(f"{model} is an exported network already: name the model that it was made from.")
     net, spec = load_trained(folder, device="cpu")
     return folder, net.float(), spec
 

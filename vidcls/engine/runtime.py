@@ -42,7 +42,7 @@ class OnnxConfig(PreTrainedConfig):
 
 # %% ../../nbs/engine/runtime.ipynb #b73d0079
 class OnnxNet(PreTrainedModel):
-    "An exported network, which onnxruntime runs on the CPU; answers like a model of transformers, and cannot be trained."
+    "An exported network, which onnxruntime runs on the CPU; answers like a model of transformers, without training."
     config_class = OnnxConfig
     main_input_name = "pixel_values"
     def __init__(self,
@@ -54,11 +54,19 @@ class OnnxNet(PreTrainedModel):
         self._session, self._threads = None, 0
 
     @property
-    def device(self): return torch.device("cpu")
-    @property
-    def dtype(self): return torch.float32
+    def device(self):
+        "Where it takes its clips."
+        return torch.device("cpu")
 
-    def to(self, device=None, *_, **__):
+    @property
+    def dtype(self):
+        "Of its logits."
+        return torch.float32
+
+    def to(self,
+        device=None, # Name of a device, `torch.device`, or anything else that `nn.Module.to` takes
+        *_, **__     # As for any module, not used
+    ):
         "Stay on the CPU, and say so if another device was asked for."
         name = str(device or "cpu") if isinstance(device, (str, torch.device)) else "cpu" # Or it is a dtype
         if not name.startswith("cpu"): logger.info(f"An exported network runs on the CPU, not on {name}.")

@@ -26,7 +26,7 @@ class OnnxConfig(PreTrainedConfig):
         ...
 
 class OnnxNet(PreTrainedModel):
-    """An exported network, which onnxruntime runs on the CPU; answers like a model of transformers, and cannot be trained."""
+    """An exported network, which onnxruntime runs on the CPU; answers like a model of transformers, without training."""
     _session: _Any
     _threads: _Any
     file: _Any
@@ -39,10 +39,12 @@ class OnnxNet(PreTrainedModel):
 
     @property
     def device(self):
+        """Where it takes its clips."""
         ...
 
     @property
     def dtype(self):
+        """Of its logits."""
         ...
 
     def to(self, device=None, *_, **__):
