@@ -545,6 +545,7 @@ def export_command(
     int8:bool=False,     # Also try weights in eight bits, and keep them if they are faster and lose little
     most_lost:float=.02, # With --int8: how much accuracy the 95 % interval of the loss may reach to
     clips:int=None,      # Clips per video to compare on; default: as many as in the model's test
+    tolerance:float=1e-4, # Largest difference of two logits that is accepted
     revision:str=None,   # Commit, tag or branch of a model on the Hub
     json:bool=False,     # Print JSON
 ):
@@ -552,7 +553,7 @@ def export_command(
     if clips is not None and clips < 1: raise Usage(f"--clips must be at least 1, not {clips}")
     if not 0 <= most_lost < 1: raise Usage(f"--most-lost must be at least 0 and below 1, not {most_lost}")
     from vidcls.engine.export import export_onnx
-    done = export_onnx(model, out, data, int8, most_lost, clips, revision=revision)
+    done = export_onnx(model, out, data, int8, most_lost, clips, tolerance, revision)
     return dict(model_dir=str(done.model_dir), **done.about), str(done)
 
 # %% ../../nbs/engine/cli.ipynb #78b03bc7

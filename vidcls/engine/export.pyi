@@ -98,6 +98,7 @@ class Exported:
 
     @property
     def file(self):
+        """The `model.onnx`, which every function takes that takes a model."""
         ...
 
     def rows(self) -> list:
