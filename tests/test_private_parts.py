@@ -75,18 +75,23 @@ function("transformers:Trainer._load_best_model", "ClipTrainer reloads through f
 function("transformers:Trainer._load_from_checkpoint", "ClipTrainer reloads through from_pretrained", "self", "resume_from_checkpoint", "model", called=T)
 
 
-@behaviour("transformers:PreTrainedConfig.model_type", "ProbeConfig has one of its own")
+@behaviour("transformers:PreTrainedConfig.model_type", "ProbeConfig and OnnxConfig have one of their own")
 def _():
     if import_module("transformers").PreTrainedConfig.model_type != "": return "is not the empty name that a config fills in now"
 
 
 for attribute in ("config_class", "main_input_name"):
-    @behaviour(f"transformers:PreTrainedModel.{attribute}", "ProbeModel says which config it has and what its input is called")
+    @behaviour(f"transformers:PreTrainedModel.{attribute}", "ProbeModel and OnnxNet say which config they have and what their input is called")
+    def _(attribute=attribute):
+        if not hasattr(import_module("transformers").PreTrainedModel, attribute): return "is not an attribute of every model now"
+
+for attribute in ("device", "dtype", "to"):
+    @behaviour(f"transformers:PreTrainedModel.{attribute}", "OnnxNet has no weights, and stays on the CPU")
     def _(attribute=attribute):
         if not hasattr(import_module("transformers").PreTrainedModel, attribute): return "is not an attribute of every model now"
 
 function("transformers:PreTrainedModel.save_pretrained", "ProbeModel writes its backbone as well")
-function("transformers:PreTrainedModel.from_pretrained", "ProbeModel finds its backbone again")
+function("transformers:PreTrainedModel.from_pretrained", "ProbeModel finds its backbone again, and OnnxNet its file")
 
 
 @behaviour("transformers:Trainer.is_in_train", "ClipTrainer keeps the readers of a training that goes on")

@@ -46,6 +46,7 @@ from .scoring import evaluate_videos as evaluate_videos
 from .see import explain as explain
 from .engine.report import report as report
 from .share import push_model as push_model
+from .engine.export import export_onnx as export_onnx
 
 __version__: str
 __all__ = [
@@ -93,4 +94,5 @@ __all__ = [
     "explain",
     "report",
     "push_model",
+    "export_onnx",
 ]

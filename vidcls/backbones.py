@@ -24,7 +24,7 @@ from .engine.budget import in_turn
 from .engine.choose import make_plan
 
 # %% ../nbs/10_backbones.ipynb #fa8ec471
-from .engine.families import change_clip, family_of, OWN_TYPES, read_config
+from .engine.families import change_clip, family_of, read_config
 from .engine.features import StoredArray
 from .engine.fitting import fit_linear, SETTINGS, train_heads
 from .engine.loading import model_folder
@@ -89,7 +89,8 @@ def _spec_of(checkpoint, revision, recipe):
 def _published(checkpoint, revision, spec, recipe):
     "The backbone of a checkpoint of transformers."
     family, path = family_of(read_config(checkpoint, revision), checkpoint), checkpoint_path(checkpoint)
-    if family.model_type in OWN_TYPES: raise ValueError(f"{checkpoint} is a probe itself: name its backbone.")
+    article = "an" if family.sealed else "a"
+    if family.instead: raise ValueError(f"{checkpoint} is {article} {family.name} itself: {family.instead}.")
     spec = spec or _spec_of(checkpoint, revision, recipe)
     net = change_clip(load_base(checkpoint, revision), spec.num_frames, spec.size)
     start = SimpleNamespace(checkpoint=checkpoint, checkpoint_revision=revision, from_scratch=False)

@@ -13,7 +13,7 @@ from vidcls.engine.backbone import backbone_section, clip_groups, commit_of, con
 from .engine.batch import process_device
 from .engine.budget import in_turn
 from .engine.choose import make_plan
-from .engine.families import change_clip, family_of, OWN_TYPES, read_config
+from .engine.families import change_clip, family_of, read_config
 from .engine.features import StoredArray
 from .engine.fitting import fit_linear, SETTINGS, train_heads
 from .engine.loading import model_folder

@@ -17,7 +17,9 @@ from vidcls.clips import (
 from .engine.archive import download_video
 from .engine.families import clip_shape
 from .engine.finder import evidence, load_rule, NOTHING, Rule
-from .engine.loading import check_clip, check_device, check_frames, file_times, load_weights, model_folder
+from vidcls.engine.loading import (
+    check_clip, check_device, check_frames, file_times, load_weights, model_folder, takes_bytes
+)
 from .engine.machine import get_device
 from .engine.record import saved_clips
 from .engine.video import probe_video, Segment, VideoError, VideoInfo
@@ -53,8 +55,8 @@ def run_inference(
     if not (spec := spec or getattr(net, "clip_spec", None)):
         raise ValueError("This model does not say which mean and std it expects: "
                          "pass spec=, such as ClipSpec.load(folder).")
-    clips = clips.to(net.device)
-    clips = (normalize(clips, spec) if clips.dtype == torch.uint8 else clips).to(net.dtype)
+    clips, raw = clips.to(net.device), clips.dtype == torch.uint8
+    if not takes_bytes(net, spec): clips = (normalize(clips, spec) if raw else clips).to(net.dtype)
     with torch.inference_mode(): return net(**{spec.input_key: clips}).logits.float().cpu() # [B, classes]
 
 # %% ../nbs/07_infer.ipynb #88becc84

@@ -1,6 +1,6 @@
 """Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
-__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'evaluate_videos', 'score_results', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
+__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'test_part', 'evaluate_videos', 'score_results', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
 import logging, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -143,7 +143,8 @@ def _to_score(data, known):
     """The table of videos to score, checked against the labels that the model knows."""
     ...
 
-def _test_part(table):
+def test_part(table):
+    """The test videos, or all where the data has no splits. Raises `ValueError` if no video is for the test."""
     ...
 
 def evaluate_videos(model, data, num_clips: int | None=None, num_crops: int=1, batch_size: int=16, workers: int=0, device: str | None=None, progress: bool=True, change=None, out=None, revision: str | None=None) -> Scores:

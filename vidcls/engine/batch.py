@@ -120,7 +120,9 @@ def fingerprint(
     folder, # Model folder
 ) -> str: # 16 hexadecimal digits
     "A hash of a model's weights, configuration and clip spec, which changes when the model is trained again."
-    files = [*sorted(Path(folder).glob("*.safetensors")), Path(folder)/"config.json", Path(folder)/"clip_spec.json"]
+    folder = Path(folder)
+    files = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("model.onnx*")), folder/"config.json",
+             folder/"clip_spec.json"]
     hashes = (_hash_of(str(f), file_stamp(f)) for f in files if f.is_file())
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 

@@ -543,6 +543,26 @@ def features_command(
     found = dict(store=str(f.store), shape=list(f.array.shape), fingerprint=f.fingerprint, skipped=f.skipped)
     return found, f"{f}\n{f.store}", int(bool(f.skipped))
 
+# %% ../../nbs/engine/cli.ipynb #09c68a43
+@command
+def export_command(
+    model:str,           # Model folder, or a model on the Hub
+    out:str=None,        # Folder to write; default: the model's name with -onnx, beside it
+    data:str=None,       # Compare on this data set (its test videos) or CSV file; default: generated data, or samples
+    int8:bool=False,     # Also try weights in eight bits, and keep them if they are faster and lose little
+    most_lost:float=.02, # With --int8: how much accuracy the 95 % interval of the loss may reach to
+    clips:int=None,      # Clips per video to compare on; default: as many as in the model's test
+    tolerance:float=1e-4, # Largest difference of two logits that is accepted
+    revision:str=None,   # Commit, tag or branch of a model on the Hub
+    json:bool=False,     # Print JSON
+):
+    "Write a model as one ONNX file (needs vidcls[export]), if it gives the same answers."
+    if clips is not None and clips < 1: raise Usage(f"--clips must be at least 1, not {clips}")
+    if not 0 <= most_lost < 1: raise Usage(f"--most-lost must be at least 0 and below 1, not {most_lost}")
+    from vidcls.engine.export import export_onnx
+    done = export_onnx(model, out, data, int8, most_lost, clips, tolerance, revision)
+    return dict(model_dir=str(done.model_dir), **done.about), str(done)
+
 # %% ../../nbs/engine/cli.ipynb #78b03bc7
 @command
 def manifest_command(
@@ -748,7 +768,7 @@ def _attempt(name, argv):
     except Exception as e:
         if os.environ.get("VIDCLS_DEBUG"): raise
         what, status = " ".join(str(e).split()), 1
-        known = isinstance(e, (ValueError, OSError))
+        known = isinstance(e, (ValueError, OSError)) or "pip install 'vidcls[" in what # An extra is missing
         text = what if known else f"{type(e).__name__}: {what} (set VIDCLS_DEBUG=1 to see where)"
     print(f"vidcls {name}: {text}", file=sys.stderr)
     return status

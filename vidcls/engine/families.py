@@ -44,6 +44,8 @@ class Family:
     crop: bool = True               # Does its processor cut out the middle where its file does not say?
     any_size: bool = False          # Made for many sizes, so that the processor's file decides and not the config
     part_of: str = ""               # Type of the model of texts and images of which it is one part
+    instead: str = ""               # Made by vidcls from another model: what to do instead of starting from it
+    sealed: bool = False            # Is it a graph that only answers, with nothing to train or to look into?
 
 # %% ../../nbs/engine/families.ipynb #e92a2142
 FAMILIES = {f.model_type: f for f in (
@@ -89,7 +91,9 @@ IMAGE_FAMILIES = {f.model_type: f for f in (
     _image("clip_vision_model", "CLIP", "pooler_output", part_of="clip", example="openai/clip-vit-base-patch32"))}
 
 # %% ../../nbs/engine/families.ipynb #0fc78afd
-OWN_TYPES = {"vidcls-probe": Family("vidcls-probe", "probe")} # Made by `vidcls.engine.probe`
+OWN_TYPES = {f.model_type: f for f in ( # Made by `vidcls.engine.probe` and `vidcls.engine.export`
+    Family("vidcls-probe", "probe", instead="name its backbone"),
+    Family("vidcls-onnx", "exported network", sealed=True, instead="name the model that it was made from"))}
 
 def family_of(
     config,      # A checkpoint's config
@@ -109,7 +113,9 @@ def read_config(
     "The config of a checkpoint of one of the families. Raises `ValueError` of one sentence for any other."
     from transformers import AutoConfig
     from vidcls.engine.probe import register_probe
+    from vidcls.engine.runtime import register_onnx
     register_probe()
+    register_onnx()
     try: config = AutoConfig.from_pretrained(checkpoint_path(checkpoint), revision=revision, trust_remote_code=False)
     except (ValueError, KeyError) as e:
         if "model type" not in str(e) and "model_type" not in str(e): raise
@@ -129,9 +135,10 @@ def trainable(
     checkpoint,             # As for `read_config`
     revision:str|None=None, # Commit on the Hub
 ): # transformers' config
-    "The config of a checkpoint that can be fine-tuned on clips. Raises `ValueError` for a model of single images."
+    "The config of a checkpoint that can be fine-tuned on clips. Raises `ValueError` for images or an exported network."
     config = read_config(checkpoint, revision)
     family = family_of(config)
+    if family.sealed: raise ValueError(f"{checkpoint} is an {family.name}, which cannot be trained: {family.instead}.")
     if not family.summary: return config
     raise ValueError(f"{checkpoint} is a {family.name}, which sees one frame at a time and is not fine-tuned: "
                      "train a probe on its features with --method probe (extract_features, fit_probe).")

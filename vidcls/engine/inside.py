@@ -32,6 +32,7 @@ def look_inside(
     size:int,   # Side of a frame, in pixels
 ) -> Inside: # What is known of its tokens
     "What is known of the tokens of a classifier or a probe."
+    if family_of(net.config).sealed: return Inside(net, None, family_of(net.config), net.config.grid)
     backbone = getattr(net, "backbone", None)
     base = net.base_model if not isinstance(backbone, TokenNet) else backbone.net if backbone.input_key else None
     if base is None: return Inside(net, None, None, tuple(map(min, _UNKNOWN, (frames, size, size))))
@@ -54,9 +55,17 @@ def to_grid(self:Inside,
 _WAY_OUT = "use method='occlusion', which works with every model."
 
 @patch
+def check_open(self:Inside):
+    "Raise `ValueError` for an exported network, which hands out nothing but its answer."
+    if not (self.family and self.family.sealed): return
+    raise ValueError("An exported network hands out neither tokens nor attention: explain the model that it was made "
+                     f"from, or {_WAY_OUT}")
+
+@patch
 def check_tokens(self:Inside):
     "Raise `ValueError` if the model's tokens cannot be told apart by place."
     if self.base is not None and not self.family.summary: return
+    self.check_open()
     raise ValueError("This model answers from a backbone whose tokens cannot be told apart by place, so Grad-CAM has "
                      f"nothing to weigh: {_WAY_OUT}")
 
@@ -64,6 +73,7 @@ def check_tokens(self:Inside):
 def check_attention(self:Inside):
     "Raise `ValueError` if no layer attends from every token to every other one."
     if self.base is not None and self.family.attention: return
+    self.check_open()
     name = f"A {self.family.name}" if self.family else "This model's backbone"
     raise ValueError(f"{name} has no layers that attend to a whole clip, so attention cannot be rolled out: {_WAY_OUT}")
 

@@ -23,6 +23,10 @@ class Inside:
         """Put the numbers of tokens at the tokens' places. Raises `ValueError` if there are too few or too many."""
         ...
 
+    def check_open(self):
+        """Raise `ValueError` for an exported network, which hands out nothing but its answer."""
+        ...
+
     def check_tokens(self):
         """Raise `ValueError` if the model's tokens cannot be told apart by place."""
         ...

@@ -19,16 +19,18 @@ from .record import weight_errors
 @lru_cache
 def _snapshot(model, revision):
     from huggingface_hub import errors, snapshot_download
-    try: return Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+    files = ["*.json", "*.safetensors", "model.onnx", "model.onnx.data"]
+    try: return Path(snapshot_download(model, revision=revision, allow_patterns=files))
     except (errors.HfHubHTTPError, errors.HTTPError, errors.HFValidationError, OSError) as e:
         raise OSError(f"There is no folder {model}, and it could not be downloaded: {hub_reason(e)}.") from e
 
 # %% ../../nbs/engine/loading.ipynb #02801988
 def model_folder(
-    model,                  # Model folder, or a model on the Hub ("owner/name")
+    model,                  # Model folder or the `model.onnx` in one, or a model on the Hub ("owner/name")
     revision:str|None=None, # Commit, tag or branch on the Hub; None: the newest when this process first asks
 ) -> Path: # A local folder
     "The local folder of a model, downloaded from the Hub if necessary. Raises an `OSError` of one sentence."
+    if Path(model).is_file() and Path(model).name == "model.onnx": model = Path(model).parent
     if Path(model).is_dir():
         if not revision: return Path(model)
         raise ValueError(f"{model} is a folder, and a folder has no revisions: leave out revision {revision!r}.")
@@ -47,7 +49,9 @@ def load_weights(
     "Load a video classifier and make sure that every weight comes from the file. Raises `ValueError`."
     from transformers import AutoModelForVideoClassification as Auto
     from vidcls.engine.probe import register_probe
+    from vidcls.engine.runtime import register_onnx
     register_probe()
+    register_onnx()
     with weight_errors(model), no_bar():
         net, info = Auto.from_pretrained(
             folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False)
@@ -89,10 +93,21 @@ def check_clip(
     if clips.dtype != torch.uint8 and not clips.is_floating_point():
         raise ValueError(f"A clip must be uint8 or float, not {clips.dtype}: convert it.")
 
+# %% ../../nbs/engine/loading.ipynb #53dc71f8
+def takes_bytes(
+    net,  # A video classifier
+    spec, # The `ClipSpec` that it is used with
+) -> bool: # Does it normalise clips itself?
+    "Whether a network takes uint8. Raises `ValueError` if it normalises clips otherwise than the spec says."
+    if not (inside := getattr(net, "normalises", None)): return False
+    if inside == (tuple(spec.mean), tuple(spec.std)): return True
+    raise ValueError(f"The exported network has mean {inside[0]} and std {inside[1]} inside, and the ClipSpec says "
+                     f"{spec.mean} and {spec.std}: export the model again with its own ClipSpec.")
+
 # %% ../../nbs/engine/loading.ipynb #dcae3678
 def file_times(
     folder:Path, # Model folder
 ) -> tuple: # Nanoseconds per file that affects the answer; 0 for a file that does not exist
     "The times at which the files of a model were last changed."
-    files = [folder/n for n in ("config.json", "clip_spec.json", "model.safetensors")]
+    files = [folder/n for n in ("config.json", "clip_spec.json", "model.safetensors", "model.onnx")]
     return tuple(f.stat().st_mtime_ns if f.is_file() else 0 for f in files)

@@ -16,9 +16,11 @@ from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
 from .families import mend
+from .loading import takes_bytes
 from .machine import clip_loader
 from .probe import register_probe
 from .record import saved_clips
+from .runtime import register_onnx
 from ..infer import model_folder, Prediction, seen_views, top_labels
 
 # %% ../../nbs/engine/pipeline.ipynb #33ea6468
@@ -51,7 +53,8 @@ def hub_folder(
                      "tests differ: pass spec=ClipSpec.load(model_folder(name, revision)).")
 
 # %% ../../nbs/engine/pipeline.ipynb #624afdd3
-register_probe() # So that `pipeline` finds the class of probes
+register_probe() # So that `pipeline` finds the classes of probes and of exported networks
+register_onnx()
 
 class VidclsPipeline(VideoClassificationPipeline):
     "transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."
@@ -77,11 +80,11 @@ def preprocess(self:VidclsPipeline,
     video,      # File, URL, or uint8 array of frames [T, H, W, 3]
     num_clips=None, # Clips in time; None: as many as the model was tested with
     num_crops=1,    # Crops along the longer side
-) -> dict: # The model's input, float [views, T, C, size, size]; `views` and `repeated_frames`, int64 [1]
-    "The same views as in evaluation, normalised."
+) -> dict: # The model's input, [views, T, C, size, size]; `views` and `repeated_frames`, int64 [1]
+    "The same views as in evaluation, normalised unless the model does that itself."
     views, repeated = seen_views(video, self.spec, num_clips, num_crops, self.clips)
-    return {self.spec.input_key: normalize(views, self.spec).to(self.dtype), "views": torch.tensor([len(views)]),
-            "repeated_frames": torch.tensor([repeated])}
+    x = views if takes_bytes(self.model, self.spec) else normalize(views, self.spec).to(self.dtype)
+    return {self.spec.input_key: x, "views": torch.tensor([len(views)]), "repeated_frames": torch.tensor([repeated])}
 
 # %% ../../nbs/engine/pipeline.ipynb #d73028e2
 @patch

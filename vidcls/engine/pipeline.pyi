@@ -11,9 +11,11 @@ from transformers import VideoClassificationPipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from ..clips import ClipSpec, normalize
 from .families import mend
+from .loading import takes_bytes
 from .machine import clip_loader
 from .probe import register_probe
 from .record import saved_clips
+from .runtime import register_onnx
 from ..infer import model_folder, Prediction, seen_views, top_labels
 
 def join_videos(items: list) -> dict:
@@ -28,6 +30,7 @@ def hub_folder(net) -> Path:
     """The folder of the commit that a model's weights come from. Raises `ValueError` if that is ambiguous."""
     ...
 register_probe()
+register_onnx()
 
 class VidclsPipeline(VideoClassificationPipeline):
     """transformers' pipeline with the views of `predict`: `pipeline(task, folder, pipeline_class=VidclsPipeline)`."""
@@ -41,7 +44,7 @@ class VidclsPipeline(VideoClassificationPipeline):
         ...
 
     def preprocess(self, video, num_clips=None, num_crops=1) -> dict:
-        """The same views as in evaluation, normalised."""
+        """The same views as in evaluation, normalised unless the model does that itself."""
         ...
 
     def _forward(self, model_inputs):

@@ -49,12 +49,13 @@ def forward(self:TokenNet,
     alone = self.layout == "BCHW"
     x = clips.transpose(1, 2) if self.layout == "BCTHW" else clips.flatten(0, 1) if alone else clips
     out = self._output(x)
-    if not torch.is_tensor(out) or out.ndim not in (2, 3) or len(out) != len(x):
+    if not torch.is_tensor(out) or out.ndim not in (2, 3) or out.shape[0] != x.shape[0]:
         what = f"a tensor {list(out.shape)}" if torch.is_tensor(out) else type(out).__name__
         raise ValueError(f"A backbone must return features [B, D] or tokens [B, N, D] of B = {len(x)} "
                          f"{'frames' if alone else 'clips'}, not {what}: wrap it in a module whose forward does.")
-    out = out if out.ndim == 3 else out[:, None]                              # [B, N, D]
-    return out.unflatten(0, (len(clips), -1)).flatten(1, 2) if alone else out # [B, T*N, D]
+    out = out if out.ndim == 3 else out[:, None]                             # [B, N, D]
+    if not alone: return out
+    return out.unflatten(0, (clips.shape[0], -1)).flatten(1, 2) # [B, T*N, D]; `len` would fix B in an export
 
 @patch
 def _output(self:TokenNet, x):
