@@ -69,11 +69,20 @@ def _budget(budget, epochs):
     tell(f"Starting the command took {duration(gone)} of the budget of {duration(seconds)}.")
     return max(1e-3, seconds - 1.15*gone) # On a busy machine, leaving takes long too
 
+# %% ../../nbs/engine/cli.ipynb #c93d7868
+_OF_RECIPE = ("epochs batch_size learning_rate seed eval_clips layer_decay mix balance num_frames size lora_rank "
+              "drop_path").split()
+
+def _given(options, method):
+    "The options that change the recipe; None where none was given."
+    given = {k: options[k] for k in _OF_RECIPE} | {k: options[k] or None for k in ("mix", "balance")}
+    return given | (dict(lora_rank=given["lora_rank"] or 8) if method == "lora" else {})
+
 # %% ../../nbs/engine/cli.ipynb #6a35a55c
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
-    data:str=None,           # Train on a folder ([split/]class/video), CSV file (path,label[,start,end]) or manifest (.parquet)
+    data:str=None,           # Train on a folder ([split/]class/video), CSV file (path,label[,start,end]) or .parquet manifest
     checkpoint:str=None,     # Start from this model folder or model on the Hub; default with --data: what suits
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
@@ -104,10 +113,7 @@ def finetune_command(
 ):
     "Fine-tune a model and test it per video."
     _known(check=(check, ("full", "quick", "none")), method=(method, ("full", "lora", "probe")))
-    given = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, eval_clips=eval_clips,
-                 layer_decay=layer_decay, mix=mix or None, balance=balance or None, num_frames=num_frames, size=size,
-                 lora_rank=lora_rank, drop_path=drop_path)
-    if method == "lora": given |= dict(lora_rank=lora_rank or 8)
+    given = _given(locals(), method)
     budget, r = _budget(budget, epochs), _recipe(recipe, data, checkpoint, from_scratch, given)
     from vidcls.train import finetune
     done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
@@ -167,6 +173,19 @@ def _manifest_done(do, model, manifest, out, **options):
     text = f"{done['videos']} videos in {out}, {done['scored']} of them done now, {done['failed']} without a result"
     return done, text, int(bool(done["failed"]))
 
+# %% ../../nbs/engine/cli.ipynb #5e514e7e
+def _predicted_many(model, videos, out, reject, **how):
+    "Predict the videos of a manifest."
+    from vidcls.scale import predict_manifest
+    if reject is not None: raise Usage("--reject does not work with a manifest, whose results are logits")
+    return _manifest_done(predict_manifest, model, videos[0], out, **how)
+
+def _answers(videos, answer):
+    "Rows, text and exit status of videos that are predicted one by one."
+    rows = [_row(v, answer) for v in videos]
+    text = "\n".join(_lines(r) for r in rows if "predictions" in r)
+    return rows, text, int(any("error" in r for r in rows))
+
 # %% ../../nbs/engine/cli.ipynb #04edccd9
 @command
 def predict_command(
@@ -197,10 +216,8 @@ def predict_command(
     many = dict(shard=shard, processes=processes, time_limit=time_limit, retry=retry, ray=ray, address=ray_address,
                 gpus=gpus, readers=readers)
     if len(videos) == 1 and videos[0].endswith(".parquet"):
-        if reject is not None: raise Usage("--reject does not work with a manifest, whose results are logits")
-        from vidcls.scale import predict_manifest
-        return _manifest_done(predict_manifest, model, videos[0], out, num_clips=clips, num_crops=crops, device=device,
-                              revision=revision, **many)
+        return _predicted_many(model, videos, out, reject, num_clips=clips, num_crops=crops, device=device,
+                               revision=revision, **many)
     if shard or retry or ray or ray_address or gpus or readers is not None:
         raise Usage("--shard, --retry, --ray, --ray-address, --gpus and --readers need a manifest (.parquet)")
     if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips, --crops must be at least 1")
@@ -210,9 +227,7 @@ def predict_command(
         return _predicted(rows, out)
     loaded(model, device=device, revision=revision) # First, so that its errors are not reported per video
     answer = lambda v: predict(model, v, top_k, clips, crops, device=device, revision=revision, reject=reject)
-    rows = [_row(v, answer) for v in videos]
-    text = "\n".join(_lines(r) for r in rows if "predictions" in r)
-    return rows, text, int(any("error" in r for r in rows))
+    return _answers(videos, answer)
 
 # %% ../../nbs/engine/cli.ipynb #64445346
 def _map_file(folder, video, method, used):
@@ -430,7 +445,7 @@ def _scores_of(model, data, report, clips, crops, **options):
 @command
 def evaluate_command(
     model:str,           # Model folder, or a model on the Hub; or a folder of results (predict MANIFEST --out)
-    data:str,            # Data set folder, CSV file (path,label[,start,end]) or manifest; its test videos, or all without splits
+    data:str,            # Data set folder, CSV file (path,label[,start,end]) or manifest; its test videos, or all
     clips:int=None,      # Clips per video, spread over time; default: as many as in the test after training
     crops:int=1,         # Crops per clip, along the longer side
     workers:int=0,       # Worker processes that read clips
