@@ -113,12 +113,17 @@ job, identity = score_job(model, device="cpu")
 rows, n, address = read_manifest(manifest).to_dict("records"), int(processes), None
 costs = measure_costs(model, rows[::max(1, len(rows)//24)])
 if how.startswith("Ray"): from vidcls.engine.cluster import run_ray
-if how == "Ray, two nodes": # Ray's own costs are measured here only, because that takes two more runs
+if how == "Ray, two nodes": # Ray's own costs are measured here only, because that takes three more runs
     from ray.cluster_utils import Cluster
-    c = Cluster(initialize_head=True, head_node_args=dict(num_cpus=n + 1, object_store_memory=2**27))
-    c.add_node(num_cpus=n + 1, object_store_memory=2**27)
+    def cluster():
+        c = Cluster(initialize_head=True, head_node_args=dict(num_cpus=n + 1, object_store_memory=2**27))
+        c.add_node(num_cpus=n + 1, object_store_memory=2**27)
+        return c
+    c = cluster()
+    costs = measure_ray(costs, model, n, c.address)
+    c.shutdown()
+    c = cluster() # A new one, as cold as the first was
     address = c.address
-    costs = measure_ray(costs, model, n, address)
 start = time.time()
 with CoreClock() as clock:
     if how == "a plain loop":
@@ -130,7 +135,7 @@ with CoreClock() as clock:
 end, at = time.time(), np.sort(read_results(out)[1]["at"])/1e9
 first, last = at[len(at)//10], at[-1] # The first tenth counts as start-up: by then all processes work
 videos, block = len(at) - len(at)//10 - 1, max(1, len(rows)//(16*n)) if address or how == "Ray" else len(rows)
-ours = how != "Ray" # Otherwise nothing was measured to predict it from
+ours = how not in ("Ray", "a plain loop") # There is nothing to predict those from: no costs of Ray, no process that starts
 p = predict_time(costs, Fleet(n, processes=n, block_rows=block), len(rows))
 print(json.dumps({"videos per second": videos/(last - first), "core-seconds per video": clock.between(first, last)/videos,
     "start-up, seconds": first - start, "core-seconds": clock.between(), "seconds": end - start,

@@ -160,13 +160,16 @@ def _stage(ray, rows, actor, args, size, **needs):
 
 def _pipeline(ray, manifest, out, job, time_limit, rows_each, blocks, actors, readers, cpus, gpus):
     "Read the manifest, score its rows, write the results."
-    rows, needs = ray.data.read_parquet(str(manifest), override_num_blocks=blocks, num_cpus=.1), dict(num_cpus=cpus)
+    few = max(1, (actors + readers)//32) # Each such process needs seconds to start, and then has little to do
+    rows = ray.data.read_parquet(str(manifest), override_num_blocks=blocks, num_cpus=.1, concurrency=few)
+    needs = dict(num_cpus=cpus)
     gpu = needs | dict(num_gpus=gpus or None)
     if not readers: rows = _stage(ray, rows, ScoringActor, (job, time_limit), actors, **gpu)
     else:
         rows = _stage(ray, rows, ReadingActor, (job, time_limit), readers, **needs)
         rows = _stage(ray, rows, ForwardActor, (job,), actors, **gpu)
-    rows.write_parquet(str(out), min_rows_per_file=rows_each if readers else None, ray_remote_args=dict(num_cpus=.1))
+    rows.write_parquet(str(out), min_rows_per_file=rows_each if readers else None, ray_remote_args=dict(num_cpus=.1),
+                       concurrency=few)
 
 
 # %% ../../nbs/engine/cluster.ipynb #9f2e9193

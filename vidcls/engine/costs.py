@@ -239,10 +239,10 @@ def _empty_run(job, identity, folder, blocks, **how):
     import pandas as pd
     from vidcls.engine.cluster import run_ray
     rows = pd.DataFrame(dict(id=np.arange(blocks), path=[f"no-{i}.avi" for i in range(blocks)]))
-    write_manifest(rows, Path(folder)/f"{blocks}.parquet")
+    folder.mkdir()
+    write_manifest(rows, folder/"m.parquet")
     with CoreClock() as clock:
-        run_ray(job, identity, Path(folder)/f"{blocks}.parquet", Path(folder)/f"r{blocks}", block_rows=1,
-                progress=False, **how)
+        run_ray(job, identity, folder/"m.parquet", folder/"r", block_rows=1, progress=False, **how)
     return clock.between()
 
 def measure_ray(
@@ -250,14 +250,15 @@ def measure_ray(
     model,            # Model folder
     actors:int=2,     # Processes with the model
     address:str|None=None, # Of a cluster whose processes this one has started; None: Ray is started
-    blocks:tuple=(4, 64), # Of the two runs
+    blocks:tuple=(4, 64), # Of the runs
 ) -> Costs: # With `block_s` and `engine_s`
-    "Measure what Ray costs, by two runs without videos."
+    "Measure what Ray costs, by three runs without videos."
     job, identity = score_job(model, device="cpu")
     with tempfile.TemporaryDirectory() as d:
-        few, many = (_empty_run(job, identity, d, n, actors=actors, address=address) for n in blocks)
+        cold, few, many = (_empty_run(job, identity, Path(d)/str(i), n, actors=actors, address=address)
+                           for i,n in enumerate((blocks[0], *blocks)))
     block = max(0., (many - few)/(blocks[1] - blocks[0]))
-    return replace(costs, block_s=block, engine_s=max(0., few - blocks[0]*block - actors*costs.start_s))
+    return replace(costs, block_s=block, engine_s=max(0., cold - blocks[0]*block - actors*costs.start_s))
 
 # %% ../../nbs/engine/costs.ipynb #4e110029
 def plot_bottleneck(

@@ -137,7 +137,7 @@ def _empty_run(job, identity, folder, blocks, **how):
     ...
 
 def measure_ray(costs: Costs, model, actors: int=2, address: str | None=None, blocks: tuple=(4, 64)) -> Costs:
-    """Measure what Ray costs, by two runs without videos."""
+    """Measure what Ray costs, by three runs without videos."""
     ...
 
 def plot_bottleneck(c: Costs, fleet: Fleet, videos: float, per_gpu=(1, 2, 4, 8, 16, 32, 64, 128, 256), ax=None):
