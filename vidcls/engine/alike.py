@@ -83,11 +83,12 @@ def spectra(
     return _unit(both)[has][:, _order()[0]].astype(np.float32), has
 
 # %% ../../nbs/engine/alike.ipynb #5c080e03
-def _without_bars(pictures, most=16):
-    "Pictures [n, H, W, 3] without the outer rows and columns that never change by more than `most` grey levels."
+def _without_bars(pictures, most=16, dark=64):
+    "Pictures [n, H, W, 3] without the dark outer rows and columns that never change by more than `most` grey levels."
     grey, (h, w) = pictures[..., 0].astype(int), pictures.shape[1:3]
-    y, x = (np.nonzero(np.ptp(grey, axis=axes) > most)[0] for axes in ((0, 2), (0, 1)))
-    # Otherwise it is a plain picture with something small in it
+    def shown(axes): return np.nonzero((np.ptp(grey, axis=axes) > most) | (grey.mean(axes) > dark))[0]
+    y, x = shown((0, 2)), shown((0, 1))
+    # Otherwise it is a dark picture with something small in it
     if not len(y) or not len(x) or y[-1] - y[0] < h//2 or x[-1] - x[0] < w//2: return pictures
     return pictures[:, y[0]:y[-1] + 1, x[0]:x[-1] + 1]
 
@@ -156,20 +157,24 @@ def _counts(hit, rows, columns):
     left = np.add.reduceat(np.logical_or.reduceat(hit, columns, axis=1), rows, axis=0, dtype=int)
     return left, np.add.reduceat(np.logical_or.reduceat(hit, rows, axis=0), columns, axis=1, dtype=int)
 
-def _block(t, a, b, threshold):
+def _block(even, odd, a, b, threshold, width=4096):
     "Which of the pictures a to b are like which from a on, mirrored or not: bool [b - a, N - a]."
-    even = _order()[1]
-    c = t[a:b, :even] @ t[a:, :even].T + (t[a:b, even:] @ t[a:, even:].T).abs()
-    return (c >= threshold).numpy()
+    like = torch.empty(b - a, len(even) - a, dtype=torch.bool)
+    for c in range(a, len(even), width): # As many columns as the processor's cache holds
+        both = (odd[a:b] @ odd[c:c + width].T).abs_().addmm_(even[a:b], even[c:c + width].T)
+        torch.ge(both, threshold, out=like[:, c - a:c - a + width])
+    return like.numpy()
+
 
 # %% ../../nbs/engine/alike.ipynb #2f6b9101
 def _candidates(x, size, threshold):
     "Yield pairs of videos that have enough pictures alike; x: float32 [N, 194], size: int [videos], their pictures."
-    t, firsts, first = torch.from_numpy(x), np.r_[0, np.cumsum(size)], 0
+    even, odd = (torch.from_numpy(part.copy()) for part in np.split(x, [_order()[1]], 1))
+    firsts, first = np.r_[0, np.cumsum(size)], 0
     owner = np.repeat(np.arange(len(size)), size)
     while first < len(size):
         last = max(first + 1, int(np.searchsorted(firsts, firsts[first] + _BLOCK, "right")) - 1) # Whole videos
-        hit, later = _block(t, firsts[first], firsts[last], threshold), owner[firsts[first]:]
+        hit, later = _block(even, odd, firsts[first], firsts[last], threshold), owner[firsts[first]:]
         some = np.unique(later[hit.any(0)]) # Most videos are like none of these
         columns = np.r_[0, np.cumsum(size[some])[:-1]]
         enough = np.minimum(*_counts(hit[:, np.isin(later, some)], firsts[first:last] - firsts[first], columns))

@@ -698,10 +698,10 @@ def _seen(seen, out, groups):
     found = dict(page=out, videos=len(seen.table), unusable=seen.bad.reason.tolist(),
                  suspected_leaks=len(crossing_pairs(seen.pairs)), look_alikes=len(seen.pairs),
                  proposed_recordings=len(seen.merged), groups=groups)
-    text = (f"{found['videos']} videos, {len(seen.bad)} of them cannot be used\n"
-            f"{found['look_alikes']} pairs look alike, {found['suspected_leaks']} of them across splits or classes\n"
-            f"{found['proposed_recordings']} recordings are proposed{f', in {groups}' if groups else ''}\n{out}")
-    return found, text
+    text = [f"videos: {found['videos']}, of which cannot be used: {len(seen.bad)}",
+            f"pairs that look alike: {found['look_alikes']}, across splits or classes: {found['suspected_leaks']}",
+            f"proposed recordings: {found['proposed_recordings']}{f', in {groups}' if groups else ''}", str(out)]
+    return found, "\n".join(text)
 
 # %% ../../nbs/engine/cli.ipynb #a58f6f2a
 class Usage(Exception): "The command was called incorrectly, which gives exit status 2."

@@ -155,7 +155,8 @@ def _classes(table):
     order = [s for s in ("train", "val", "test", "videos") if s in counts]
     counts, groups = counts[order], recordings(table)
     if groups.nunique() < len(table): counts = counts.assign(groups=groups.groupby(known.label).nunique())
-    return f"<div>{counts.rename_axis(None).rename_axis(None, axis=1).to_html(border=0)}</div>"
+    text = f"<div>{counts.rename_axis(None).rename_axis(None, axis=1).to_html(border=0)}</div>"
+    return text if len(counts) <= 20 else f"<details><summary>Videos of each class</summary>{text}</details>"
 
 # %% ../../nbs/engine/look.ipynb #415657f0
 def _listed(title, lines, most=100):
