@@ -111,7 +111,7 @@ class Exported:
     def _repr_markdown_(self):
         ...
 
-def _int8_lines(i):
+def _int8_lines(about):
     """What is said of eight-bit weights."""
     ...
 
