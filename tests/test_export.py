@@ -83,7 +83,8 @@ def test_a_probe_gives_the_same_answers(name, kind, tmp_path, data, monkeypatch)
     features = extract(load_backbone(str(path), recipe=recipe_for(name, path)), data, tokens="all", store=tmp_path/"features")
     more = dict(depth=2, epochs=1) if kind == "attentive" else {}
     done = fit_probe(features, kind, tmp_path/"probe", progress=False, device="cpu", **more)
-    same_answers(done.model_dir, export(done.model_dir, None, data, num_clips=1).model_dir)
+    # These videos are so alike that a head's weights are in the thousands, and float32 itself is up to 1e-4 away from float64
+    same_answers(done.model_dir, export(done.model_dir, None, data, num_clips=1, tolerance=1e-3).model_dir)
 
 
 class Own(torch.nn.Module):
