@@ -4,6 +4,7 @@ __all__ = ['Costs', 'Fleet', 'Prediction', 'core_work', 'predict_time', 'core_se
 import math, tempfile, threading, time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -137,7 +138,7 @@ def _empty_run(job, identity, folder, blocks, **how):
     ...
 
 def measure_ray(costs: Costs, model, actors: int=2, address: str | None=None, blocks: tuple=(4, 64)) -> Costs:
-    """Measure what Ray costs, by two runs without videos."""
+    """Measure what Ray costs, by three runs without videos."""
     ...
 
 def plot_bottleneck(c: Costs, fleet: Fleet, videos: float, per_gpu=(1, 2, 4, 8, 16, 32, 64, 128, 256), ax=None):
