@@ -10,6 +10,7 @@ __all__ = ['Costs', 'Fleet', 'Prediction', 'core_work', 'predict_time', 'core_se
 import math, tempfile, threading, time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -254,6 +255,7 @@ def measure_ray(
 ) -> Costs: # With `block_s` and `engine_s`
     "Measure what Ray costs, by three runs without videos."
     job, identity = score_job(model, device="cpu")
+    with suppress(ImportError): import_module("ray.data") # Not part of a run, which says it if there is no Ray
     with tempfile.TemporaryDirectory() as d:
         cold, few, many = (_empty_run(job, identity, Path(d)/str(i), n, actors=actors, address=address)
                            for i,n in enumerate((blocks[0], *blocks)))

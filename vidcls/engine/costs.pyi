@@ -4,6 +4,7 @@ __all__ = ['Costs', 'Fleet', 'Prediction', 'core_work', 'predict_time', 'core_se
 import math, tempfile, threading, time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
