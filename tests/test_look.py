@@ -244,7 +244,7 @@ def test_a_random_split_through_a_recording_is_said(person, tmp_path, caplog):
     spec = audit.ClipSpec(4, .5, 32)
     caplog.set_level("INFO", "vidcls")
     split, _ = audit.prepare_table(table, spec, workers=0, progress=False)
-    assert re.search(r"\d+ pairs of videos look alike but are in different splits", caplog.text)
+    assert re.search(r"\d+ pairs of videos look alike but the split divides them", caplog.text)
     assert f"vidcls look {tmp_path/'films'} --suggest-groups groups.csv" in caplog.text
     for kind in (dict(how="none"), dict(how="quick")):
         caplog.clear()

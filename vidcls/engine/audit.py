@@ -316,9 +316,12 @@ def split_alike(
     found = look_alikes(table, workers=workers, progress=progress)
     if not len(found := found[found.split != found.other_split]): return ""
     first, folder = found.iloc[0], os.path.commonpath([os.path.dirname(p) for p in table.path])
-    return (f"{len(found)} pairs of videos look alike but are in different splits, such as {Path(first.path).name} and "
-            f"{Path(first.other).name}, so the test may repeat what was trained on. To see them and to get a list of "
-            f"recordings to train with: vidcls look {folder} --suggest-groups groups.csv")
+    many = "1 pair of videos looks" if len(found) == 1 else f"{len(found)} pairs of videos look"
+    names = f"{Path(first.path).name} and {Path(first.other).name}"
+    return (f"{many} alike but the split divides them, such as {names}, so the test may repeat what was trained on. "
+            f"To see them and to get a list of recordings to train with: "
+            f"vidcls look {folder} --suggest-groups groups.csv")
+
 
 # %% ../../nbs/engine/audit.ipynb #6a605593
 def _found(share, numbers, good, bad):
