@@ -117,8 +117,9 @@ def test_a_full_disk_leaves_no_half_model(data, tmp_path):
 
 
 def test_check_data_finds_leaks_and_junk(data, tmp_path, capsys):
-    assert here(capsys, "check-data", data)[0] == 0
-    root = write_dataset(tmp_path/"set", frames=60)
+    root = write_dataset(tmp_path/"set", frames=60, rooms=True)
+    assert here(capsys, "check-data", root)[0] == 0
+    assert here(capsys, "check-data", data)[0] == 1 and json.loads(here(capsys, "check-data", data, "--json")[1])["look_alikes"] # Shared frames
     same = next((root/"train"/"Nod").iterdir())
     (root/"test"/"Nod"/"v_Nod_g99_c01.avi").write_bytes(same.read_bytes())
     (root/"val"/"Nod"/same.name.replace("c01", "c02")).write_bytes(next((root/"val"/"Wave").iterdir()).read_bytes())
