@@ -175,7 +175,7 @@ def test_few_frames_are_counted_where_they_are_fewest_and_refused_if_they_must_b
 
 
 def test_check_data_notes_few_frames_and_does_not_fail(tmp_path, capsys):
-    root = write_dataset(tmp_path/"set", frames=60)
+    root = write_dataset(tmp_path/"set", frames=60, rooms=True)
     few = write_video(root/"train"/"Wave"/"v_Wave_g90_c01.avi", frames=5)
     assert main(["check-data", str(root), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
