@@ -155,7 +155,7 @@ def eval_results(
     "The test score in the form of the Hub's leaderboards."
     from huggingface_hub.utils import yaml_dump
     r, m = record["recipe"], record["metrics"]
-    if not r["data_revision"] or "video_accuracy" not in m: return None
+    if not r.get("data_revision") or "video_accuracy" not in m: return None
     about = dict(id=r["data"], task_id="default", revision=r["data_revision"])
     notes = f"accuracy per video, {r['eval_clips']} clips each, {m['videos']} test videos"
     return yaml_dump([dict(dataset=about, value=round(m["video_accuracy"], 4), notes=notes)])
