@@ -82,7 +82,7 @@ def _given(options, method):
 @command
 def finetune_command(
     recipe:str=None,         # stick, ucf101 or smoke; default: VIDCLS_RECIPE, or the machine's default
-    data:str=None,           # Train on a folder ([split/]class/video), a CSV file (path,label[,start,end]) or a manifest
+    data:str=None,           # Train on a folder ([split/]class/video), CSV file (path,label[,start,end]) or manifest
     checkpoint:str=None,     # Start from this model folder or model on the Hub; default with --data: what suits
     out:str=None,            # Model folder to write; default: models/RECIPE in VIDCLS_HOME
     epochs:int=None,         # Passes over the training videos
