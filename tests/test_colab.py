@@ -3,7 +3,7 @@
 The machine is a fresh virtual environment that sees this environment's third-party packages (or those of the Python that
 `VIDCLS_HOSTED` names, see tests/tools/matrix.sh), but neither vidcls nor the developers' tools. Only the presence of
 `google.colab` is made up."""
-import os, re, subprocess, sys
+import ast, os, re, subprocess, sys
 from pathlib import Path
 
 import nbformat, pytest
@@ -15,6 +15,8 @@ from make_readme import settings
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="makes symbolic links")
 CHAPTERS = [n for n in run_chapters.chapters(NBS) if "<!-- badge -->" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")]
 NOT_THERE = ("vidcls", "nbdev", "execnb", "pytest", "_pytest", "xdist", "nbclient", "jupyterlab", "build", "pip", "uv", "__editable__", "__pycache__")
+COURSE = run_chapters.chapters(NBS, floors=["course"])
+ALL = bool(os.environ.get("VIDCLS_HOSTED") or os.environ.get("CHAPTERS") == "all")
 HOSTED = os.environ.get("VIDCLS_HOSTED") or sys.executable
 CHECK = """
 import vidcls, vidcls.engine.recipes
@@ -88,6 +90,8 @@ def run_there(nb, python, env, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapter_alone(name, machine, dist, tmp_path, pytestconfig):
+    "By default the course: every notebook runs in an empty folder in `make test`, and imports what a hosted machine has (below)."
+    if not ALL and name not in COURSE: pytest.skip("CHAPTERS=all and `make matrix` also run the engine's notebooks alone")
     def _install(python):
         rc, out = nbtest.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", *dist.glob("*.whl")])
         assert rc == 0, out
@@ -126,6 +130,18 @@ def test_setup_cell_installs_the_package(machine, tmp_path, pytestconfig):
     nb.cells = [cell]
     came_from = run_there(nb, python, env, tmp_path)
     assert came_from.is_relative_to(python.parents[1].resolve())
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_notebook_imports_only_what_a_hosted_machine_has(name):
+    "A helper of tests/ or a developers' tool is there in a checkout, but not where the chapter is alone."
+    nb, _ = run_chapters.load(NBS/f"{name}.ipynb")
+    source = "\n".join(re.sub(r"^(\s*)[%!].*", r"\1pass", c.source, flags=re.M) for c in nb.cells if c.cell_type == "code")
+    trees = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    asked = {a.name.split(".")[0] for n in trees if isinstance(n, ast.Import) for a in n.names}
+    asked |= {n.module.split(".")[0] for n in trees if isinstance(n, ast.ImportFrom) and not n.level}
+    own = {p.stem for f in ("tests", "tools", "nbs/_tools") for p in (ROOT/f).glob("*.py")}
+    assert not asked & ({*NOT_THERE, *own} - {"vidcls"})
 
 
 def test_all_setup_cells_are_the_same():
