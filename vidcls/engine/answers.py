@@ -38,8 +38,8 @@ def check_upload(
         raise VideoError(f"{video} has frames of {info.width} × {info.height} pixels: "
                          "make them 4096 × 2304 or smaller.")
     if info.duration > 60*max_minutes or info.frames > 60*max_minutes*120:
-        raise VideoError(f"{video} lasts {info.duration/60:.1f} minutes with {info.frames} frames, "
-                         f"and {max_minutes:g} minutes are allowed: send a part of it.")
+        raise VideoError(f"{video} lasts {info.duration:.1f} s and has {info.frames} frames, "
+                         f"and {60*max_minutes:g} s at 120 frames per second are allowed: send a part of it.")
     return info
 
 # %% ../../nbs/engine/answers.ipynb #2cd7c165
@@ -61,7 +61,7 @@ def plain_sentence(
 def _figure(fig, about):
     "A matplotlib figure inside a page; it is closed."
     import matplotlib.pyplot as plt
-    fig.savefig(file := io.BytesIO(), format="png", dpi=100)
+    fig.savefig(file := io.BytesIO(), format="png", dpi=100, bbox_inches="tight", pad_inches=.05)
     plt.close(fig)
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img class="figure" alt="{html.escape(about)}" src="data:image/png;base64,{data}">'

@@ -70,6 +70,7 @@ def _answer_upload(gr, answers, uploads):
     def answer(video):
         "The labels of a video with their probabilities, and HTML with what the model saw."
         if not video: raise gr.Error("There is no video yet: choose one.", print_exception=False)
+        yield None, "", "", "", "" # The answer for the video before
         try: yield from answers.pieces(video)
         except Exception as e: raise gr.Error(plain_sentence(e, video), duration=None, print_exception=False) from None
         finally: uploads.release(video)
@@ -89,11 +90,12 @@ def _middle(video): return read_frames(video, pick=lambda n: [n//2])[0][0].permu
 def _examples(gr, answers, examples, outputs):
     "Pictures to click on, instead of an upload. The page knows their numbers, not where they are."
     pictures = [(_middle(path), label) for path,label in examples]
-    gallery = gr.Gallery(pictures, label="Or click on an example", columns=4, height="auto", allow_preview=False,
-                         interactive=False, buttons=[], elem_id="examples")
+    gallery = gr.Gallery(pictures, label="Or click on an example", columns=4, allow_preview=False, interactive=False,
+                         buttons=[], elem_id="examples")
     def example(event: gr.SelectData):
         yield from answers.pieces(examples[event.index][0])
-    gallery.select(example, None, outputs, api_visibility="private", concurrency_id="model", concurrency_limit=1)
+    gallery.select(example, None, outputs, api_visibility="private", concurrency_id="model", concurrency_limit=1,
+                   show_progress_on=outputs[0])
 
 def _video_tab(gr, answers, examples, uploads):
     def claim(video):
@@ -101,13 +103,13 @@ def _video_tab(gr, answers, examples, uploads):
         return gr.validate(True, "")
     with gr.Row():
         with gr.Column(min_width=300):
-            video = gr.Video(label="Your video", sources=["upload", "webcam"], height=300, elem_id="upload")
+            video = gr.Video(label="Your video", sources=["upload", "webcam"], elem_id="upload")
             below = gr.Column()
         with gr.Column(min_width=300): outputs = _video_outputs(gr)
     if examples:
         with below: _examples(gr, answers, examples, outputs)
     ask = dict(fn=_answer_upload(gr, answers, uploads), inputs=video, outputs=outputs, concurrency_id="model",
-               concurrency_limit=1, validator=claim)
+               concurrency_limit=1, validator=claim, show_progress_on=outputs[0])
     video.upload(**ask, api_name="answer")
     video.stop_recording(**ask, api_visibility="private")
 
@@ -185,7 +187,8 @@ class Limit:
 _STYLE = """.vidcls p{margin:.3rem 0}.vidcls h1{font-size:1.6rem;font-weight:600}
 .vidcls h3{font-weight:600;margin:.6rem 0 .3rem}
 .vidcls img{max-width:100%;border-radius:6px}.vidcls img.figure{background:#fff}.vidcls section{overflow-x:auto}
-.vidcls td,.vidcls th{padding:2px 10px;text-align:left}"""
+.vidcls td,.vidcls th{padding:2px 10px;text-align:left}#examples .grid-wrap{height:auto;min-height:0;max-height:none}
+#examples .grid-container{height:auto;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))!important}"""
 
 # %% ../../nbs/engine/app.ipynb #d0fe3692
 def launch_options(
