@@ -62,7 +62,7 @@ def test_an_upload_is_answered(visit, films, shots):
     page = visit()
     page.set_input_files("#upload input[type=file]", films[0])
     for title in ("What the model saw", "What it looked at", "When"): page.get_by_role("heading", name=title, exact=True).wait_for(timeout=60_000)
-    expect(page.locator(".vidcls").filter(has_text="film.mp4")).to_contain_text("frames of 320 × 240 pixels")
+    expect(page.locator(".vidcls").filter(has_text="film.mp4").first).to_contain_text("frames of 320 × 240 pixels")
     page.wait_for_timeout(1000)
     page.screenshot(path=shots/"app-wide.png", full_page=True)
     page.set_viewport_size(dict(width=400, height=900))

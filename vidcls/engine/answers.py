@@ -90,7 +90,7 @@ class Answers:
         self.model, self.method, self.reject, self.max_minutes = model, method, reject, max_minutes
         self.labels = [self.net.config.id2label[i] for i in range(self.net.config.num_labels)]
         self.clips, self.busy = saved_clips(self.folder), threading.Lock()
-        self.no_map = self._no_map() if method else ""
+        self.rule, self.no_map = load_rule(self.folder, self.labels), self._no_map() if method else ""
 
 # %% ../../nbs/engine/answers.ipynb #51a0f447
 @patch
@@ -145,7 +145,7 @@ def _when(self:Answers, video, info):
     "What happens when, for a video of three clips or longer."
     if info.duration < 3*self.spec.seconds: return ""
     stride = max(.5, info.duration/200)
-    t = timeline(self.model, video, stride, progress=False, **self.how)
+    t = timeline(self.model, video, stride, self.rule, progress=False, **self.how)
     if not len(t.segments): return _section("When", text_html("Nothing lasts long enough to be a segment."))
     picture = _figure(plot_film(video, {"found": t.segments}, 10 if info.duration < 60 else 0), "a timeline")
     rows = t.segments.drop(columns="video").to_html(index=False, float_format="%.2f", border=0)
@@ -175,7 +175,6 @@ class Camera:
     ):
         self.answers, self.pool, self.now, self.zero = answers, pool, now, now()
         self.windows, self.times = Windows(answers.spec, .5, "The camera"), deque() # Of arrival, in one clip's length
-        self.rule = load_rule(answers.folder, answers.labels)
         self.asked, self.answer, self.few = None, None, 0
 
     @property
@@ -207,7 +206,7 @@ def push(self:Camera,
 def _ask(self:Camera, clip, since):
     "(label or None, score, seconds since the last picture)."
     with self.answers.busy: p = softmax(run_inference(self.answers.net, clip, self.answers.spec)[0].numpy())
-    return *window_answer(p, self.answers.labels, self.rule), self.now() - since
+    return *window_answer(p, self.answers.labels, self.answers.rule), self.now() - since
 
 # %% ../../nbs/engine/answers.ipynb #89726200
 @patch

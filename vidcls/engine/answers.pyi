@@ -49,6 +49,7 @@ class Answers:
     model: _Any
     no_map: _Any
     reject: float | bool
+    rule: _Any
 
     def __init__(self, model, method: str | None='occlusion', reject: float | bool=False, max_minutes: float=10.0, device: str | None=None, revision: str | None=None):
         ...
@@ -85,7 +86,6 @@ class Camera:
     few: _Any
     now: _Any
     pool: _Any
-    rule: _Any
     times: _Any
     windows: _Any
     zero: _Any
