@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from scipy.special import softmax
-from .finder import load_rule
+from .finder import Rule, RULE
 from .live import given_frames, window_answer
 from .record import saved_clips
 from .video import probe_video, VideoError
 from .windows import Windows
 from ..gif import film_strip
-from ..infer import loaded, predict, run_inference, seen_views
+from ..infer import loaded, predict, reject_rule, run_inference, seen_views
 from ..see import check_method, explain, map_method
 from ..when import plot_film, timeline
 
@@ -90,7 +90,8 @@ class Answers:
         self.model, self.method, self.reject, self.max_minutes = model, method, reject, max_minutes
         self.labels = [self.net.config.id2label[i] for i in range(self.net.config.num_labels)]
         self.clips, self.busy = saved_clips(self.folder), threading.Lock()
-        self.rule, self.no_map = load_rule(self.folder, self.labels), self._no_map() if method else ""
+        self.calibrated, self.no_map = (self.folder/RULE).is_file(), self._no_map() if method else ""
+        self.rule = reject_rule(self.net, self.folder, self.calibrated or Rule.share)
 
 # %% ../../nbs/engine/answers.ipynb #51a0f447
 @patch
@@ -146,10 +147,12 @@ def _when(self:Answers, video, info):
     if info.duration < 3*self.spec.seconds: return ""
     stride = max(.5, info.duration/200)
     t = timeline(self.model, video, stride, self.rule, progress=False, **self.how)
-    if not len(t.segments): return _section("When", text_html("Nothing lasts long enough to be a segment."))
+    about = f"Times are in seconds; the model looked every {stride:.1f} s."
+    if not self.calibrated: about += " It was not calibrated for long videos, so take it with care."
+    if not len(t.segments): return _section("When", text_html(f"Nothing lasts long enough to be a segment. {about}"))
     picture = _figure(plot_film(video, {"found": t.segments}, 10 if info.duration < 60 else 0), "a timeline")
     rows = t.segments.drop(columns="video").to_html(index=False, float_format="%.2f", border=0)
-    return _section("When", picture, rows, text_html(f"Times are in seconds; the model looked every {stride:.1f} s."))
+    return _section("When", picture, rows, text_html(about))
 
 # %% ../../nbs/engine/answers.ipynb #406ae3ab
 @patch

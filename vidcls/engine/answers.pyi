@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from scipy.special import softmax
-from .finder import load_rule
+from .finder import Rule, RULE
 from .live import given_frames, window_answer
 from .record import saved_clips
 from .video import probe_video, VideoError
 from .windows import Windows
 from ..gif import film_strip
-from ..infer import loaded, predict, run_inference, seen_views
+from ..infer import loaded, predict, reject_rule, run_inference, seen_views
 from ..see import check_method, explain, map_method
 from ..when import plot_film, timeline
 logger = logging.getLogger('vidcls.engine.answers')
@@ -41,6 +41,7 @@ def text_html(text: str) -> str:
 class Answers:
     """What the app says about a video, piece by piece."""
     busy: _Any
+    calibrated: _Any
     clips: _Any
     how: _Any
     labels: _Any

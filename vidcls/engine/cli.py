@@ -586,7 +586,7 @@ def app_command(
     host:str="127.0.0.1",  # Address to listen at; 0.0.0.0: all of this machine's
     port:int=None,         # Default: the first free one from 7860 on
     explain:str="occlusion", # Show what the model looked at, by occlusion, gradcam or rollout; none: do not
-    reject:str=None,       # Say which videos show none of the classes: those whose best class has at most this share, or auto
+    reject:str=None, # Say which videos show none of the classes: those whose best class has at most this share, or auto
     max_mb:float=200,      # Largest upload, in megabytes
     max_minutes:float=10,  # Longest video
     share:bool=False,      # Also open a public address, through Gradio's servers
