@@ -33,6 +33,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.report": "report",
     "share": "push_model",
     "engine.export": "export_onnx",
+    "engine.app": "make_app",
 }
 _HOME = {name: f"vidcls.{module}" for module, names in _EXPORTS.items() for name in names.split()}
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604

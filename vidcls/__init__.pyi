@@ -47,6 +47,7 @@ from .see import explain as explain
 from .engine.report import report as report
 from .share import push_model as push_model
 from .engine.export import export_onnx as export_onnx
+from .engine.app import make_app as make_app
 
 __version__: str
 __all__ = [
@@ -95,4 +96,5 @@ __all__ = [
     "report",
     "push_model",
     "export_onnx",
+    "make_app",
 ]

@@ -578,6 +578,32 @@ def export_command(
     done = export_onnx(model, out, data, int8, most_lost, clips, tolerance, revision)
     return dict(model_dir=str(done.model_dir), **done.about), str(done)
 
+# %% ../../nbs/engine/cli.ipynb #5d211ce1
+@command
+def app_command(
+    model:str,             # Model folder, or a model on the Hub
+    examples:str=None,     # Data set folder or CSV file, of whose test videos some can be clicked on
+    host:str="127.0.0.1",  # Address to listen at; 0.0.0.0: all of this machine's
+    port:int=None,         # Default: the first free one from 7860 on
+    explain:str="occlusion", # Show what the model looked at, by occlusion, gradcam or rollout; none: do not
+    reject:str=None, # Say which videos show none of the classes: those whose best class has at most this share, or auto
+    max_mb:float=200,      # Largest upload, in megabytes
+    max_minutes:float=10,  # Longest video
+    share:bool=False,      # Also open a public address, through Gradio's servers
+    device:str=None,       # cuda, mps or cpu; default: the fastest available
+    revision:str=None,     # Commit, tag or branch of a model on the Hub
+    json:bool=False,       # Has no effect: there is no result
+):
+    "Show a model in the browser (needs vidcls[app]): upload or film a video, or use the webcam."
+    for name,value in dict(max_mb=max_mb, max_minutes=max_minutes).items():
+        if not 0 < value < float("inf"): raise Usage(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if port is not None and not 0 < port < 65536: raise Usage(f"--port must be between 1 and 65535, not {port}")
+    from vidcls.engine.app import serve_app
+    from vidcls.see import METHODS
+    _known(explain=(explain, (*METHODS, "none")))
+    serve_app(model, examples=examples, host=host, port=port, max_mb=max_mb, share=share, max_minutes=max_minutes,
+              method=None if explain == "none" else explain, reject=_reject(reject), device=device, revision=revision)
+
 # %% ../../nbs/engine/cli.ipynb #78b03bc7
 @command
 def manifest_command(
