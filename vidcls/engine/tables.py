@@ -218,7 +218,8 @@ def _check_rows(df, file, first):
     "Raise `OSError` or `ValueError` for a row that cannot be right."
     for bad in (p for p in df.path if not Path(p).is_file()):
         raise FileNotFoundError(f"{file} lists {bad}, which does not exist: correct the path.")
-    if (blank := df.index[df.label == ""]).size: raise ValueError(f"{file} line {blank[0]+first} has no label: add one.")
+    if (blank := df.index[df.label == ""]).size:
+        raise ValueError(f"{file} line {blank[0]+first} has no label: add one.")
     check_splits(df.split, file)
 
 def check_splits(

@@ -61,7 +61,8 @@ def _inside(name, file):
     if not name.strip(): raise ValueError(f"{file} has a row without a file_name: name the video.")
     short = os.path.normpath(name.replace("\\", "/"))
     if "://" in name or os.path.isabs(short) or short[1:2] == ":" or short.split(os.sep)[0] == "..":
-        raise ValueError(f"{file} lists {name}, which is not in its folder: name each video by its place below {file.parent}.")
+        raise ValueError(f"{file} lists {name}, which is not in its folder: "
+                         f"name each video by its place below {file.parent}.")
     return short
 
 # %% ../../nbs/engine/videofolder.ipynb #aba96a23
@@ -82,7 +83,7 @@ def _labelled(df, file, split):
 def metadata_table(
     root:Path, # Folder with metadata.csv, .jsonl or .parquet, at the top or in each split's folder
 ) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]
-    "The table of a folder that has metadata. Warns about videos that are not listed, and raises for what cannot be right."
+    "The table of a folder with metadata. Warns about videos that are not listed; raises for what cannot be right."
     import pandas as pd
     read = [(file, _labelled(_read(file), file, split)) for split,file in metadata_files(root)]
     first = lambda file: 2 if file.suffix == ".csv" else 1
