@@ -258,3 +258,29 @@ def test_a_table_without_groups_has_a_recording_per_video():
     s = score(t, np.random.default_rng(0).normal(size=(20, 2)), {0: "Nod", 1: "Wave"}, "by hand")
     assert s.interval is not None and s.groups.nunique() == 20
     assert not np.isnan(accuracy_interval([1]*10 + [0]*10, [None]*20)).any()
+
+
+# ---------------------------------------------------------------------------------------------- metadata of a videofolder
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_metadata_is_read_as_it_was_written(tmp_path, form):
+    "Labels that look like numbers, groups and times survive, in a folder per split."
+    from vidcls.engine.videofolder import write_metadata
+    for place in ("train/a.mp4", "test/b.mp4"):
+        (tmp_path/place).parent.mkdir(exist_ok=True)
+        (tmp_path/place).touch()
+    rows = [("train/a.mp4", "train", "007", 0., 2.), ("train/a.mp4", "train", "NA", 2., np.nan), ("test/b.mp4", "test", "007", 1., 3.)]
+    table = pd.DataFrame(rows, columns=["path", "split", "label", "start", "end"])
+    table = table.assign(path=[str(tmp_path/p) for p in table.path], group=["kitchen", "kitchen", "hall"])
+    assert [f.parent.name for f in write_metadata(table, tmp_path, form)] == ["train", "test"]
+    read = video_table(tmp_path)
+    pd.testing.assert_frame_equal(read[list(table)], table)
+
+
+def test_metadata_leads_nowhere_else(tmp_path):
+    "A place outside the folder is refused, before anything is opened."
+    (tmp_path/"set").mkdir()
+    (tmp_path/"secret.mp4").touch()
+    for name in ("../secret.mp4", str(tmp_path/"secret.mp4"), f"file://{tmp_path}/secret.mp4"):
+        (tmp_path/"set"/"metadata.csv").write_text(f"file_name,label\n{name},x\n")
+        with pytest.raises(ValueError, match="not in its folder"): video_table(tmp_path/"set")

@@ -357,3 +357,62 @@ def test_from_hub_to_hub(hub, tiny, tmp_path):
     assert len(hub.requests("GET", "model.safetensors")) == 2  # The checkpoint and the model, once each
     written = [p.read_bytes().decode("latin1") for p in tmp_path.rglob("*") if p.is_file()]
     assert not any(TOKEN in text for text in (answer.stdout, answer.stderr, *written))
+
+
+# ---------------------------------------------------------------------------------------------- data sets and Spaces
+
+@pytest.fixture
+def films(tmp_path):
+    "A table of three parts of two videos, with groups and times."
+    import pandas as pd
+    paths = [str(write_video(tmp_path/"films"/f"{name}.avi", 8)) for name in ("a", "b")]
+    return pd.DataFrame(dict(path=[paths[0], paths[0], paths[1]], split=["train", "train", "test"], label=["007", "NA", "007"],
+                             group=["kitchen", "kitchen", "hall"], start=[0., 1., 0.], end=[1., 2., 1.]))
+
+
+def test_data_set_is_pushed_and_comes_back(hub, films, tmp_path):
+    "Videos, metadata and a card in one commit, private; what is downloaded is the same table, and names no path of here."
+    from vidcls.engine.hub import push_dataset
+    address = push_dataset(films, "tester/films", token=TOKEN)
+    assert address.startswith(f"{hub.url}/datasets/tester/films/commit/") and len(hub.requests("POST", "/commit/")) == 1
+    assert hub.requests("POST", "/api/repos/create")[0].json()["visibility"] == "private"
+    files = hub.files("tester/films", "dataset")
+    assert not any(str(tmp_path).encode() in data for data in files.values())
+    assert b"license: other" in files["README.md"] and b"| 007 | 1 | 1 |" in files["README.md"]
+    back = video_table(huggingface_hub.snapshot_download("tester/films", repo_type="dataset", local_dir=tmp_path/"back"))
+    known = [c for c in films if c != "path"]
+    back, films = (t.sort_values(["split", "label"], ignore_index=True) for t in (back, films))
+    assert back[known].equals(films[known]) and [Path(p).name for p in back.path] == [Path(p).name for p in films.path]
+
+
+def test_space_is_pinned(hub, monkeypatch, capsys):
+    "The app names the model's commit, every package has one version, and it goes to a Gradio Space."
+    from vidcls.engine import cli, hub as H
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(H, "vidcls_requirement", lambda: "vidcls @ git+https://example.org/vidcls@v1")
+    installed = H.installed_version
+    monkeypatch.setattr(H, "installed_version", lambda name: "6.31.0" if name == "gradio" else installed(name))
+    commit = hub.add_repo("tester/model", {"clip_spec.json": "{}", "README.md": "---\nlicense: cc-by-nc-4.0\n---\n"})
+    assert cli.main(["push", "tester/model", "--space", "tester/app"]) == 0
+    asked = hub.requests("POST", "/api/repos/create")[0].json()
+    assert (asked["type"], asked["sdk"], asked["visibility"]) == ("space", "gradio", "private")
+    files = hub.files("tester/app", "space")
+    assert f"model_folder('tester/model', '{commit}')".encode() in files["app.py"]
+    front = yaml.safe_load(files["README.md"].decode().split("---")[1])
+    assert (front["sdk_version"], front["license"], front["models"]) == ("6.31.0", "cc-by-nc-4.0", ["tester/model"])
+    assert all("==" in line or "@" in line for line in files["requirements.txt"].decode().splitlines())
+    assert "/spaces/tester/app/commit/" in capsys.readouterr().out
+
+
+def test_what_cannot_be_pushed_says_so(hub, films):
+    "No owner, no token, a foreign name, a model that is not ours, a video that is not here, nobody listens."
+    from vidcls.engine.hub import push_dataset, push_space
+    hub.add_repo("tester/other", {"config.json": "{}"})
+    assert "owner/name" in refusal(ValueError, push_dataset, films, "films", token=TOKEN)
+    assert "HF_TOKEN" in refusal(OSError, push_dataset, films, "tester/films")
+    assert "403" in refusal(OSError, push_dataset, films, "somebody/films", token=TOKEN)
+    assert "not contain a model" in refusal(ValueError, push_space, "tester/other", "tester/app", token=TOKEN)
+    assert "nobody/nothing" in refusal(OSError, push_space, "nobody/nothing", "tester/app", token=TOKEN)
+    assert "not a file" in refusal(OSError, push_dataset, films.assign(path="no.avi"), "tester/films", token=TOKEN)
+    hub.__exit__()
+    assert "tester/films" in refusal(OSError, push_dataset, films, "tester/films", token=TOKEN)

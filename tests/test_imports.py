@@ -19,7 +19,7 @@ ROOF = "engine.cli"  # It may import everything; of the package, only `__main__`
 # These may import the course
 UPWARD = {f"engine.{m}" for m in
           "audit trainer run report look prepare batch pipeline choose budget windows timelines live judge overlay "
-          "shards costs export answers app".split()}
+          "shards costs export answers app hub".split()}
 PUT_OFF = {}  # Lazy imports that may close a circle: (who, whom), without the package's name -> why
 
 

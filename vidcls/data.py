@@ -15,8 +15,9 @@ from .engine.machine import home
 from .engine.manifest import manifest_table
 from .engine.recipes import get_recipe, Recipe, RECIPES
 from vidcls.engine.tables import (
-    apply_split_lists, csv_table, draw_splits, folder_table, parse_name, recordings, SPLITS, video_files
+    apply_split_lists, csv_table, draw_splits, parse_name, recordings, SPLITS, video_files
 )
+from .engine.videofolder import described_table
 _all_ = ["apply_split_lists", "parse_name", "recordings", "SPLITS", "video_files"]
 
 # %% ../nbs/01_data.ipynb #462804db
@@ -63,7 +64,7 @@ def video_table(
     "All videos of a data set. Says what it skipped, raises on what cannot be right."
     root = data_root(get_recipe()) if root is None else Path(root)
     listed = manifest_table if root.suffix == ".parquet" else csv_table
-    table = listed(root) if root.is_file() else folder_table(root)
+    table = listed(root) if root.is_file() else described_table(root)
     return apply_split_lists(table, split_lists, fold) if split_lists else table
 
 # %% ../nbs/01_data.ipynb #0f0f1c69

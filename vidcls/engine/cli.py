@@ -729,6 +729,31 @@ def _seen(seen, out, groups):
             f"proposed recordings: {found['proposed_recordings']}{f', in {groups}' if groups else ''}", str(out)]
     return found, "\n".join(text)
 
+# %% ../../nbs/engine/cli.ipynb #0c789b27
+@command
+def push_command(
+    what:str,            # Model folder, or a model on the Hub; with --dataset a folder, CSV file or manifest of videos
+    to:str=None,         # Repository to push to, owner/name; not for a model that is on the Hub
+    space:str=None,      # Also write a Space, owner/name, that shows the model
+    dataset:bool=False,  # Push videos as a data set
+    license:str=None,    # Licence of the data set, such as cc-by-4.0; default: the card says that it is not known
+    public:bool=False,   # Let everybody see it; default: only you
+    revision:str=None,   # Commit, tag or branch of a model on the Hub, for its Space
+    json:bool=False,     # Print JSON
+):
+    "Push a model, a data set or a Space to the Hub."
+    if dataset and space: raise Usage("--dataset and --space exclude each other: a Space shows a model")
+    if license and not dataset: raise Usage("--license is for --dataset: a model's card knows the licence")
+    if not (to or space) or dataset and not to: raise Usage("name the repository with --to owner/name")
+    if to and revision: raise Usage("--revision is for a model that is on the Hub: leave out --to")
+    from vidcls.engine.hub import push_dataset, push_space
+    if dataset: done = dict(dataset=push_dataset(what, to, not public, license=license))
+    else:
+        from vidcls.share import push_model
+        done = dict(model=push_model(what, to, not public)) if to else {}
+        if space: done["space"] = push_space(to or what, space, not public, revision=revision)
+    return done, "\n".join(done.values())
+
 # %% ../../nbs/engine/cli.ipynb #a58f6f2a
 class Usage(Exception): "The command was called incorrectly, which gives exit status 2."
 

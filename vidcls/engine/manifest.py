@@ -18,8 +18,9 @@ from .machine import atomic_write, disk_errors
 from .members import member_path
 from .progress import progress_bar
 from vidcls.engine.tables import (
-    check_splits, folder_table, is_video, overlaps, parse_name, TIMES, video_files, warn_overlaps
+    check_splits, is_video, overlaps, parse_name, TIMES, video_files, warn_overlaps
 )
+from .videofolder import described_table, metadata_files
 from .video import probe_video, Segment, VideoError
 
 # %% ../../nbs/engine/manifest.ipynb #a47b0ed8
@@ -66,10 +67,10 @@ def make_ids(
 def _of_folder(root):
     "The rows of a folder: class/video, split/class/video, or videos without labels at its top."
     import pandas as pd
-    if any(is_video(p) for p in root.iterdir() if p.is_file()):
+    if not metadata_files(root) and any(is_video(p) for p in root.iterdir() if p.is_file()):
         t = pd.DataFrame(dict(path=video_files(root)))
         t["group"] = [parse_name(os.path.relpath(p, root))[0] for p in t.path]
-    else: t = folder_table(root).drop(columns="clip")
+    else: t = described_table(root).drop(columns="clip")
     return t.assign(key=[Path(os.path.relpath(p, root)).as_posix() for p in t.path])
 
 # %% ../../nbs/engine/manifest.ipynb #47151dac

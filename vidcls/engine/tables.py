@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'TIMES', 'parse_name', 'recordings', 'video_files', 'folder_table', 'sources', 'table_rows', 'overlaps',
-           'overlap_text', 'warn_overlaps', 'check_splits', 'csv_table', 'apply_split_lists', 'draw_splits',
-           'balance_rows', 'balance_classes', 'imbalance_text', 'check_classes']
+           'overlap_text', 'warn_overlaps', 'check_splits', 'listed_table', 'csv_table', 'apply_split_lists',
+           'draw_splits', 'balance_rows', 'balance_classes', 'imbalance_text', 'check_classes']
 
 # %% ../../nbs/engine/tables.ipynb #ec99108d
 import math, os, re, warnings
@@ -214,11 +214,12 @@ def _read_csv(file):
     return df
 
 # %% ../../nbs/engine/tables.ipynb #28518867
-def _check_rows(df, file):
+def _check_rows(df, file, first):
     "Raise `OSError` or `ValueError` for a row that cannot be right."
     for bad in (p for p in df.path if not Path(p).is_file()):
         raise FileNotFoundError(f"{file} lists {bad}, which does not exist: correct the path.")
-    if (blank := df.index[df.label == ""]).size: raise ValueError(f"{file} line {blank[0]+2} has no label: add one.")
+    if (blank := df.index[df.label == ""]).size:
+        raise ValueError(f"{file} line {blank[0]+first} has no label: add one.")
     check_splits(df.split, file)
 
 def check_splits(
@@ -238,11 +239,11 @@ def _groups(given, own):
     return [g.strip() or known.get(o, o) for g,o in zip(given, own)]
 
 # %% ../../nbs/engine/tables.ipynb #f92131dc
-def _read_times(df, file):
+def _read_times(df, file, first):
     "Turn `start` and `end` into seconds, NaN where they are empty; returns the names of these columns, if any."
     if not set(TIMES) & set(df): return ()
     for name in set(TIMES) - set(df): df[name] = ""
-    for line,row in enumerate(zip(df.path, df.start, df.end), 2):
+    for line,row in enumerate(zip(df.path, df.start, df.end), first):
         try: _source(*row)
         except ValueError as e: raise ValueError(f"{file} line {line}: {e}") from None
     for name in TIMES: df[name] = [float(v) if v.strip() else math.nan for v in df[name]]
@@ -250,19 +251,27 @@ def _read_times(df, file):
     return TIMES
 
 # %% ../../nbs/engine/tables.ipynb #9f8558a6
+def listed_table(
+    df,          # Text columns path (relative to the list), label[, group][, split][, start, end]
+    file:Path,   # The list
+    root=None,   # Folder below which a place names a recording; None: the list's folder
+    first:int=2, # Line of the first row, for messages
+) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]; in the list's order
+    "The table of the videos in a list that was read. Raises an error if a row cannot be right."
+    df = df.reset_index(drop=True).assign(path=[str(file.parent/p) for p in df.path])
+    names = [parse_name(os.path.relpath(p, root or file.parent)) for p in df.path]
+    if "split" not in df: df["split"] = ""
+    _check_rows(df, file, first)
+    given = df["group"] if "group" in df else [""]*len(df)
+    df["group"] = _groups(given, [own for own,_ in names])
+    columns = ["path", "split", "label", "group", "clip", *_read_times(df, file, first)]
+    return df.assign(clip=[c for _,c in names])[columns]
+
 def csv_table(
     file:Path, # With columns path, label[, group][, split][, start, end]
 ) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]; in the file's order
     "The table of the videos in a CSV file. Raises an error if the file cannot be right."
-    df = _read_csv(file)
-    names = [parse_name(os.path.normpath(p)) for p in df.path]
-    df["path"] = [str(file.parent/p) for p in df.path]
-    if "split" not in df: df["split"] = ""
-    _check_rows(df, file)
-    given = df["group"] if "group" in df else [""]*len(df)
-    df["group"] = _groups(given, [own for own,_ in names])
-    columns = ["path", "split", "label", "group", "clip", *_read_times(df, file)]
-    return df.assign(clip=[c for _,c in names])[columns]
+    return listed_table(_read_csv(file), file)
 
 # %% ../../nbs/engine/tables.ipynb #102b938b
 def _split_list(file):
