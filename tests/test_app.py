@@ -31,6 +31,20 @@ def server(model):
     with running_app(model, max_mb=2, max_minutes=1) as (address, folder): yield address, Path(folder)
 
 
+@needs_app
+def test_the_app_of_a_space_starts(model, monkeypatch, tmp_path):
+    "The very file that is pushed, with the model where the Hub would have put it."
+    import gradio, runpy
+    from vidcls.engine import hub, loading
+    monkeypatch.setattr(hub, "vidcls_requirement", lambda: "vidcls[app] @ ...")
+    asked, started = [], []
+    monkeypatch.setattr(loading, "model_folder", lambda *a: asked.append(a) or model)
+    monkeypatch.setattr(gradio.Blocks, "launch", lambda self, **how: started.append((self.title, how)))
+    (tmp_path/"app.py").write_text(hub.space_files("me/mine", "0"*40, "Mine")["app.py"])
+    runpy.run_path(str(tmp_path/"app.py"), run_name="__main__")
+    assert asked == [("me/mine", "0"*40)] and started[0][0] == "me/mine" and started[0][1]["max_file_size"] > 0
+
+
 def last(answers, video):
     *_, found = answers.pieces(video)
     return found

@@ -133,15 +133,15 @@ def vidcls_requirement() -> str: # A line of requirements.txt
     about = metadata.distribution("vidcls")
     source = json.loads(about.read_text("direct_url.json") or "{}")
     url = next(u.split(", ")[1] for u in about.metadata.get_all("Project-URL") if u.startswith("Source, "))
-    return f"vidcls @ git+{url}@{source.get('vcs_info', {}).get('commit_id') or f'v{about.version}'}"
+    return f"vidcls[app] @ git+{url}@{source.get('vcs_info', {}).get('commit_id') or f'v{about.version}'}"
 
 # %% ../../nbs/engine/hub.ipynb #aa6f2981
 _APP = """"The app of {model}."
-from vidcls.engine.app import make_app
+from vidcls.engine.app import launch_options, make_app
 from vidcls.engine.loading import model_folder
 
-app = make_app(model_folder({model!r}, {commit!r}))
-if __name__ == "__main__": app.launch()
+app = make_app(model_folder({model!r}, {commit!r}), title={model!r})
+if __name__ == "__main__": app.launch(**launch_options())
 """
 
 def space_files(
@@ -157,7 +157,8 @@ def space_files(
     front = dict(title=title, sdk="gradio", sdk_version=gradio, app_file="app.py", license=license, models=[model_id],
                  python_version=".".join(platform.python_version_tuple()[:2]), tags=["vidcls", "video-classification"])
     pins = [f"{name}=={installed_version(name)}" for name in PINNED]
-    readme = f"---\n{yaml_dump(front)}---\n\nShow a video to [{model_id}](https://huggingface.co/{model_id}).\n"
+    readme = f"---\n{yaml_dump(front)}---\n\nShow a video to [{model_id}](https://huggingface.co/{model_id}). "
+    readme += "If that model is private, add a token that may read it as the secret `HF_TOKEN` of this Space.\n"
     return {"app.py": _APP.format(model=model_id, commit=commit), "README.md": readme,
             "requirements.txt": "\n".join([vidcls_requirement(), f"gradio=={gradio}", *pins]) + "\n"}
 
