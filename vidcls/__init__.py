@@ -33,6 +33,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.report": "report",
     "share": "push_model",
     "engine.export": "export_onnx",
+    "engine.hub": "push_dataset push_space",
     "engine.app": "make_app",
 }
 _HOME = {name: f"vidcls.{module}" for module, names in _EXPORTS.items() for name in names.split()}

@@ -47,6 +47,8 @@ from .see import explain as explain
 from .engine.report import report as report
 from .share import push_model as push_model
 from .engine.export import export_onnx as export_onnx
+from .engine.hub import push_dataset as push_dataset
+from .engine.hub import push_space as push_space
 from .engine.app import make_app as make_app
 
 __version__: str
@@ -96,5 +98,7 @@ __all__ = [
     "report",
     "push_model",
     "export_onnx",
+    "push_dataset",
+    "push_space",
     "make_app",
 ]

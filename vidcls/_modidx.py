@@ -218,6 +218,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'vidcls/engine/archive.py'),
                                        'vidcls.engine.archive.hub_reason': ('engine/archive.html#hub_reason', 'vidcls/engine/archive.py'),
                                        'vidcls.engine.archive.is_complete': ('engine/archive.html#is_complete', 'vidcls/engine/archive.py'),
+                                       'vidcls.engine.archive.pushing': ('engine/archive.html#pushing', 'vidcls/engine/archive.py'),
                                        'vidcls.engine.archive.sha256': ('engine/archive.html#sha256', 'vidcls/engine/archive.py')},
             'vidcls.engine.audit': { 'vidcls.engine.audit.Leakage': ('engine/audit.html#leakage', 'vidcls/engine/audit.py'),
                                      'vidcls.engine.audit.Leakage.__init__': ( 'engine/audit.html#leakage.__init__',

@@ -8,7 +8,7 @@ __all__ = ['licence', 'model_card', 'check_token', 'eval_results', 'push_model']
 # %% ../nbs/15_share.ipynb #ca334747
 import html
 from pathlib import Path
-from .engine.archive import hub_reason
+from .engine.archive import pushing
 from .engine.families import published_licence
 from .engine.machine import atomic_write
 from .engine.recipes import RECIPES
@@ -163,17 +163,12 @@ def eval_results(
 # %% ../nbs/15_share.ipynb #32336bdc
 def _upload(model, repo_id, private, token):
     "Create the repository if need be, upload the folder, and return the commit."
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
     api = HfApi(token=token)
-    try:
+    with pushing(repo_id):
         api.create_repo(repo_id, private=private, exist_ok=True)
         return api.upload_folder(repo_id=repo_id, folder_path=str(model), commit_message="Upload a vidcls model",
                                  ignore_patterns=["checkpoints/*", ".[!e]*"]) # Hidden files, but for .eval_results
-    except (errors.HTTPError, OSError) as e: error = e
-    except RuntimeError as e: # The client's wrapper around whatever ended the upload of one file
-        if not isinstance(e.__cause__, (errors.HTTPError, OSError)): raise
-        error = e.__cause__
-    raise OSError(f"Could not push to {repo_id}: {hub_reason(error)}.") from error
 
 # %% ../nbs/15_share.ipynb #361dfc21
 def push_model(

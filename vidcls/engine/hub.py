@@ -9,8 +9,9 @@ __all__ = ['PINNED', 'check_target', 'push_files', 'video_places', 'dataset_card
 # %% ../../nbs/engine/hub.ipynb #f9e45457
 import html, importlib.metadata as metadata, json, platform, re
 from pathlib import Path
-from .archive import hub_reason
+from .archive import hub_reason, pushing
 from .videofolder import metadata_parts
+from ..share import check_token
 
 # %% ../../nbs/engine/hub.ipynb #8387ea5f
 def check_target(
@@ -18,10 +19,9 @@ def check_target(
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ):
     "Raise `ValueError` for a name that cannot be one, and `OSError` if there is no token."
-    from huggingface_hub import get_token
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(repo_id)):
         raise ValueError(f"{repo_id!r} is not a repository of the Hub: name it as owner/name.")
-    if not (token or get_token()): raise OSError("Pushing needs a token: set HF_TOKEN or run `hf auth login`.")
+    check_token(token)
 
 # %% ../../nbs/engine/hub.ipynb #6eae18c9
 def push_files(
@@ -32,18 +32,13 @@ def push_files(
     token:str|None=None, # None: `HF_TOKEN` or the stored login
 ) -> str: # Address of the commit
     "Send files in one commit. Raises an `OSError` of one sentence."
-    from huggingface_hub import CommitOperationAdd, errors, HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
     api, sdk = HfApi(token=token), "gradio" if repo_type == "space" else None
     operations = [CommitOperationAdd(place, data) for place,data in files.items()]
-    try:
+    with pushing(repo_id):
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=sdk)
         return str(api.create_commit(repo_id, operations, repo_type=repo_type,
                                      commit_message=f"Upload a {repo_type} of vidcls").commit_url)
-    except (errors.HTTPError, OSError) as e: error = e
-    except RuntimeError as e: # The client's wrapper around whatever ended the upload of one file
-        if not isinstance(e.__cause__, (errors.HTTPError, OSError)): raise
-        error = e.__cause__
-    raise OSError(f"Could not push to {repo_id}: {hub_reason(error)}.") from error
 
 # %% ../../nbs/engine/hub.ipynb #64546caa
 def video_places(
