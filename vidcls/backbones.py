@@ -43,7 +43,7 @@ from .engine.tables import balance_rows, check_classes, imbalance_text, sources
 from .engine.video import Segment, VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
-from .scoring import class_recall
+from .scoring import class_recall, confusion_counts
 from .share import check_token, model_card, push_model
 
 # %% ../nbs/10_backbones.ipynb #3ac9031e
@@ -320,17 +320,17 @@ def _attentive(features, y, groups, split, balance, seed, depth, epochs, setting
 
 # %% ../nbs/10_backbones.ipynb #fa9ddad3
 def _scores(head, features, y, split):
-    "Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."
+    "Accuracy on validation and test videos, probabilities averaged over clips, and the answers for the test videos."
     out = {}
     for name,key in (("val", "val_accuracy"), ("test", "video_accuracy")):
         rows = np.flatnonzero(split == name)
         if not len(rows): continue
         logits = probe_logits(head, features, rows)
-        right = video_probabilities(logits, features.num_clips).argmax(1) == y[rows]
-        out[key] = float(right.mean())
+        answers = video_probabilities(logits, features.num_clips).argmax(1)
+        out[key] = float((answers == y[rows]).mean())
         if name == "test":
             clips = logits.argmax(1) == y[rows].repeat(features.num_clips)
-            out |= dict(videos=len(rows), clips=len(logits), clip_accuracy=float(clips.mean()), correct=right)
+            out |= dict(videos=len(rows), clips=len(logits), clip_accuracy=float(clips.mean()), answers=answers)
     return out
 
 # %% ../nbs/10_backbones.ipynb #92e7dfbc
@@ -365,8 +365,11 @@ def _fitted(features, kind, table, labels, seed, how):
     kept = {k: how[k] for k in ("depth", "epochs") if kind == "attentive"} | dict(balance=how["balance"])
     record = probe_record(features, kind, table, labels, seed, kept)
     metrics = dict(seconds=round(time.time() - start, 1), **_scores(head, features, y, split))
-    per_class = class_recall(table.label[split == "train"], table.label[split == "test"], metrics.pop("correct", ()))
-    return head, about, record | dict(metrics=metrics, per_class=per_class, history=tried)
+    names, true = {i: k for k,i in labels.items()}, table.label[split == "test"].tolist()
+    answers = [names[i] for i in metrics.pop("answers", ())]
+    per_class = class_recall(table.label[split == "train"], true, [a == b for a,b in zip(true, answers)])
+    confusions = confusion_counts(true, answers)
+    return head, about, record | dict(metrics=metrics, per_class=per_class, confusions=confusions, history=tried)
 
 # %% ../nbs/10_backbones.ipynb #03f13fd0
 @dataclass

@@ -27,7 +27,7 @@ from .engine.tables import balance_rows, check_classes, imbalance_text, sources
 from .engine.video import Segment, VideoError
 from .infer import load_trained, seen_views
 from .model import make_processor
-from .scoring import class_recall
+from .scoring import class_recall, confusion_counts
 from .share import check_token, model_card, push_model
 logger = logging.getLogger('vidcls.backbones')
 
@@ -155,7 +155,7 @@ def _attentive(features, y, groups, split, balance, seed, depth, epochs, setting
     ...
 
 def _scores(head, features, y, split):
-    """Accuracy on validation and test videos, probabilities averaged over clips, and which test videos are right."""
+    """Accuracy on validation and test videos, probabilities averaged over clips, and the answers for the test videos."""
     ...
 
 def _probe_model(features, head, kind, labels):

@@ -1,6 +1,6 @@
 """Score whole videos, say how sure the score is, and find out what the model relies on before you believe it."""
 from typing import Any as _Any
-__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'VideoViews', 'test_part', 'evaluate_videos', 'score_results', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
+__all__ = ['MOTION', 'accuracy_interval', 'paired_interval', 'Scores', 'score', 'class_recall', 'confusion_counts', 'VideoViews', 'test_part', 'evaluate_videos', 'score_results', 'mistakes', 'confused_pairs', 'pair_examples', 'calibration_error', 'with_temperature', 'fit_temperature']
 import logging, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,6 +92,10 @@ def _top5(truth, p):
 
 def class_recall(trained, tested, correct) -> dict:
     """How many videos each class has, and which share of its test videos is found."""
+    ...
+
+def confusion_counts(tested, answers) -> dict:
+    """The confusion matrix of a test."""
     ...
 
 class VideoViews(torch.utils.data.Dataset):

@@ -86,6 +86,17 @@ def _split(record):
                "so the accuracy on new recordings is probably lower.")
     return f"{_PARTS.format(**s['videos'])} {how}"
 
+# %% ../nbs/15_share.ipynb #4b6ca656
+def _confusions(record):
+    "The confusion matrix as a table, or nothing for a model that was not tested or is older."
+    if not (matrix := record.get("confusions")): return ""
+    say = lambda x: html.escape(str(x)).replace("|", "&#124;").replace("\n", " ")
+    rows = ["| class | test videos | recognised | taken for |", "|---|---|---|---|"]
+    for k,answers in matrix.items():
+        wrong = ", ".join(f"{say(b)} ({n})" for b,n in answers.items() if b != k)
+        rows.append(f"| {say(k)} | {sum(answers.values())} | {answers.get(k, 0)} | {wrong} |")
+    return "\n".join(rows)
+
 # %% ../nbs/15_share.ipynb #5deabc74
 _CARD = """---
 {meta}
@@ -102,6 +113,8 @@ It recognises these actions: {labels}.
 {scores}
 
 {split}
+
+{confusions}
 
 ## How to use it
 
@@ -137,7 +150,8 @@ def model_card(
     say = lambda x: html.escape(str(x))
     r = record["recipe"]
     return _CARD.format(meta=_metadata(record), n=len(record["labels"]), made=_made(r), scores=_scores(record),
-        split=_split(record), labels=say(", ".join(record["labels"])), licence=licence(r)[1],
+        split=_split(record), confusions=_confusions(record), labels=say(", ".join(record["labels"])),
+        licence=licence(r)[1],
         rows="\n".join(f"| {k} | {say(v)} |" for k,v in r.items()))
 
 # %% ../nbs/15_share.ipynb #29447c86

@@ -26,7 +26,7 @@ from vidcls.engine.trainer import (
     add_drop_path, batch_arguments, batch_share, check_trackers, ClipTrainer, training_arguments, warn_spinning
 )
 from .model import load_model, make_processor
-from .scoring import accuracy_interval, class_recall
+from .scoring import accuracy_interval, class_recall, confusion_counts
 from .transforms import train_transform
 
 # %% ../nbs/06_train.ipynb #78ae56ef
@@ -101,15 +101,16 @@ class FinetuneResult:
 def test_scores(
     trainer:ClipTrainer, # Trained
     dataset:ClipDataset, # Fixed views
-) -> dict: # videos, clips, clip_accuracy, video_accuracy and its interval, and which videos are right
+) -> dict: # videos, clips, clip_accuracy, video_accuracy and its interval, and the answers (class numbers)
     "Accuracy over clips and, with probabilities averaged, over videos."
     out = trainer.predict(dataset)
     truth = out.label_ids[::dataset.views]
-    video = video_probabilities(out.predictions, dataset.views).argmax(1) == truth
+    answers = video_probabilities(out.predictions, dataset.views).argmax(1)
+    video = answers == truth
     interval = accuracy_interval(video, recordings(dataset.table))
     return dict(videos=len(video), clips=len(out.label_ids), video_accuracy=float(video.mean()),
                 clip_accuracy=float((out.predictions.argmax(1) == out.label_ids).mean()), interval=interval,
-                correct=video)
+                answers=answers)
 
 # %% ../nbs/06_train.ipynb #893c4dda
 def _split(trainer):
@@ -125,11 +126,13 @@ def _tested(trainer, seconds, deadline=None):
     dataset = trainer.test_dataset
     if deadline: dataset = deadline.affordable(dataset) # Fewer videos where the time runs out
     scores = test_scores(trainer, dataset)
-    (low, high), correct = scores.pop("interval"), scores.pop("correct")
+    (low, high), names = scores.pop("interval"), list(trainer.train_dataset.label2id)
     trained = trainer.train_dataset.table.drop_duplicates().label
-    per_class = class_recall(trained, dataset.table.label, correct)
+    true, answers = dataset.table.label.tolist(), [names[i] for i in scores.pop("answers")]
+    correct = [a == b for a,b in zip(true, answers)]
     return dict(metrics=dict(seconds=seconds, **scores), interval=None if math.isnan(low) else [low, high],
-                per_class=per_class, split=_split(trainer), labels=list(trainer.train_dataset.label2id),
+                per_class=class_recall(trained, true, correct), confusions=confusion_counts(true, answers),
+                split=_split(trainer), labels=names,
                 history=trainer.state.log_history)
 
 # %% ../nbs/06_train.ipynb #f99c3540
