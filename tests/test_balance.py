@@ -60,6 +60,9 @@ def test_balanced_training_of_the_network(recipe, tmp_path, rank):
     assert record["recipe"]["balance"] and record["history"][-1]["step"] == 12//4
     assert record["split"]["videos"] == dict(train=8, val=4, test=6)
     assert {k: (c["train"], c["test"]) for k, c in done.per_class.items()} == dict(Nod=(2, 3), Wave=(6, 3)) and record["per_class"] == done.per_class
+    counts = record["confusions"]
+    assert {k: sum(a.values()) for k, a in counts.items()} == dict(Nod=3, Wave=3) and all(set(a) <= {"Nod", "Wave"} for a in counts.values())
+    assert {k: a.get(k, 0)/3 for k, a in counts.items()} == {k: c["recall"] for k, c in done.per_class.items()}
     s = evaluate_videos(done.model_dir, recipe.data, 1, progress=False, device="cpu")
     assert s.per_class.accuracy.to_dict() == {k: c["recall"] for k, c in done.per_class.items()}
 

@@ -459,6 +459,14 @@ def test_a_card_claims_no_licence_that_nobody_gave(changes, licence, says):
     assert f"\nlicense: {licence}\n" in card and says in card.partition("## Licence")[2].partition("## Recipe")[0]
 
 
+def test_a_card_shows_what_classes_were_taken_for():
+    "From the record alone, with every name as text; a record without the counts gives no table."
+    record = dict(recipe=asdict(RECIPES["stick"]), labels=["<b>|", "Nod"], metrics=dict(video_accuracy=.5, videos=4, clip_accuracy=.5, clips=4))
+    card = share.model_card(record | dict(confusions={"<b>|": {"<b>|": 1, "Nod": 2}, "Nod": {"Nod": 1}}))
+    assert "| &lt;b&gt;&#124; | 3 | 1 | Nod (2) |\n| Nod | 1 | 1 |  |" in card and "<b>" not in card
+    assert "| class |" not in share.model_card(record)
+
+
 def test_small_classes_are_shown_as_often_as_large_ones_in_training_alone(recipe, data):
     table = video_table(data)
     first = table.index[(table.split == "train") & (table.label == "Nod")][1:]
