@@ -18,7 +18,7 @@ from vidcls.data import data_root, SPLITS, video_table
 from vidcls.engine.archive import download_ucf101_subset, UCF101_SUBSET_SHA256
 from vidcls.engine.audit import audit_leakage
 from vidcls.engine.recipes import get_recipe
-from videos import write_video
+from videos import write_model, write_video
 
 UCF101 = get_recipe("ucf101", verbose=False)
 ARCHIVE = "UCF101_subset.tar.gz"
@@ -383,6 +383,30 @@ def test_data_set_is_pushed_and_comes_back(hub, films, tmp_path):
     known = [c for c in films if c != "path"]
     back, films = (t.sort_values(["split", "label"], ignore_index=True) for t in (back, films))
     assert back[known].equals(films[known]) and [Path(p).name for p in back.path] == [Path(p).name for p in films.path]
+
+
+def test_examples_go_to_the_hub_only_if_asked_for(hub, films, tmp_path, monkeypatch, capsys):
+    "As GIFs in the card, each class once, the second time instead of the first; a folder without a card keeps what it has."
+    from vidcls.engine import cli
+    from vidcls.engine.recipes import RECIPES
+    from vidcls.share import model_card
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    model = write_model(tmp_path/"model", labels=("007", "NA"))
+    record = dict(recipe=asdict(RECIPES["stick"]), labels=["007", "NA"], metrics={})
+    (model/"vidcls.json").write_text(json.dumps(record))
+    (model/"README.md").write_text(model_card(record))
+    films.assign(start=[0, .16, 0], end=[.16, .32, .32])[["path", "label", "group", "start", "end"]].to_csv(tmp_path/"films.csv", index=False)
+    assert cli.main(["push", str(model), "--to", "tester/plain"]) == 0
+    assert not any("examples" in f for f in hub.files("tester/plain"))
+    for _ in range(2): assert cli.main(["push", str(model), "--to", "tester/shown", "--examples", str(tmp_path/"films.csv")]) == 0
+    files = hub.files("tester/shown")
+    assert {f for f in files if f.startswith("examples/")} == {"examples/0.gif", "examples/1.gif"}
+    assert all(files[f"examples/{i}.gif"].startswith(b"GIF8") for i in range(2))
+    card = files["README.md"].decode()
+    assert card.count("## Examples") == 1 and "| ![](examples/0.gif) | ![](examples/1.gif) |" in card and "| shows 007 | shows NA |" in card
+    (model/"README.md").write_text("Mine")
+    assert cli.main(["push", str(model), "--to", "tester/shown", "--examples", str(tmp_path/"films.csv")]) == 1
+    assert "is not a card of vidcls" in capsys.readouterr().err and (model/"README.md").read_text() == "Mine"
 
 
 def test_space_is_pinned(hub, monkeypatch, capsys):

@@ -737,6 +737,7 @@ def push_command(
     space:str=None,      # Also write a Space, owner/name, that shows the model
     dataset:bool=False,  # Push videos as a data set
     license:str=None,    # Licence of the data set, such as cc-by-4.0; default: the card says that it is not known
+    examples:str=None,   # Show test videos of this folder or CSV file in the model's card; you must be allowed to
     public:bool=False,   # Let everybody see it; default: only you
     revision:str=None,   # Commit, tag or branch of a model on the Hub, for its Space
     json:bool=False,     # Print JSON
@@ -745,11 +746,15 @@ def push_command(
     if dataset and space: raise Usage("--dataset and --space exclude each other: a Space shows a model")
     if license and not dataset: raise Usage("--license is for --dataset: a model's card knows the licence")
     if not (to or space) or dataset and not to: raise Usage("name the repository with --to owner/name")
+    if examples and (dataset or not to): raise Usage("--examples is for the card of a model that is pushed with --to")
     if to and revision: raise Usage("--revision is for a model that is on the Hub: leave out --to")
     from vidcls.engine.hub import push_dataset, push_space
     if dataset: done = dict(dataset=push_dataset(what, to, not public, license=license))
     else:
-        from vidcls.share import push_model
+        from vidcls.share import add_examples, check_token, push_model
+        if examples:
+            check_token()
+            add_examples(what, examples)
         done = dict(model=push_model(what, to, not public)) if to else {}
         if space: done["space"] = push_space(to or what, space, not public, revision=revision)
     return done, "\n".join(done.values())
