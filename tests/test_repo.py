@@ -309,3 +309,9 @@ def test_wheel(dist):
     assert f"Requires-Python: >={CFG['min_python']}" in meta and re.search(rf"^License(?:-Expression)?: {CFG['license']}$", meta, re.M)
     entry = wheel.read(info.replace("METADATA", "entry_points.txt")).decode()
     assert re.search(r"^vidcls *= *vidcls\.engine\.cli:main$", entry, re.M)
+
+
+def test_readme_names_every_command():
+    from vidcls.engine.cli import COMMANDS
+    text = (ROOT/"README.md").read_text(encoding="utf-8")
+    assert not [c for c in COMMANDS if f"| `vidcls {c}" not in text]
