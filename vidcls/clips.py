@@ -104,7 +104,7 @@ def from_checkpoint(cls:ClipSpec,
 class View:
     "One of a video's clips: when, where, mirrored or not."
     start: float = 0.               # Seconds from the start of the video
-    crop: tuple = (.5, .5, 1.)      # (x, y, scale): position in the free room 0..1, side as a share of the largest
+    crop: tuple = (.5, .5, 1.)      # (x, y, scale): position in the space left over 0..1, side as a share of the largest
     flip: bool = False              # Mirror left and right?
     end: float = field(default=math.inf, repr=False) # Seconds; no frame from this moment on is shown
 
@@ -151,7 +151,7 @@ def eval_views(
         raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {num_clips} and {num_crops}.")
     places = [.5] if num_crops == 1 else [i/(num_crops - 1) for i in range(num_crops)]
     starts = [info.begin + s for s in clip_starts(info.duration, spec.seconds, num_clips)]
-    # Only the longer side has free room, whichever it is, so the place can be given for both
+    # Only the longer side has space left over, whichever it is, so the place can be given for both
     return [View(s, (p, p if num_crops > 1 else .5, 1.), end=info.end) for s in starts for p in places]
 
 # %% ../nbs/02_clips.ipynb #28ab1683
@@ -244,7 +244,7 @@ def normalize(
 
 # %% ../nbs/02_clips.ipynb #4b385baf
 def _runs(spans):
-    "Spans (start, end) in runs that overlap: each run is decoded in one go, and what lies between runs is not."
+    "Group overlapping spans (start, end) into runs: each run is decoded in one go, and what lies between is skipped."
     runs = []
     for s in sorted(set(spans)):
         if runs and s[0] < max(end for _,end in runs[-1]): runs[-1].append(s)
@@ -270,7 +270,7 @@ def read_views(
     spec:ClipSpec=ClipSpec(), # What a clip is
     cache=None,         # From `frame_cache`
 ) -> torch.Tensor: # uint8 [views, T, C, size, size]
-    "The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."
+    "From (file, views, spec) to a tensor, for all of the library; never decodes a frame twice. Raises `VideoError`."
     _check_views(path, views)
     path, spans, out = os.fspath(path), [v.span(spec) for v in views], [None]*len(views)
     info = probe_video(path)
@@ -305,7 +305,7 @@ def repeated_frames(
     views:list,    # `View`s of it
     spec:ClipSpec, # What a clip is
 ) -> int: # 0 if all frames of every clip differ
-    "How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."
+    "How many frames of a clip repeat others because the video has too few: the largest number over the views."
     info = probe_video(os.fspath(path))
     distinct = [len(set(pick_frames(len(promised_times(info, *s)) or 1, spec))) for s in {v.span(spec) for v in views}]
     return spec.num_frames - min(distinct)
@@ -329,7 +329,7 @@ class ClipDataset(torch.utils.data.Dataset):
         self.paths, self.labels = sources(table), [self.label2id[l] for l in self.table.label]
         self.num_clips, self.num_crops, self.seed, self.cache = num_clips, num_crops, seed, cache
         self._epoch = torch.zeros((), dtype=torch.int64)
-        # Shared, so that workers that live on see it; a system without shared memory has no workers
+        # Shared, so that workers that stay alive see it change; a system without shared memory has no workers
         with suppress(RuntimeError): self._epoch.share_memory_()
 
 # %% ../nbs/02_clips.ipynb #9376d0a5
