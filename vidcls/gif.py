@@ -68,7 +68,7 @@ def display_gif(
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
     every:int=1,            # Show every n-th frame of the clip, in the same time
     colors:int=256,         # Per frame, at most; fewer make a smaller picture
-): # Shows itself as the last line of a cell
+): # A picture, displayed if this is the last line of a cell
     "Show a clip in the notebook as a GIF."
     from IPython.display import Image as Shown
     with tempfile.TemporaryDirectory() as d:
@@ -114,7 +114,7 @@ def clip_grid(
     clips,          # List of uint8 [T, C, H, W], all of one shape
     cols:int=5,     # Clips per row
     gap:int=2,      # White pixels between clips
-    titles=None,    # A text over each clip, in one or several lines
+    titles=None,    # A text above each clip, in one or several lines
 ) -> torch.Tensor: # uint8 [T, C, H', W']
     "Tile clips into one clip, row by row."
     clips = torch.stack(list(clips)) # [N, T, C, H, W]
