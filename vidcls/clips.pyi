@@ -110,7 +110,7 @@ def normalize(clip: torch.Tensor, spec: ClipSpec) -> torch.Tensor:
     ...
 
 def _runs(spans):
-    """Spans (start, end) in runs that overlap: each run is decoded in one go, and what lies between runs is not."""
+    """Group overlapping spans (start, end) into runs: each run is decoded in one go, and what lies between is skipped."""
     ...
 
 def _full_size(path, info, spans, spec, cache):
@@ -118,7 +118,7 @@ def _full_size(path, info, spans, spec, cache):
     ...
 
 def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:
-    """The one way from (file, views, spec) to a tensor; decodes no frame twice. Raises `VideoError`."""
+    """From (file, views, spec) to a tensor, for all of the library; never decodes a frame twice. Raises `VideoError`."""
     ...
 
 def _check_views(path, views):
@@ -130,7 +130,7 @@ def read_clip(path, view: View=View(), spec: ClipSpec=ClipSpec(), cache=None) ->
     ...
 
 def repeated_frames(path, views: list, spec: ClipSpec) -> int:
-    """How many frames of a clip repeat others because the video has too few: the most over the views, by the packets."""
+    """How many frames of a clip repeat others because the video has too few: the largest number over the views."""
     ...
 
 class ClipDataset(torch.utils.data.Dataset):

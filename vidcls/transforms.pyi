@@ -1,4 +1,4 @@
-"""Take the guide's transform apart, see what each step costs, and put it together again so that it is fast and says the same for training and evaluation."""
+"""Take the guide's transform apart, see what each step costs, and put it together again so that it is fast and treats training and evaluation alike."""
 from typing import Any as _Any
 __all__ = ['ClipTransform', 'train_transform', 'eval_transform']
 import random
