@@ -48,9 +48,9 @@ def check_encoder(
 # %% ../nbs/05_model.ipynb #17a11b3a
 def check_biases(
     net,  # The loaded model
-    folder, # Folder or cached file's folder with `model.safetensors`
+    folder, # Folder with `model.safetensors`; may be in the Hub's cache
 ):
-    "Raise `ValueError` if weights that older files call differently are not those of the file."
+    "Raise `ValueError` if a weight that has another name in older files differs from the one in the file."
     from safetensors import safe_open
     file, renamed = Path(folder)/"model.safetensors", family_of(net.config).renamed
     if not renamed or not file.is_file(): return
@@ -67,7 +67,7 @@ def _load(path, labels, revision):
     from transformers import AutoModelForVideoClassification as Auto
     from transformers.utils import logging
     level = logging.get_verbosity()
-    logging.set_verbosity_error() # What it would say is in the report
+    logging.set_verbosity_error() # The report contains what it would print
     try:
         with no_bar() if Path(path).is_dir() else nullcontext():
             return Auto.from_pretrained(path, revision=revision, trust_remote_code=False, use_safetensors=True,
@@ -76,7 +76,7 @@ def _load(path, labels, revision):
     finally: logging.set_verbosity(level)
 
 def _untrained(path, labels, revision):
-    "A classifier of a checkpoint's layer sizes with random weights, and a report that says so."
+    "A classifier with a checkpoint's layer sizes but random weights, and a report that says so."
     from transformers import AutoConfig, AutoModelForVideoClassification as Auto
     config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False, **labels)
     net = Auto.from_config(config, dtype=torch.float32)
@@ -88,10 +88,10 @@ def load_model(
     label2id:dict,           # Class to number
     id2label:dict|None=None, # Number to class; None: from `label2id`
     revision:str|None=None,  # Commit on the Hub
-    from_scratch:bool=False, # Take the layer sizes only, with random weights?
-    spec:ClipSpec|None=None, # Clips of other frames or another size than the checkpoint's; None: its own
+    from_scratch:bool=False, # Take only the layer sizes, and start with random weights?
+    spec:ClipSpec|None=None, # Clips with another number of frames or another size; None: the checkpoint's own
 ) -> torch.nn.Module: # A classifier, with the table of its weights in `.load_report`
-    "A video classifier for these classes. Raises `ValueError` where encoder weights are missing or wrong."
+    "A video classifier for these classes. Raises `ValueError` if encoder weights are missing or wrong."
     path, id2label = checkpoint_path(checkpoint), id2label or {i: k for k,i in label2id.items()}
     trainable(checkpoint, revision)
     labels = dict(label2id=label2id, id2label=id2label)
