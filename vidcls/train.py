@@ -122,9 +122,9 @@ def _split(trainer):
                 shared_groups=len(shared))
 
 def _tested(trainer, seconds, deadline=None):
-    "What a fine-tuning writes down."
+    "The results of a fine-tuning, for its record."
     dataset = trainer.test_dataset
-    if deadline: dataset = deadline.affordable(dataset) # Fewer videos where the time runs out
+    if deadline: dataset = deadline.affordable(dataset) # Fewer videos if time runs out
     scores = test_scores(trainer, dataset)
     (low, high), names = scores.pop("interval"), list(trainer.train_dataset.label2id)
     trained = trainer.train_dataset.table.drop_duplicates().label
@@ -172,10 +172,10 @@ from .share import check_token
 
 # %% ../nbs/06_train.ipynb #01da5958
 def _trained(plan, run, cache, workers, progress, strict, kwargs):
-    "Try the videos of a plan, then train or go on."
+    "Check the videos of a plan, then train or resume."
     set_seed(plan.recipe.seed)
     run.identity, spec = dict(task="finetune", recipe=plan.recipe), replace(plan.spec, pad=not strict)
-    with frame_cache(cache) or nullcontext() as frames: # Memory is given back at the end
+    with frame_cache(cache) or nullcontext() as frames: # Frees the memory at the end
         table, bad = prepare_table(plan.table, spec, strict, plan.recipe.seed, progress, plan.check, workers)
         trainer = _trainer(plan.recipe, spec, table, frames, run.checkpoints, workers,
                            **dict(disable_tqdm=not progress) | kwargs)
@@ -194,7 +194,7 @@ def _done(plan, run, cache, workers, progress, strict, kwargs):
 
 # %% ../nbs/06_train.ipynb #48964d61
 def _refuse(batch_size, check, push_to_hub, trackers):
-    "Raise an error now for what would otherwise fail after hours."
+    "Raise an error now for anything that would otherwise fail after hours."
     known_check(check)
     check_trackers(trackers)
     if push_to_hub: check_token()
@@ -204,20 +204,20 @@ def _refuse(batch_size, check, push_to_hub, trackers):
 def finetune(
     what=None,                # A recipe, its name, a data folder, a CSV file or a manifest; None: the machine's default
     output_dir=None,          # Model folder; None: `home()/"models"/recipe.name`
-    resume:bool=False,        # Go on from what `output_dir` holds of this run, else begin?
+    resume:bool=False,        # Continue from this run's checkpoints in `output_dir`, if there are any?
     strict:bool=False,        # Stop at a bad video or one with too few frames?
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,    # Processes that read clips; None: as many as cores, at most 8
-    progress:bool=True,       # Show how far it is?
+    progress:bool=True,       # Show progress?
     cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
-    overwrite:bool=False,     # Begin again where another or an interrupted run has left checkpoints?
-    check:str|None=None,      # Try the videos: "full", "quick", "none"; None: in full if that takes about a minute
+    overwrite:bool=False,     # Start again, even if `output_dir` has another run's or an interrupted run's checkpoints?
+    check:str|None=None,      # Check the videos: "full", "quick", "none"; None: in full if that takes about a minute
     checkpoint:str|None=None, # Start from this one; None: the recipe's, or for your own videos what suits the machine
-    method:str|None=None,     # "full", "lora", or "probe": a classifier on frozen features; None: what suits
+    method:str|None=None,     # "full", "lora", or "probe": a classifier on frozen features; None: what fits
     budget=None,              # End within this time, such as "10m" or 600 (seconds); None: as the recipe says
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
-    "Fine-tune by a recipe, keep the best epoch, test it per video, and store what made it. Also under `torchrun`."
+    "Fine-tune by a recipe, keep the best epoch, test it per video, and store how it was made. Works under `torchrun`."
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
     _refuse(recipe.batch_size, check, push_to_hub, kwargs.get("report_to"))
     with watched(), Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite) as run:
@@ -230,7 +230,7 @@ def finetune(
 # %% ../nbs/06_train.ipynb #2c53b97b
 def tutorial_model(
     recipe:Recipe,      # Made by this recipe
-    progress:bool=True, # Show how far it is?
+    progress:bool=True, # Show progress?
 ) -> Path: # Model folder
     "The tutorial's model: reused if the same recipe made it, else fine-tuned now."
     folder = home()/"tutorial"/"model"
