@@ -104,7 +104,7 @@ def from_checkpoint(cls:ClipSpec,
 class View:
     "One of a video's clips: when, where, mirrored or not."
     start: float = 0.               # Seconds from the start of the video
-    crop: tuple = (.5, .5, 1.)      # (x, y, scale): position in the space left over 0..1, side as a share of the largest
+    crop: tuple = (.5, .5, 1.)      # (x, y, scale): position in the space left over, side as a share of the largest
     flip: bool = False              # Mirror left and right?
     end: float = field(default=math.inf, repr=False) # Seconds; no frame from this moment on is shown
 

@@ -34,7 +34,7 @@ def load_trained(
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
 ) -> tuple: # (model in evaluation mode, spec)
-    "A trained classifier and what it expects, which it also has as `.clip_spec`. Every weight must be in the file."
+    "A trained classifier and its `ClipSpec` (also in `.clip_spec`). Raises an error if the file lacks a weight."
     folder = model_folder(model, revision)
     check_device(device)
     spec = spec or ClipSpec.load(folder)
@@ -72,7 +72,7 @@ def top_labels(
 
 # %% ../nbs/07_infer.ipynb #5f530d56
 def _array_frames(frames, spec, num_clips):
-    "An array of frames [T, H, W, 3], checked: it must be a video, and it counts as one clip."
+    "Check an array of frames [T, H, W, 3]: it must be a video, and it counts as one clip."
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise VideoError("A video is a file, a URL, or a uint8 array [T, H, W, 3]; "
@@ -109,7 +109,7 @@ def seen_views(
 
 # %% ../nbs/07_infer.ipynb #e149a10b
 def _url_views(video, *args):
-    "The views of a video on the web; what is wrong with it is said of its address."
+    "The views of a video on the web; errors name its address and not the temporary file."
     with tempfile.TemporaryDirectory() as d:
         file = download_video(url := os.fspath(video), d)
         try: return seen_views(replace(video, path=file) if isinstance(video, Segment) else file, *args)
@@ -145,7 +145,7 @@ def warn_repeats(
     "Say that a video has fewer frames than a clip."
     name = f"{video} has" if isinstance(video, (str, os.PathLike)) else "The array has"
     text = f"{name} fewer frames than a clip needs: {repeated} of {spec.num_frames} repeat others."
-    if repeated: logger.warning(str(VideoError(text))) # Which makes any file name printable
+    if repeated: logger.warning(str(VideoError(text))) # `VideoError` makes any file name printable
 
 # %% ../nbs/07_infer.ipynb #3c034e19
 @lru_cache(maxsize=2)
@@ -165,7 +165,7 @@ def loaded(
 def reject_rule(
     net,           # A classifier
     folder,        # Its folder
-    reject:float|bool, # A class needs more than this share; True: the share of the model's rule
+    reject:float|bool, # The score that a class must exceed; True: the one in the model's rule
 ) -> Rule:
     "The rule by which a video shows none of the classes."
     labels = list(net.config.id2label.values())
@@ -193,9 +193,9 @@ def predict(
     spec:ClipSpec|None=None,  # What the model expects; None: its `clip_spec.json`
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
-    reject:float|bool=False,  # Judge if it shows none of the classes: by this least share, or True: by the model's rule
+    reject:float|bool=False,  # Judge if it shows none of the classes: the score that one must exceed; True: the model's rule
 ) -> Prediction: # [{"label", "score"}, ...], best first
-    "What is in a video: the model's probabilities, averaged over views as in its test. Keeps two models in memory."
+    "What a video shows: the model's probabilities, averaged over views as in its test. Keeps two models in memory."
     folder, net, spec = loaded(model, spec, device, revision)
     views, repeated = seen_views(video, spec, num_clips, num_crops, saved_clips(folder))
     warn_repeats(video, repeated, spec)
