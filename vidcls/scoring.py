@@ -42,7 +42,7 @@ def _sums(values, groups):
 
 # %% ../nbs/08_evaluate.ipynb #8bfe82e8
 def _two_more(total, size, least):
-    "Add a group with the highest and one with the lowest value, of the size of the group that an average video is in."
+    "Add a group with the highest and one with the lowest value, each as large as the group of an average video."
     usual = (size**2).sum()/size.sum()
     return np.append(total, [usual, least*usual]), np.append(size, [usual, usual])
 
@@ -52,7 +52,7 @@ def _jackknife(total, size):
     return mean, np.sqrt((1 - 1/len(size))*((left_out - mean)**2).sum())
 
 # %% ../nbs/08_evaluate.ipynb #4a1d270d
-_MIN_GROUPS = 8 # With fewer, no interval keeps its promise
+_MIN_GROUPS = 8 # With fewer, no interval contains the truth as often as it claims
 
 def _over_groups(values, groups, least, level):
     "(low, high) for the mean of values from `least` to 1."
@@ -68,9 +68,9 @@ def _over_groups(values, groups, least, level):
 def accuracy_interval(
     correct,          # For each video: was it right?
     groups,           # For each video: its group
-    level:float=.95,  # Share of test sets whose interval is to contain the truth
+    level:float=.95,  # Share of test sets whose interval should contain the truth
 ) -> tuple: # (low, high); NaN with fewer than eight groups
-    "Where the accuracy on all videos of this kind lies; holds near 100 %, and where the videos of a group are alike."
+    "An interval for the accuracy on all videos of this kind; holds near 100 %, and if the videos of a group are alike."
     return _over_groups(correct, groups, 0, level)
 
 # %% ../nbs/08_evaluate.ipynb #4cebf115
@@ -78,7 +78,7 @@ def paired_interval(
     correct_a,        # For each video: was model A right?
     correct_b,        # ... and model B?
     groups,           # For each video: its group
-    level:float=.95,  # Share of test sets whose interval is to contain the true difference
+    level:float=.95,  # Share of test sets whose interval should contain the true difference
 ) -> tuple: # (difference B - A, low, high); low and high are NaN with fewer than eight groups
     "The difference of two accuracies on the same videos, with its interval over groups."
     gain = np.asarray(correct_b, float) - np.asarray(correct_a, float)
@@ -97,7 +97,7 @@ class Scores:
     probabilities: np.ndarray = field(repr=False)   # [videos, classes], averaged over views
     labels: list = field(repr=False)         # The classes, in that order
     by_view: np.ndarray = field(repr=False)  # bool [videos, views]: was each view by itself right?
-    protocol: str                            # How the videos were seen
+    protocol: str                            # How the videos were shown to the model
 
 # %% ../nbs/08_evaluate.ipynb #0b91a0cf
 @patch(as_prop=True)
@@ -130,7 +130,7 @@ def score(
     table,         # One row per video
     logits,        # [videos × views, classes], the views of a video in consecutive rows
     id2label:dict, # Number to class
-    protocol:str,  # How the videos were seen
+    protocol:str,  # How the videos were shown to the model
 ) -> Scores: # Accuracy, interval, per class, per video
     "Scores from logits."
     p = video_probabilities(logits, len(logits)//len(table)) # [videos, classes]
@@ -165,7 +165,7 @@ def class_recall(
     tested,  # Labels of the test videos
     correct, # For each test video: was it right?
 ) -> dict: # Class → training videos, test videos, and recall (None without test videos)
-    "How many videos each class has, and which share of its test videos is found."
+    "How many videos each class has, and which share of its test videos the model recognises."
     from collections import Counter
     train, test, right = Counter(trained), Counter(tested), Counter(l for l,ok in zip(tested, correct) if ok)
     return {k: dict(train=train[k], test=test[k], recall=right[k]/test[k] if test[k] else None)
@@ -253,7 +253,7 @@ def _journal(out, run):
 
 # %% ../nbs/08_evaluate.ipynb #6430fceb
 def _score_missing(log, net, spec, videos, batch_size, workers, progress):
-    "Do what the journal lacks; returns its rows, in the order of the videos."
+    "Score the videos that the journal lacks; returns all its rows, in the order of the videos."
     number = {p: i for i, p in enumerate(videos.paths)}
     mine = [number[p] for p in log.mine(videos.paths)]
     shown = progress and log.state.is_main_process
@@ -273,7 +273,7 @@ def _to_score(data, known):
 def test_part(
     table, # From `video_table`
 ): # The rows to score
-    "The test videos, or all where the data has no splits. Raises `ValueError` if no video is for the test."
+    "The test videos, or all if the data has no splits. Raises `ValueError` if the data has splits but no test videos."
     if (table.split == "").all(): return table
     if not (table.split == "test").any():
         raise ValueError("The data has no test videos: pass a table of those to score.")
@@ -283,14 +283,14 @@ def test_part(
 def evaluate_videos(
     model,                  # Model folder, or a model on the Hub
     data,                   # Table from `video_table`, or a data set (then its test videos)
-    num_clips:int|None=None, # Clips in time; None: as many as training's own test took
+    num_clips:int|None=None, # Clips in time; None: as many as in training's own test
     num_crops:int=1,        # Crops along the longer side
     batch_size:int=16,      # Clips at once
     workers:int=0,          # Processes that read clips
     device:str|None=None,   # None: the fastest there is
     progress:bool=True,     # Show a progress bar?
     change=None,            # Callable on a video's views before the model sees them, see `MOTION`
-    out=None,               # A .jsonl file for each video's logits as they come; a second run does what is missing
+    out=None,               # A .jsonl file to keep each video's logits in; a second run does what is missing
     revision:str|None=None, # Commit, tag or branch on the Hub
 ) -> Scores: # Accuracy, interval, per class, per video
     "Score whole videos from several views, in one process or in several. Raises `VideoError` or `ValueError`."
@@ -384,10 +384,10 @@ MOTION = {"as it is": None, "shuffled": _shuffle, "reversed": lambda v: v.flip(1
 # %% ../nbs/08_evaluate.ipynb #b9dbf4c0
 def calibration_error(
     confidence,  # For each video: the score of the predicted class
-    correct,     # ... and whether that was right
+    correct,     # ... and whether that class was right
     bins:int=10, # Of equal width
 ) -> float: # 0 to 1
-    "Expected calibration error: how far confidence and accuracy are apart (Guo et al. 2017)."
+    "Expected calibration error: how far apart confidence and accuracy are (Guo et al. 2017)."
     confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
     which = np.clip((confidence*bins).astype(int), 0, bins - 1)
     return float(np.abs(np.bincount(which, confidence - correct)).sum()/len(which))
@@ -404,7 +404,7 @@ def with_temperature(
 def fit_temperature(
     scores:Scores, # On validation videos, never on those that are reported
 ) -> float: # Temperature
-    "The likeliest temperature, with Platt's correction: n videos without a mistake do not prove perfection."
+    "The likeliest temperature, with Platt's correction, so that it stays above 0 even without a mistake."
     from scipy.optimize import minimize_scalar
     truth = scores.predictions.label.map({k: i for i, k in enumerate(scores.labels)}).to_numpy()
     n, k = scores.probabilities.shape

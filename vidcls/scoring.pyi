@@ -28,7 +28,7 @@ def _sums(values, groups):
     ...
 
 def _two_more(total, size, least):
-    """Add a group with the highest and one with the lowest value, of the size of the group that an average video is in."""
+    """Add a group with the highest and one with the lowest value, each as large as the group of an average video."""
     ...
 
 def _jackknife(total, size):
@@ -41,7 +41,7 @@ def _over_groups(values, groups, least, level):
     ...
 
 def accuracy_interval(correct, groups, level: float=0.95) -> tuple:
-    """Where the accuracy on all videos of this kind lies; holds near 100 %, and where the videos of a group are alike."""
+    """An interval for the accuracy on all videos of this kind; holds near 100 %, and if the videos of a group are alike."""
     ...
 
 def paired_interval(correct_a, correct_b, groups, level: float=0.95) -> tuple:
@@ -91,7 +91,7 @@ def _top5(truth, p):
     ...
 
 def class_recall(trained, tested, correct) -> dict:
-    """How many videos each class has, and which share of its test videos is found."""
+    """How many videos each class has, and which share of its test videos the model recognises."""
     ...
 
 def confusion_counts(tested, answers) -> dict:
@@ -140,7 +140,7 @@ def _journal(out, run):
     ...
 
 def _score_missing(log, net, spec, videos, batch_size, workers, progress):
-    """Do what the journal lacks; returns its rows, in the order of the videos."""
+    """Score the videos that the journal lacks; returns all its rows, in the order of the videos."""
     ...
 
 def _to_score(data, known):
@@ -148,7 +148,7 @@ def _to_score(data, known):
     ...
 
 def test_part(table):
-    """The test videos, or all where the data has no splits. Raises `ValueError` if no video is for the test."""
+    """The test videos, or all if the data has no splits. Raises `ValueError` if the data has splits but no test videos."""
     ...
 
 def evaluate_videos(model, data, num_clips: int | None=None, num_crops: int=1, batch_size: int=16, workers: int=0, device: str | None=None, progress: bool=True, change=None, out=None, revision: str | None=None) -> Scores:
@@ -193,7 +193,7 @@ def _single(v):
 MOTION = {'as it is': None, 'shuffled': _shuffle, 'reversed': lambda v: v.flip(1), 'frozen': _freeze, 'single frame': _single}
 
 def calibration_error(confidence, correct, bins: int=10) -> float:
-    """Expected calibration error: how far confidence and accuracy are apart (Guo et al. 2017)."""
+    """Expected calibration error: how far apart confidence and accuracy are (Guo et al. 2017)."""
     ...
 
 def with_temperature(probabilities, t: float) -> np.ndarray:
@@ -201,5 +201,5 @@ def with_temperature(probabilities, t: float) -> np.ndarray:
     ...
 
 def fit_temperature(scores: Scores) -> float:
-    """The likeliest temperature, with Platt's correction: n videos without a mistake do not prove perfection."""
+    """The likeliest temperature, with Platt's correction, so that it stays above 0 even without a mistake."""
     ...
