@@ -87,7 +87,7 @@ def load(cls:ClipSpec,
 @patch(cls_method=True)
 def from_checkpoint(cls:ClipSpec,
     checkpoint,         # "videomae-stick", a model folder, or a model on the Hub
-    recipe,             # Gives the time span and the resize rule, and may ask for other frames or another size
+    recipe,             # Gives the time span and the resize rule, perhaps also the number of frames and the size
     revision=None,      # Commit on the Hub
 ) -> ClipSpec: # What a clip must be for this checkpoint
     "Frames, size, mean and std from a checkpoint; the time span from the recipe."
@@ -373,9 +373,9 @@ def _random_clip(self:ClipDataset, path, video):
 # %% ../nbs/02_clips.ipynb #f589d2ea
 @patch
 def set_epoch(self:ClipDataset,
-    epoch:int, # Draws other random views for each epoch
+    epoch:int, # Each epoch has different random views
 ):
-    "Say which epoch it is; `Trainer` does."
+    "Set the number of the epoch, as `Trainer` does."
     self._epoch.fill_(epoch)
 
 # %% ../nbs/02_clips.ipynb #54bd5f3d

@@ -168,7 +168,7 @@ class ClipDataset(torch.utils.data.Dataset):
         ...
 
     def set_epoch(self, epoch: int):
-        """Say which epoch it is; `Trainer` does."""
+        """Set the number of the epoch, as `Trainer` does."""
         ...
 
     def __repr__(self):

@@ -49,7 +49,7 @@ def data_root(
 
 # %% ../nbs/01_data.ipynb #8ee58b06
 def sample_videos() -> "pd.DataFrame": # Columns path, label, credit
-    "Nine short videos of real people, to look at; CC BY 4.0, so name `credit` where you show them."
+    "Nine short videos of real people, to look at; CC BY 4.0, so name `credit` when you show them."
     import pandas as pd
     folder = Path(str(resources.files("vidcls")/"samples"))
     table = pd.read_csv(folder/"samples.csv")

@@ -50,7 +50,7 @@ def create_gif(
     filename="sample.gif",# Where to write it
     duration:float=None,  # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
-    every:int=1,          # Show every n-th frame of the clip, in the same time
+    every:int=1,          # Show every n-th frame of the clip, at the same speed
     colors:int=256,       # Per frame, at most; fewer make a smaller file
 ) -> str: # The file's name
     "Write a clip as a GIF that loops."
@@ -66,7 +66,7 @@ def display_gif(
     gif_name=None,          # Also keep it as this file
     duration:float=None,    # Delay between frames in ms; None: real time for `spec`
     spec:ClipSpec=ClipSpec(), # Mean and std for floats, seconds for real time
-    every:int=1,            # Show every n-th frame of the clip, in the same time
+    every:int=1,            # Show every n-th frame of the clip, at the same speed
     colors:int=256,         # Per frame, at most; fewer make a smaller picture
 ): # A picture, displayed if this is the last line of a cell
     "Show a clip in the notebook as a GIF."

@@ -142,7 +142,7 @@ def warn_repeats(
     repeated:int,  # How many frames of a clip repeat others
     spec:ClipSpec, # What a clip is
 ):
-    "Say that a video has fewer frames than a clip."
+    "Warn that a video has fewer frames than a clip."
     name = f"{video} has" if isinstance(video, (str, os.PathLike)) else "The array has"
     text = f"{name} fewer frames than a clip needs: {repeated} of {spec.num_frames} repeat others."
     if repeated: logger.warning(str(VideoError(text))) # `VideoError` makes any file name printable
@@ -167,7 +167,7 @@ def reject_rule(
     folder,        # Its folder
     reject:float|bool, # The score that a class must exceed; True: the one in the model's rule
 ) -> Rule:
-    "The rule by which a video shows none of the classes."
+    "The rule that decides whether a video shows none of the classes."
     labels = list(net.config.id2label.values())
     if reject is True: return load_rule(folder, labels)
     return Rule(NOTHING if NOTHING in labels else None, float(reject))
@@ -193,7 +193,7 @@ def predict(
     spec:ClipSpec|None=None,  # What the model expects; None: its `clip_spec.json`
     device:str|None=None,     # None: the fastest there is
     revision:str|None=None,   # Commit, tag or branch on the Hub
-    reject:float|bool=False,  # Judge if it shows none of the classes: the score that one must exceed; True: the model's rule
+    reject:float|bool=False,  # Judge if it shows none of the classes: the least score of one; True: the model's rule
 ) -> Prediction: # [{"label", "score"}, ...], best first
     "What a video shows: the model's probabilities, averaged over views as in its test. Keeps two models in memory."
     folder, net, spec = loaded(model, spec, device, revision)

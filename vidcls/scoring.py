@@ -155,7 +155,7 @@ def _per_class(predictions):
     return pd.DataFrame(dict(videos=n, accuracy=recall, precision=precision, f1=f1), index=index)
 
 def _top5(truth, p):
-    "Share of videos whose class is among the five likeliest; 1 where there are no more than five."
+    "Share of videos whose class is among the five likeliest; 1 if there are at most five classes."
     from sklearn.metrics import top_k_accuracy_score
     return 1. if p.shape[1] <= 5 else float(top_k_accuracy_score(truth, p, k=5, labels=range(p.shape[1])))
 
@@ -317,7 +317,7 @@ def _scores(table, rows, id2label, videos):
 
 # %% ../nbs/08_evaluate.ipynb #7d4b714d
 def _with_logits(table):
-    "The videos that have logits; says how many do not."
+    "The videos that have logits; warns if some have none."
     good = table[table["values"].notna()].reset_index(drop=True)
     if len(good) == len(table): return good
     reason = table.error.fillna("")[table["values"].isna()].iloc[0] or "it has not been scored yet."
@@ -328,7 +328,7 @@ def _with_logits(table):
 
 def score_results(
     results,       # Folder of results, from `predict_manifest`
-    manifest=None, # Where labels and groups are now; None: as they were when the videos were scored
+    manifest=None, # Has the current labels and groups; None: those from when the videos were scored
 ) -> Scores: # Accuracy, interval, per class, per video
     "Scores from kept logits, of the test videos if there are splits. Raises `OSError` or `ValueError`."
     job, table = read_results(results)
@@ -356,7 +356,7 @@ def confused_pairs(
     scores:Scores, # From `evaluate_videos`
     n:int=5,       # How many at most
 ) -> "pd.DataFrame": # Columns label, predicted, videos
-    "Which classes are taken for which, most often first."
+    "Which classes the model takes for which, most frequent first."
     p = scores.predictions[~scores.predictions.correct]
     pairs = p.groupby(["label", "predicted"]).size().rename("videos").reset_index()
     return pairs.sort_values("videos", ascending=False, kind="stable").head(n).reset_index(drop=True)
@@ -397,7 +397,7 @@ def with_temperature(
     probabilities, # [videos, classes]
     t:float,       # Above 1: less sure
 ) -> np.ndarray: # [videos, classes]
-    "Flatten or sharpen probabilities; the best class stays the best."
+    "Flatten or sharpen probabilities; the most likely class stays the same."
     return softmax(np.log(np.clip(probabilities, 1e-12, 1))/t, 1)
 
 # %% ../nbs/08_evaluate.ipynb #70a4beb1

@@ -87,7 +87,7 @@ def _per_class(predictions):
     ...
 
 def _top5(truth, p):
-    """Share of videos whose class is among the five likeliest; 1 where there are no more than five."""
+    """Share of videos whose class is among the five likeliest; 1 if there are at most five classes."""
     ...
 
 def class_recall(trained, tested, correct) -> dict:
@@ -163,7 +163,7 @@ def _scores(table, rows, id2label, videos):
     ...
 
 def _with_logits(table):
-    """The videos that have logits; says how many do not."""
+    """The videos that have logits; warns if some have none."""
     ...
 
 def score_results(results, manifest=None) -> Scores:
@@ -175,7 +175,7 @@ def mistakes(scores: Scores, n: int=6) -> 'pd.DataFrame':
     ...
 
 def confused_pairs(scores: Scores, n: int=5) -> 'pd.DataFrame':
-    """Which classes are taken for which, most often first."""
+    """Which classes the model takes for which, most frequent first."""
     ...
 
 def pair_examples(scores: Scores, n: int=5) -> 'pd.DataFrame':
@@ -197,7 +197,7 @@ def calibration_error(confidence, correct, bins: int=10) -> float:
     ...
 
 def with_temperature(probabilities, t: float) -> np.ndarray:
-    """Flatten or sharpen probabilities; the best class stays the best."""
+    """Flatten or sharpen probabilities; the most likely class stays the same."""
     ...
 
 def fit_temperature(scores: Scores) -> float:

@@ -15,7 +15,7 @@ from .engine.video import probe_video, VideoInfo
 
 # %% ../nbs/03_transforms.ipynb #4ae852f5
 class ClipTransform:
-    "Chooses a view, reads it, and augments: what `ClipDataset` calls for every clip."
+    "Chooses a view, reads it, and augments it. `ClipDataset` calls this for every clip."
     def __init__(self,
         spec:ClipSpec,          # What a clip is
         train:bool,             # Random views? Else the middle one
@@ -52,7 +52,7 @@ def __call__(self:ClipTransform,
     frames:torch.Tensor,          # uint8 [T, C, H, W], already picked
     rng:np.random.Generator=None, # For training; None: a fresh one
 ) -> torch.Tensor: # uint8 [T, C, size, size]
-    "The same on frames that are in memory."
+    "Choose a view of frames that are in memory."
     info, rng = VideoInfo("", *frames.shape[:-3:-1], len(frames), 0., 1., "", ""), rng or np.random.default_rng()
     return self._augmented(apply_view(frames, self.view(info, rng), self.spec), rng)
 

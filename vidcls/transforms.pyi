@@ -9,7 +9,7 @@ from .clips import apply_view, ClipSpec, eval_views, random_view, read_clip, Vie
 from .engine.video import probe_video, VideoInfo
 
 class ClipTransform:
-    """Chooses a view, reads it, and augments: what `ClipDataset` calls for every clip."""
+    """Chooses a view, reads it, and augments it. `ClipDataset` calls this for every clip."""
     augment: _Any
     flip: float
     scale: tuple
@@ -28,7 +28,7 @@ class ClipTransform:
         ...
 
     def __call__(self, frames: torch.Tensor, rng: np.random.Generator=None) -> torch.Tensor:
-        """The same on frames that are in memory."""
+        """Choose a view of frames that are in memory."""
         ...
 
     def _augmented(self, clip, rng):
