@@ -96,10 +96,10 @@ def _described(m):
             f"take about {minutes:.1f} minutes (measured with a few on {m.where})")
 
 def _note_stick(recipe):
-    "Say so if somebody's own videos meet the checkpoint of the stick figures."
+    "Warn if somebody's own videos are to start from the checkpoint of the stick figures."
     own = recipe.data not in ("stick", "moves") and Path(recipe.data).expanduser().exists()
     if own and recipe.checkpoint == "videomae-stick" and not recipe.from_scratch:
-        tell(f"Your videos meet a checkpoint that the options or the recipe name: {shipped_worth()}.")
+        tell(f"The options or the recipe name a checkpoint that may not suit your videos: {shipped_worth()}.")
 
 # %% ../../nbs/engine/choose.ipynb #b5a00d97
 WORDS = dict(full="training all weights of", lora="training small corrections (LoRA) of",
