@@ -1,4 +1,4 @@
-"""Hide most of a clip, learn to fill in what is missing, and measure what that is worth when labels are few."""
+"""Hide most of a clip, learn to fill in what is missing, and measure how much that helps when you have few labels."""
 from typing import Any as _Any
 __all__ = ['MASKING', 'unlabelled', 'tube_masks', 'random_masks', 'patchify', 'unpatchify', 'motion', 'masked_loss', 'masked_net', 'load_masked', 'reconstruct', 'MaskedTrainer', 'masked_trainer', 'PretrainResult', 'pretrain', 'fewer_labels', 'transfer', 'data_hash', 'MASKED', 'step_losses', 'TARGETS']
 import logging
@@ -30,11 +30,11 @@ from vidcls.transforms import train_transform
 logger = logging.getLogger('vidcls.masked')
 
 def unlabelled(root) -> 'pd.DataFrame':
-    """Every video file below a folder. Raises `FileNotFoundError` if there is none."""
+    """List every video file below a folder. Raises `FileNotFoundError` if it contains none."""
     ...
 
 def _hidden(n, tokens, ratio, generator):
-    """Random masks over `tokens`: as many hidden in each of the n, at least one of them, and never all."""
+    """n random masks over `tokens`, with the same number hidden in each: at least one, and never all."""
     ...
 
 def tube_masks(config, n: int, ratio: float=0.75, generator: torch.Generator=None) -> torch.Tensor:
@@ -60,7 +60,7 @@ def motion(frames: torch.Tensor, config) -> torch.Tensor:
 _IMAGENET = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])[:, :, None, None]
 
 def _weighted(out, frames, mask, config):
-    """The mean squared error of the hidden tubelets, weighted by how much moves in them."""
+    """The mean squared error of the hidden tubelets, weighted by the amount of motion in them."""
     ...
 
 def masked_loss(net, frames: torch.Tensor, mask: torch.Tensor, target: str='pixels') -> torch.Tensor:
@@ -68,7 +68,7 @@ def masked_loss(net, frames: torch.Tensor, mask: torch.Tensor, target: str='pixe
     ...
 
 def _loaded(recipe):
-    """The weights of the recipe's checkpoint; where it has no decoder, that begins with random weights."""
+    """The recipe's checkpoint; if it has no decoder, the decoder begins with random weights."""
     ...
 
 def masked_net(recipe: Recipe, target: str='pixels') -> VideoMAEForPreTraining:
@@ -89,7 +89,7 @@ def reconstruct(net, clips: torch.Tensor, mask: torch.Tensor, spec: ClipSpec) ->
     ...
 
 class MaskedTrainer(ClipTrainer):
-    """Trains `VideoMAEForPreTraining` and writes down the loss of every step."""
+    """Trains `VideoMAEForPreTraining` and logs the loss of every step."""
     _flops: _Any
     first: _Any
     mask_ratio: float
@@ -100,7 +100,7 @@ class MaskedTrainer(ClipTrainer):
         ...
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None) -> torch.Tensor:
-        """The masked loss, with masks that follow from the seed and the step alone."""
+        """The masked loss, with masks that depend only on the seed and the step."""
         ...
 
     def _write(self, step, loss):
@@ -123,11 +123,11 @@ class PretrainResult:
     skipped: list = field(default_factory=list)
 
 def _learned(trainer, seconds, recipe):
-    """What a pre-training writes down."""
+    """What a finished pre-training stores."""
     ...
 
 def _pretrained(recipe, run, how, cache, workers, progress, strict, check):
-    """Try the videos, then train or go on: (the run's record, the videos that cannot be used)."""
+    """Check the videos, then train or resume. Returns the run's record and the videos that cannot be used."""
     ...
 
 def _refuse(recipe, mask_ratio, target, masking):
@@ -139,13 +139,13 @@ def pretrain(recipe: Recipe, output_dir=None, mask_ratio: float=0.75, target: st
     ...
 
 def fewer_labels(table, share: float) -> 'pd.DataFrame':
-    """The first videos of every class; a smaller share is part of a larger one."""
+    """Keep the first videos of every class, so that a smaller share is a subset of a larger one."""
     ...
 
 def _scored(recipe, folder, **kwargs):
-    """Fine-tune: (what the row says, the test videos with a column `correct`)."""
+    """Fine-tune. Returns the table's row, and the test videos with a column `correct`."""
     ...
 
 def transfer(starts: dict, recipe: Recipe, folder, runs=((1.0, 0), (0.3, 0), (0.1, 0)), progress: bool=True, **kwargs) -> TransferRows:
-    """Fine-tune from several starts on several shares of the labels. Continues where it stopped."""
+    """Fine-tune from several starts on several shares of the labels. Continues where an earlier call stopped."""
     ...
