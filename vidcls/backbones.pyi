@@ -1,4 +1,4 @@
-"""Send every video once through a frozen network, keep what comes out, and train classifiers on it in seconds."""
+"""Send every video through a frozen network once, store the output, and train classifiers on it in seconds."""
 from typing import Any as _Any
 __all__ = ['logger', 'KINDS', 'Backbone', 'load_backbone', 'Features', 'read_batches', 'extract_features', 'ProbeResult', 'fit_probe', 'load_probe', 'probe_table', 'probe_videos']
 import hashlib, json, logging, os, time, warnings
@@ -51,7 +51,7 @@ class Backbone:
         ...
 
     def tokens(self, frames: torch.Tensor) -> torch.Tensor:
-        """What the network says about each piece of a clip."""
+        """The network's tokens for some clips."""
         ...
 
     @property
@@ -60,11 +60,11 @@ class Backbone:
         ...
 
     def features(self, clips: torch.Tensor, tokens: str='mean') -> np.ndarray:
-        """What is kept of some clips. Raises `ValueError` if the network returns NaN."""
+        """The features of some clips. Raises `ValueError` if the network returns NaN."""
         ...
 
 def _spec_of(checkpoint, revision, recipe):
-    """What a checkpoint's clips are: its clip_spec.json, or the configuration with the recipe's time span."""
+    """The clips that a checkpoint takes, from its clip_spec.json, or from its configuration and the recipe's time span."""
     ...
 
 def _published(checkpoint, revision, spec, recipe):
@@ -72,15 +72,15 @@ def _published(checkpoint, revision, spec, recipe):
     ...
 
 def _own(make, spec, layout, steps, name, licence):
-    """The backbone of the user's own module, or of a function that makes it."""
+    """A backbone from the user's own module, or from a function that creates it."""
     ...
 
 def _say_frames(backbone):
-    """Say what a clip is for a model that was not made for clips."""
+    """Log which clips a model for single images gets."""
     ...
 
 def load_backbone(checkpoint, revision: str | None=None, spec: ClipSpec | None=None, recipe=None, layout: str='BTCHW', steps: int | None=None, name: str | None=None, licence: str | None=None) -> Backbone:
-    """A network without its head. Raises `ValueError` of one sentence where it cannot be used."""
+    """Load a network without its head. Raises `ValueError`, with the reason, if it cannot be used."""
     ...
 
 @dataclass
@@ -127,27 +127,27 @@ class _Views(torch.utils.data.Dataset):
         ...
 
 def read_batches(videos: dict, spec: ClipSpec, num_clips: int=1, batch_size: int=16, workers: int=0, bad: dict | None=None, progress: bool=False):
-    """Read videos batch by batch, always one batch ahead of whoever uses them."""
+    """Read videos batch by batch, always one batch ahead of the caller."""
     ...
 
 def _compute(backbone, shelf, todo, num_clips, tokens, batch_size, workers, progress, device, room, until):
-    """Compute and keep the features of the videos `todo` (key → path); returns why some of them have none."""
+    """Compute and store the features of the videos `todo` (key → path). Returns the reasons for those that failed."""
     ...
 
 def _found(backbone, shelf, table, keys, bad, tokens, name):
-    """The features of a table's videos; those that have none are named and left out."""
+    """The features of a table's videos. Videos without features are left out, with a warning."""
     ...
 
 def extract_features(backbone, data, spec: ClipSpec | None=None, num_clips: int=1, tokens: str='mean', device: str | None=None, workers: int | None=None, store=None, progress: bool=True, batch_size: int=16, max_bytes: int=16 * 2 ** 30, revision: str | None=None, until: float | None=None) -> Features:
-    """The features of all videos: computed once, then read. A second call continues where the first one stopped."""
+    """Compute the features of all videos once, then read them. A second call continues where the first one stopped."""
     ...
 
 def _labelled(features, seed):
-    """The table with splits and recordings, and the classes' numbers. Raises `ValueError` if nothing can be learned."""
+    """The table with splits and recordings, and label → number. Raises `ValueError` if a probe cannot be trained."""
     ...
 
 def _linear(features, y, groups, split, balance, **_):
-    """A linear head: logistic regression on the mean tokens. Returns (head, tokens that it sees, what was tried)."""
+    """A linear head: logistic regression on the mean tokens. Returns (head, its kind, what was tried)."""
     ...
 
 def _attentive(features, y, groups, split, balance, seed, depth, epochs, settings, device, progress):
@@ -171,7 +171,7 @@ def _check(kind, depth):
     ...
 
 def _fitted(features, kind, table, labels, seed, how):
-    """(head, what it is, record): trained, tested, and described."""
+    """Train, test and describe a head. Returns (head, its kind, record)."""
     ...
 
 @dataclass
@@ -191,7 +191,7 @@ def fit_probe(features: Features, kind: str='linear', output_dir=None, seed: int
     ...
 
 def load_probe(model, factory=None, device: str | None=None, revision: str | None=None) -> tuple:
-    """A probe and what it expects, as `load_trained` returns them, with your function for its backbone."""
+    """Load a probe and its `ClipSpec` as `load_trained` does, with your function for its backbone."""
     ...
 
 def probe_table(recipe: Recipe, table, output_dir, workers: int | None=None, progress: bool=True, until: float | None=None) -> ProbeResult:
@@ -199,5 +199,5 @@ def probe_table(recipe: Recipe, table, output_dir, workers: int | None=None, pro
     ...
 
 def probe_videos(what=None, output_dir=None, push_to_hub: str | None=None, workers: int | None=None, progress: bool=True, until: float | None=None) -> ProbeResult:
-    """A linear probe for a recipe, a folder or a CSV file."""
+    """Train a linear probe for a recipe, a folder or a CSV file."""
     ...
