@@ -1,4 +1,4 @@
-"""Draw three kinds of heat maps of what a model looks at, measure which of them are right, and catch a model that reads the room instead of the person."""
+"""Draw three kinds of heat maps that show what a model looks at, measure which of them you can trust, and catch a model that goes by the room instead of the person."""
 from typing import Any as _Any
 __all__ = ['METHODS', 'bare_clip', 'occlusion_boxes', 'class_probability', 'occlusion_map', 'gradcam_map', 'rollout_map', 'Explanation', 'map_method', 'explain', 'check_method']
 import base64, tempfile
@@ -14,7 +14,7 @@ from .gif import clip_grid, create_gif
 from .infer import loaded, run_inference
 
 def bare_clip(clip: torch.Tensor, fill: str='mean') -> torch.Tensor:
-    """The clip with its content removed."""
+    """Replace the content of a clip by its mean colour or by a blurred copy."""
     ...
 
 def occlusion_boxes(grid: tuple, window: int | None=None) -> list:
@@ -26,21 +26,21 @@ def class_probability(net, clips: torch.Tensor, spec: ClipSpec, which: int) -> n
     ...
 
 def occlusion_map(net, clip: torch.Tensor, spec: ClipSpec, which: int, fill: str='mean', window: int | None=None, batch_size: int=16, progress: bool=False) -> np.ndarray:
-    """How much the probability of a class falls where parts of the clip are removed."""
+    """How much the probability of a class falls if parts of the clip are removed."""
     ...
 
 def gradcam_map(net, clip: torch.Tensor, spec: ClipSpec, which: int, **_) -> np.ndarray:
-    """Gradient × activation: how much the tokens of all layers speak for a class. Raises `ValueError` without tokens."""
+    """Gradient × activation: how much the tokens of all layers support a class. Raises `ValueError` without tokens."""
     ...
 
 def rollout_map(net, clip: torch.Tensor, spec: ClipSpec, which: int=0, **_) -> np.ndarray:
-    """How much of each token reaches the head through attention. Raises `ValueError` where that is unknown."""
+    """How much of each token reaches the head through attention. Raises `ValueError` if this cannot be computed."""
     ...
 METHODS = dict(occlusion=occlusion_map, gradcam=gradcam_map, rollout=rollout_map)
 
 @dataclass
 class Explanation:
-    """What a model looked at in a clip; shows itself in a notebook."""
+    """What a model looked at in a clip. Displayed as a GIF in a notebook."""
     heat: np.ndarray = field(repr=False)
     label: str
     score: float
@@ -55,18 +55,18 @@ class Explanation:
         ...
 
     def overlay(self, legend: bool=True) -> torch.Tensor:
-        """The clip with the map over it."""
+        """The clip with the map drawn over it."""
         ...
 
     def save(self, file, every: int=1, colors: int=128) -> str:
-        """Write the clip with the map over it as a GIF."""
+        """Write the clip with the map drawn over it as a GIF."""
         ...
 
     def _repr_html_(self):
         ...
 
 def map_method(name: str):
-    """The function of a method. Raises `ValueError` if there is none."""
+    """The function of a method. Raises `ValueError` if the name is unknown."""
     ...
 
 def explain(model, video, method: str='occlusion', label: str | None=None, spec: ClipSpec | None=None, device: str | None=None, revision: str | None=None, progress: bool=False, shown_size: int=224, **options) -> Explanation:
