@@ -121,7 +121,7 @@ def _say_frames(backbone):
 
 # %% ../nbs/10_backbones.ipynb #7d62972f
 def load_backbone(
-    checkpoint,              # "videomae-stick", a folder, a model on the Hub, your module, or a function that creates it
+    checkpoint,              # "videomae-stick", a folder, a model on the Hub, a module, or a function that creates one
     revision:str|None=None,  # Commit on the Hub
     spec:ClipSpec|None=None, # Which clips; None: as the checkpoint says. Needed for your own module
     recipe=None,             # Gives the clips' time span where the checkpoint does not; None: the machine's default
@@ -149,7 +149,7 @@ def features(self:Backbone,
     tokens:str="mean",   # "mean" of all tokens, one mean per time step ("frames"), or "all" tokens
 ) -> np.ndarray: # float32 [B, D], or float16 [B, N, D]
     "The features of some clips. Raises `ValueError` if the network returns NaN."
-    x = keep_tokens(self.tokens(normalize(clips.to(self.device), self.spec)), tokens, **self.how) # Copy bytes to the device: four times fewer than floats
+    x = keep_tokens(self.tokens(normalize(clips.to(self.device), self.spec)), tokens, **self.how) # Bytes copy faster
     if not torch.isfinite(x).all(): raise ValueError(f"{self.name} returns NaN or infinite features for some clips.")
     if tokens == "mean": return x[:, 0].cpu().numpy()
     if x.abs().max() > 65000: raise ValueError(f"{self.name}'s tokens are too large to store: use tokens='mean'.")

@@ -309,7 +309,7 @@ def pretrain(
     progress:bool=True,    # Show a progress bar?
     cache:str|None=None,   # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
     overwrite:bool=False,  # Start again if another or an interrupted run has left checkpoints?
-    check:str|None=None,   # How to check the videos: "full", "quick", "none"; None: in full if that takes about a minute
+    check:str|None=None,   # Check of the videos: "full", "quick", "none"; None: in full if that takes about a minute
 ) -> PretrainResult: # Model folder and losses
     "Pre-train VideoMAE on a folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."
     known_check(check)
