@@ -37,7 +37,7 @@ def predict_manifest(
     progress:bool=True,      # Show a progress bar?
     revision:str|None=None,  # Commit, tag or branch on the Hub
 ) -> dict: # out, videos, scored (by this call), failed
-    "Compute the logits of a manifest's videos and store them in a folder. A second call computes only the missing ones."
+    "Compute the logits of a manifest's videos and store them in a folder. A second call adds what is missing."
     job, identity = score_job(model, num_clips, num_crops, device, revision=revision)
     return _run(job, identity, manifest, out, shard, processes, ray, address, gpus, readers,
                 time_limit=time_limit, retry=retry, progress=progress)

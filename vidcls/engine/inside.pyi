@@ -1,4 +1,4 @@
-"""Find out which token stands for which place, catch the layers' tokens with their gradients, and collect the attention of all layers, without leaving a trace in the model."""
+"""Find out which token stands for which place, record the layers' tokens and their gradients, and collect the attention of all layers, without changing the model."""
 from typing import Any as _Any
 __all__ = ['Inside', 'look_inside', 'removed', 'plain_attention']
 import re
@@ -24,7 +24,7 @@ class Inside:
         ...
 
     def check_open(self):
-        """Raise `ValueError` for an exported network, which hands out nothing but its answer."""
+        """Raise `ValueError` for an exported network, which only returns its answer."""
         ...
 
     def check_tokens(self):

@@ -1,4 +1,4 @@
-"""Watch a camera, a stream or a film that is played, and say what happens as soon as it is certain."""
+"""Watch a camera, a stream or a film that is being played, and report what happens as soon as it is certain."""
 from typing import Any as _Any
 __all__ = ['logger', 'SCHEMES', 'NO_STAMPS', 'source_kind', 'source_name', 'camera_address', 'open_stream', 'stream_frames', 'given_frames', 'from_zero', 'Pace', 'Ring', 'Feed', 'Moment', 'window_answer', 'stream', 'MomentLine', 'live_rows']
 import json, logging, math, os, platform, re, sys, threading, time
@@ -47,7 +47,7 @@ def stream_frames(source, timeout: float=10.0, now=time.monotonic):
     ...
 
 def _pictures(container, stream):
-    """What can be decoded."""
+    """Yield the pictures that can be decoded."""
     ...
 
 def given_frames(pairs):
@@ -55,7 +55,7 @@ def given_frames(pairs):
     ...
 
 def from_zero(pairs, name: str='The stream'):
-    """Let time begin at 0, and go on where a source has set its clock back."""
+    """Start time at 0, and continue from the last time if a source sets its clock back."""
     ...
 
 class Pace:
@@ -74,7 +74,7 @@ class Pace:
         ...
 
 class Ring:
-    """A bounded number of windows, between a thread that reads and one that asks the model."""
+    """A bounded number of windows, between the thread that reads and the one that runs the model."""
     beat: _Any
     change: _Any
     closed: _Any
@@ -101,7 +101,7 @@ class Ring:
         ...
 
 class Feed:
-    """Reads a source, and lets its windows wait in a ring."""
+    """Reads a source in a thread, and keeps its windows in a ring."""
     frames: _Any
     kind: _Any
     live: _Any
@@ -135,7 +135,7 @@ class Feed:
         ...
 
     def batches(self):
-        """All windows, as many at a time as wait."""
+        """All windows; each batch contains those that are waiting."""
         ...
 
     def end(self) -> float:
@@ -148,7 +148,7 @@ class Feed:
 
 @dataclass
 class Moment:
-    """What is known when a window has been looked at."""
+    """What is known after a window."""
     seconds: float
     label: str | None
     score: float
@@ -161,18 +161,18 @@ def window_answer(p: np.ndarray, labels: list, rule: Rule) -> tuple:
     ...
 
 def stream(model, source, stride: float=0.5, rule: Rule | None=None, device: str | None=None, revision: str | None=None, pace: float=0.0, live: bool | None=None, waiting: int=4, timeout: float=10.0, delay: int=240):
-    """What happens in a camera or a stream, as it becomes certain; as `timeline` would say. Raises `VideoError`."""
+    """Find segments in a camera or a stream as they become certain, as `timeline` does. Raises `VideoError`."""
     ...
 
 def _moments(net, spec, finder, feed):
     ...
 
 def _ask(net, spec, finder, feed, batch):
-    """A moment for each of some windows, which go through the model together."""
+    """The moments of some windows, which go through the model together."""
     ...
 
 class MomentLine:
-    """The answer of the moment, on standard error."""
+    """Shows the current answer on standard error."""
     last: _Any
 
     def __init__(self):
@@ -187,9 +187,9 @@ class MomentLine:
         ...
 
 def live_rows(model, source, out=None, show: bool=True, **options) -> list:
-    """Print each segment as a line of JSON as soon as it is certain. Ctrl-C ends it in order. Raises `VideoError`."""
+    """Print each segment as a line of JSON as soon as it is certain. Ctrl-C stops it cleanly. Raises `VideoError`."""
     ...
 
 def _tell(m, name, rows, line, out):
-    """Print what a moment brings."""
+    """Print the segments of a moment."""
     ...

@@ -1,4 +1,4 @@
-"""Mend what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
+"""Fix what transformers' `Trainer` gets wrong with video, one method at a time, each with its reason and its check."""
 from typing import Any as _Any
 __all__ = ['batch_share', 'training_arguments', 'add_drop_path', 'clip_flops', 'matmul_speed', 'TrainingProgress', 'SoftTracker', 'check_trackers', 'ClipTrainer', 'fit_batch', 'batch_arguments', 'warn_spinning']
 import logging, math, os, re, sys, time
@@ -19,7 +19,7 @@ from .recipes import Recipe
 logger = logging.getLogger('vidcls.engine.trainer')
 
 def batch_share(batch: int) -> int:
-    """This process' share of a batch. Raises `ValueError` where it does not come out even."""
+    """This process' share of a batch. Raises `ValueError` if the batch cannot be divided evenly."""
     ...
 
 def training_arguments(recipe: Recipe, output_dir, n_train: int, workers: int | None=None, **kwargs) -> TrainingArguments:
@@ -35,16 +35,16 @@ def _dropped(rate):
     ...
 
 def add_drop_path(net, rate: float) -> list:
-    """Leave out branches of layers at random in training. Raises `ValueError` where the family does not allow it."""
+    """Leave out branches of layers at random in training. Raises `ValueError` if the family does not allow it."""
     ...
 
 def clip_flops(net, spec: ClipSpec, **inputs) -> float:
-    """What one clip costs in training: a pass forward, and twice as much backward."""
+    """The operations for one clip in training: a forward pass, and twice as many for the backward pass."""
     ...
 
 @lru_cache
 def matmul_speed(device: str, dtype: torch.dtype) -> float:
-    """What a large matrix product reaches here: the yardstick for a model."""
+    """The speed of a large matrix product on this device, with which models are compared."""
     ...
 
 class TrainingProgress(TrainerCallback):
@@ -89,7 +89,7 @@ class TrainingProgress(TrainerCallback):
         ...
 
 class SoftTracker:
-    """Stands for a tracker's callback, which may fail without ending the training."""
+    """Wraps a tracker's callback, so that the training continues if it fails."""
     failed: _Any
     tracker: _Any
 
@@ -147,7 +147,7 @@ class ClipTrainer(Trainer):
         ...
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The batches of a step; fill-ups of the last one do not count, and waiting for them is timed."""
+        """The batches of a step; clips that fill up the last one do not count, and the waiting is timed."""
         ...
 
     def _clip_flops(self):
@@ -157,7 +157,7 @@ class ClipTrainer(Trainer):
         ...
 
     def log(self, logs, *args, **kwargs):
-        """Add clips a second, the share of waiting, and of what the machine can do."""
+        """Add clips per second, the share of waiting, and the model FLOPs utilisation."""
         ...
 
     def _untimed(self, f, *args, **kwargs):
@@ -199,7 +199,7 @@ class ClipTrainer(Trainer):
         ...
 
 def _try_step(net, spec, clips, half):
-    """A training step on black clips, beside the room that the optimizer will want."""
+    """A training step on black clips, with memory reserved for the optimizer."""
     ...
 
 def fit_batch(net, spec: ClipSpec, batch: int, half: str | None=None) -> tuple:
