@@ -1,4 +1,4 @@
-"""Say all that a model knows about a stranger's video, or about what their webcam shows, in pieces that a page can show."""
+"""Give a model's full answer for a visitor's video or webcam, in pieces that a page can show one by one."""
 from typing import Any as _Any
 __all__ = ['MOST_PIXELS', 'check_upload', 'plain_sentence', 'text_html', 'Answers', 'Camera']
 import base64, html, io, logging, os, re, threading, time
@@ -20,7 +20,7 @@ logger = logging.getLogger('vidcls.engine.answers')
 MOST_PIXELS = 4096 * 2304
 
 def check_upload(video, max_minutes: float=10.0):
-    """What is in an upload. Raises `VideoError` if it is not a video, or too much of one."""
+    """Check an upload. Raises `VideoError` if it is not a video, or if it is too long or too large."""
     ...
 
 def plain_sentence(error: Exception, video) -> str:
@@ -39,7 +39,7 @@ def text_html(text: str) -> str:
     ...
 
 class Answers:
-    """What the app says about a video, piece by piece."""
+    """The app's answer for a video, piece by piece."""
     busy: _Any
     calibrated: _Any
     clips: _Any
@@ -56,19 +56,19 @@ class Answers:
         ...
 
     def _no_map(self):
-        """Why this model's answers cannot be explained, or nothing. Raises `ValueError` for a method that does not exist."""
+        """The reason why this model's answers cannot be explained, or an empty string. Raises `ValueError` for a method that does not exist."""
         ...
 
     def _scores(self, video, info):
-        """The labels with their probabilities, and what is to be said about them."""
+        """The labels with their probabilities, and notes about them."""
         ...
 
     def _frames(self, video):
-        """The frames that the model saw."""
+        """The frames that the model was given."""
         ...
 
     def _map(self, video):
-        """What the model looked at, or why that is not known."""
+        """The heat map, or the reason why it is missing."""
         ...
 
     def _when(self, video, info):
@@ -80,7 +80,7 @@ class Answers:
         ...
 
 class Camera:
-    """The last seconds of a visitor's webcam, and what the model says about them."""
+    """The last seconds of a visitor's webcam, and the model's answer for them."""
     answer: _Any
     answers: Answers
     asked: _Any
@@ -101,11 +101,11 @@ class Camera:
 
     @property
     def rate(self) -> float:
-        """How many pictures come."""
+        """The rate at which frames arrive."""
         ...
 
     def push(self, picture: np.ndarray):
-        """Take a picture that has just come. Raises `VideoError` for what is not one."""
+        """Take a frame that has just arrived. Raises `VideoError` for anything else."""
         ...
 
     def _ask(self, clip, since):

@@ -1,4 +1,4 @@
-"""Write a model as one ONNX file, compare it with the original on real clips before anybody uses it, and keep its weights in eight bits only where that pays."""
+"""Write a model as one ONNX file, compare it with the original on real clips before anybody uses it, and keep its weights in eight bits only if that pays off."""
 from typing import Any as _Any
 __all__ = ['FromBytes', 'write_graph', 'all_logits', 'parity', 'time_nets', 'why_dropped', 'Exported', 'export_onnx']
 import json, logging, shutil, tempfile, time, warnings
@@ -63,7 +63,7 @@ def _check_batches(net, exported, spec, tolerance):
     ...
 
 def all_logits(nets: dict, table, spec: ClipSpec, num_clips: int=1, progress: bool=True) -> dict:
-    """What several networks say about the same clips. Raises `VideoError` for a video that cannot be read."""
+    """The logits of several networks for the same clips. Raises `VideoError` for a video that cannot be read."""
     ...
 
 def parity(ours: np.ndarray, theirs: np.ndarray, num_clips: int, tolerance: float=0.0001) -> float:
@@ -87,7 +87,7 @@ def _quantise(new, smaller):
     ...
 
 def why_dropped(gain: tuple, speedup: np.ndarray, most_lost: float=0.02) -> str:
-    """Why a network with eight-bit weights does not pay, in a few words."""
+    """Why a network with eight-bit weights is not kept, in a few words."""
     ...
 
 @dataclass
@@ -102,7 +102,7 @@ class Exported:
         ...
 
     def rows(self) -> list:
-        """What was measured, in words."""
+        """The measurements, in words."""
         ...
 
     def __str__(self):
@@ -112,11 +112,11 @@ class Exported:
         ...
 
 def _int8_lines(about):
-    """What is said of eight-bit weights."""
+    """The text about eight-bit weights."""
     ...
 
 def _place(model, folder, out):
-    """Where the exported model goes. Raises `OSError` or `ValueError` for a place that will not do."""
+    """Where the exported model goes. Raises `OSError` or `ValueError` for an unsuitable place."""
     ...
 
 @contextmanager
@@ -125,14 +125,14 @@ def _new_folder(out):
     ...
 
 def _compare_int8(table, logits, net, took, smaller, most_lost):
-    """What is known of the eight-bit network; `dropped` is the reason why it is not kept."""
+    """The measurements of the eight-bit network; `dropped` is the reason why it is not kept."""
     ...
 
 def _bytes(folder):
     ...
 
 def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, progress):
-    """Compare the networks in a temporary folder, and replace the float one by the eight-bit one where that pays."""
+    """Compare the networks in a temporary folder, and replace the float one by the eight-bit one if that pays off."""
     ...
 
 def _loaded(model, revision):

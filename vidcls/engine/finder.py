@@ -20,8 +20,8 @@ logger = logging.getLogger("vidcls.engine.finder")
 # %% ../../nbs/engine/finder.ipynb #1f7bb382
 @dataclass(frozen=True)
 class Rule:
-    "When windows make a segment."
-    nothing: str|None = None # The label that means that nothing happens; None: the model has none
+    "How windows are turned into segments."
+    nothing: str|None = None # The label that means that nothing happens; None: the model does not have one
     share: float = .5 # An action needs more than this share of its probability plus that of `nothing` (or of 1)
     cost: float = 6. # What a change costs, in nats of evidence
 
@@ -34,7 +34,7 @@ RULE = "timeline.json"
 NOTHING = "nothing"
 
 def save_rule(
-    rule:Rule, # When windows make a segment
+    rule:Rule, # How windows are turned into segments
     folder, # Model folder
     **about, # How the rule was found
 ) -> Path: # The file
@@ -46,7 +46,7 @@ def save_rule(
 # %% ../../nbs/engine/finder.ipynb #85ab4fb9
 def actions(
     labels, # Of the model, in its order
-    rule:Rule, # When windows make a segment
+    rule:Rule, # How windows are turned into segments
 ) -> list: # The labels without that for nothing
     "The labels that a segment can have. Raises `ValueError` for a rule about a label that the model does not have."
     if rule.nothing not in (None, *labels):
@@ -81,7 +81,7 @@ FLOOR = 1e-4 # A window's least probability
 def evidence(
     probabilities, # [W, classes] or [classes]
     labels,        # Of the model, in its order
-    rule:Rule,     # When windows make a segment
+    rule:Rule,     # How windows are turned into segments
 ) -> np.ndarray: # [W, 1 + actions] or [1 + actions]: nothing first, then `actions`
     "How well each window fits each label, as logarithms."
     p = np.asarray(probabilities, float)
@@ -91,7 +91,7 @@ def evidence(
 
 # %% ../../nbs/engine/finder.ipynb #eca11992
 class SteadyPath:
-    "The likeliest sequence of states when every change has a price."
+    "The most likely sequence of states, with a price for every change."
     def __init__(self,
         cost:float,     # Of a change, in nats
         delay:int=240,  # After so many undecided windows the best path so far is taken
@@ -139,7 +139,7 @@ def _certain(self:SteadyPath):
 # %% ../../nbs/engine/finder.ipynb #291b4f16
 @patch
 def _decide(self:SteadyPath):
-    "The first state of the best path; the paths that contradict it are given up."
+    "Decide for the first state of the best path; the paths that contradict it are dropped."
     first = np.arange(len(self.total))
     for came in reversed(self.came): first = came[first]
     self.total = np.where(first == first[self.total.argmax()], self.total, -np.inf)
@@ -154,11 +154,11 @@ def flush(self:SteadyPath) -> list: # The remaining states
 
 # %% ../../nbs/engine/finder.ipynb #a8d33842
 class Finder:
-    "Takes the windows of a film or a stream in order, and gives each segment as soon as it is certain."
+    "Takes the windows of a film or a stream in order, and reports each segment as soon as it is certain."
     def __init__(self,
         labels,         # Of the model, in its order
         seconds:float,  # Length of a window
-        rule:Rule,      # When windows make a segment
+        rule:Rule,      # How windows are turned into segments
         delay:int=240,  # After so many undecided windows the best path so far is taken
     ):
         self.labels, self.seconds, self.rule = list(labels), seconds, rule
@@ -173,7 +173,7 @@ def push(self:Finder,
     start:float,              # Of the window, in seconds
     probabilities:np.ndarray, # [classes]
 ) -> list: # [label, start, end, score] of each segment that is now certain
-    "Take the next window. Raises `ValueError` for one that is not later than the last."
+    "Take the next window. Raises `ValueError` if it is not later than the last one."
     if self.last is not None and start <= self.last:
         raise ValueError(f"A window at {start:.2f} s came after one at {self.last:.2f} s: give them in order.")
     out = self.flush() if self.last is not None and start > self.last + self.seconds else []
@@ -184,7 +184,7 @@ def push(self:Finder,
 # %% ../../nbs/engine/finder.ipynb #e1a02040
 @patch
 def _take(self:Finder, states):
-    "Go on by the windows whose states are certain."
+    "Process the windows whose states are certain."
     out = []
     for s in states:
         start, p = self.held.popleft()
@@ -198,7 +198,7 @@ def _take(self:Finder, states):
 
 @patch
 def _close(self:Finder, end):
-    "The segment that is open, if there is one."
+    "The open segment, if any."
     out = [[self.names[self.state - 1], self.since, end, float(np.mean(self.scores))]] if self.state else []
     self.state, self.scores = 0, []
     return out
@@ -207,7 +207,7 @@ def _close(self:Finder, end):
 @patch
 def flush(self:Finder,
     end:float=math.inf, # When the film has ended, in seconds
-) -> list: # The segments that are left
+) -> list: # The remaining segments
     "End the film. A film shorter than a window ends before its window does."
     out = self._take(self.path.flush())
     if self.before is not None: out += self._close(min(self.before + self.seconds, end))

@@ -12,7 +12,7 @@ logger = logging.getLogger('vidcls.engine.finder')
 
 @dataclass(frozen=True)
 class Rule:
-    """When windows make a segment."""
+    """How windows are turned into segments."""
     nothing: str | None = None
     share: float = 0.5
     cost: float = 6.0
@@ -40,7 +40,7 @@ def evidence(probabilities, labels, rule: Rule) -> np.ndarray:
     ...
 
 class SteadyPath:
-    """The likeliest sequence of states when every change has a price."""
+    """The most likely sequence of states, with a price for every change."""
     came: _Any
     cost: float
     delay: int
@@ -62,7 +62,7 @@ class SteadyPath:
         ...
 
     def _decide(self):
-        """The first state of the best path; the paths that contradict it are given up."""
+        """Decide for the first state of the best path; the paths that contradict it are dropped."""
         ...
 
     def flush(self) -> list:
@@ -70,7 +70,7 @@ class SteadyPath:
         ...
 
 class Finder:
-    """Takes the windows of a film or a stream in order, and gives each segment as soon as it is certain."""
+    """Takes the windows of a film or a stream in order, and reports each segment as soon as it is certain."""
     before: _Any
     column: _Any
     held: _Any
@@ -88,15 +88,15 @@ class Finder:
         ...
 
     def push(self, start: float, probabilities: np.ndarray) -> list:
-        """Take the next window. Raises `ValueError` for one that is not later than the last."""
+        """Take the next window. Raises `ValueError` if it is not later than the last one."""
         ...
 
     def _take(self, states):
-        """Go on by the windows whose states are certain."""
+        """Process the windows whose states are certain."""
         ...
 
     def _close(self, end):
-        """The segment that is open, if there is one."""
+        """The open segment, if any."""
         ...
 
     def flush(self, end: float=math.inf) -> list:

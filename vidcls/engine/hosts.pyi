@@ -1,4 +1,4 @@
-"""Let one process decide for all, find out whether all were started alike, and say in one sentence when another machine is gone."""
+"""Let one process decide for all, check that all were started in the same way, and stop with a clear message if another machine is lost."""
 from typing import Any as _Any
 __all__ = ['logger', 'from_main', 'agree', 'Watch', 'watched']
 import logging, os, re, socket, threading, time
@@ -24,7 +24,7 @@ def _said():
     ...
 
 class Watch:
-    """Signs of life between the processes of a training. Start it with `start`, and `stop` it at the end."""
+    """Heartbeats between the processes of a training. Call `start` at the beginning and `stop` at the end."""
     end: _Any
     limit: float
     over: _Any
@@ -36,11 +36,11 @@ class Watch:
         ...
 
     def start(self):
-        """Begin, in two threads: reading the store may itself wait for a lost machine."""
+        """Start two threads: reading the store may itself wait for a lost machine."""
         ...
 
     def stop(self):
-        """Tell the others that this process has nothing more to say."""
+        """Tell the others that this process stops its heartbeat."""
         ...
 
     def _sign(self):
@@ -50,7 +50,7 @@ class Watch:
         ...
 
 def _watch():
-    """The watch of this process, started."""
+    """Start the heartbeat of this process."""
     ...
 
 @contextmanager

@@ -168,7 +168,7 @@ def _listed(title, lines, most=100):
     return f"<details{is_open}><summary>{_say(title)}: {len(lines):,}</summary><ul>{items}{rest}</ul></details>"
 
 def _problems(good, bad, leaks, spec):
-    "What the check of the files and the audit found, apart from look-alikes."
+    "The problems that the check of the files and the audit found, apart from look-alikes."
     few = good[good.repeated_frames > 0] if "repeated_frames" in good else good[:0]
     kinds = {
         "Files that cannot be used": bad.reason.tolist(),
@@ -314,7 +314,7 @@ def _method(model, device, revision):
 
 @patch
 def _opinions(self:Look, model, n, device, revision):
-    "What a model makes of the videos."
+    "A model's predictions for the videos."
     from vidcls.infer import model_folder
     draw = map_drawer(model, _method(model, device, revision), device, revision)
     spec = ClipSpec.load(model_folder(model, revision))
@@ -401,13 +401,13 @@ def _scored(model, table, workers, device, revision, progress):
 def look(
     data,                 # Table from `video_table`, data set folder, CSV file, folder of videos, or a video
     out=None,             # HTML file to write
-    model=None,           # Also show what this model makes of the videos: a folder, or a model on the Hub
+    model=None,           # Also show this model's predictions: a folder, or a model on the Hub
     suggest_groups=None,  # CSV file to write, with the proposed recordings
     check:str|None=None,  # As for `check_videos`
     size:int=18_000_000,  # Bytes of the page, at most
     n:int=12,             # Mistakes of the model to show
     workers:int|None=None, # Processes that read videos; None: as many as cores, 0: this one
-    device:str|None=None, # For the model; None: the fastest there is
+    device:str|None=None, # For the model; None: the fastest available
     revision:str|None=None, # Commit, tag or branch of a model on the Hub
     progress:bool=True,   # Show progress bars?
 ) -> Look: # Shows itself; `.pairs`, `.groups`, `.leaks`, `.bad`

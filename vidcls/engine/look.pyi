@@ -98,7 +98,7 @@ def _listed(title, lines, most=100):
     ...
 
 def _problems(good, bad, leaks, spec):
-    """What the check of the files and the audit found, apart from look-alikes."""
+    """The problems that the check of the files and the audit found, apart from look-alikes."""
     ...
 
 @dataclass
@@ -143,7 +143,7 @@ class Look:
         ...
 
     def _opinions(self, model, n, device, revision):
-        """What a model makes of the videos."""
+        """A model's predictions for the videos."""
         ...
 
     def _summary(self):

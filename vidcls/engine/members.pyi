@@ -1,4 +1,4 @@
-"""Name a member of a tar file by one text that can stand wherever a video's path is expected, and read it there, without unpacking anything."""
+"""Name a member of a tar file by one string that you can use in place of a video's path, and read it without unpacking the tar file."""
 from typing import Any as _Any
 __all__ = ['member_path', 'split_member', 'without_places', 'MemberFile', 'open_member', 'file_stamp', 'file_size', 'open_bytes']
 import os, re, tarfile
@@ -8,7 +8,7 @@ from fastcore.basics import patch
 _MEMBER = re.compile('(.+?)::(\\d+)\\+(\\d+)/(.+)', re.S)
 
 def member_path(tar, member: str, offset: int, size: int) -> str:
-    """The text that names a member of a tar file, to be used as the path of a video."""
+    """The string that names a member of a tar file, for use as the path of a video."""
     ...
 
 def split_member(path) -> tuple | None:
@@ -16,11 +16,11 @@ def split_member(path) -> tuple | None:
     ...
 
 def without_places(text: str) -> str:
-    """Leave out the places in the names of members."""
+    """Leave out the positions in the names of members."""
     ...
 
 class MemberFile(RawIOBase):
-    """A member of a tar file as a file of its own, for reading."""
+    """A member of a tar file, as a file object for reading."""
     at: _Any
     file: _Any
 
@@ -36,7 +36,7 @@ class MemberFile(RawIOBase):
         ...
 
     def tell(self) -> int:
-        """The place where reading goes on."""
+        """The current position."""
         ...
 
     def close(self):
@@ -44,7 +44,7 @@ class MemberFile(RawIOBase):
         ...
 
     def seek(self, offset: int, whence: int=0) -> int:
-        """Go to a place."""
+        """Move to a position."""
         ...
 
     def read(self, n: int=-1) -> bytes:
@@ -60,7 +60,7 @@ def open_member(path: str) -> MemberFile:
     ...
 
 def file_stamp(path) -> tuple | None:
-    """A video's size and its file's time of change, which differ after it has changed."""
+    """A video's size and its file's modification time, to notice when it changes."""
     ...
 
 def file_size(path) -> int:

@@ -27,7 +27,7 @@ def score_job(
     model,                   # Model folder, or a model on the Hub ("owner/name")
     num_clips:int|None=None, # Clips in time; None: as many as the model was tested with
     num_crops:int=1,         # Crops along the longer side
-    device:str|None=None,    # None: the fastest there is
+    device:str|None=None,    # None: the fastest available
     threads:int=1,           # Threads of each process on the CPU
     revision:str|None=None,  # Commit, tag or branch on the Hub
 ) -> tuple: # (job, identity)
@@ -47,7 +47,7 @@ def score_job(
 def feature_job(
     checkpoint,             # "videomae-stick", a model folder, or a model on the Hub
     num_clips:int=1,        # Clips in time
-    device:str|None=None,   # None: the fastest there is
+    device:str|None=None,   # None: the fastest available
     threads:int=1,          # Threads of each process on the CPU
     revision:str|None=None, # Commit, tag or branch on the Hub
 ) -> tuple: # (job, identity)
@@ -63,7 +63,7 @@ def feature_job(
 def views_job(
     job:dict, # From `score_job` or `feature_job`
 ) -> dict: # A job whose answers have `clips`, uint8 [views, T, C, H, W], instead of values
-    "The half of a job that needs no network: read the views of a video."
+    "The half of a job without the network: read the views of a video."
     return job | dict(kind="views", device="cpu")
 
 # %% ../../nbs/engine/shards.ipynb #0c885e17
@@ -100,7 +100,7 @@ def forward_or_error(
     views,   # uint8 tensor [views, T, C, H, W]
     repeated:int=0, # How many frames of a clip repeat others
 ) -> dict: # Answer
-    "Send a video's views through the network. One video must not end the work of a night."
+    "Send a video's views through the network. An error becomes the answer, so that the job continues."
     try: return forward(views) | dict(repeated_frames=repeated)
     except Exception as e: return dict(error=_reason(row, e))
 
@@ -110,7 +110,7 @@ def _reason(row, e):
 def make_scorer(
     job:dict, # From `score_job`, `feature_job` or `views_job`
 ): # Function from a row of a manifest to an answer: values, views and repeated_frames, or error
-    "Load the model of a job. What is wrong with a video becomes its answer."
+    "Load the model of a job. If a video is damaged, the error becomes its answer."
     from vidcls.clips import ClipSpec
     from vidcls.infer import seen_views
     forward, spec = make_forward(job), ClipSpec(**job["spec"])
@@ -126,11 +126,11 @@ def make_scorer(
 def serve():
     "Answer requests until standard input ends. The first one is the job, all others are rows."
     out, requests = os.fdopen(os.dup(1), "wb"), SimpleQueue()
-    os.dup2(2, 1) # Whatever a library prints
+    os.dup2(2, 1) # Redirect whatever libraries print
     def listen():
         try:
             while True: requests.put(pickle.load(sys.stdin.buffer))
-        except EOFError: os._exit(0) # Nobody waits for an answer any more
+        except EOFError: os._exit(0) # The watching process has ended
     threading.Thread(target=listen, daemon=True).start()
     def say(*what):
         pickle.dump(what, out, pickle.HIGHEST_PROTOCOL)
@@ -145,7 +145,7 @@ def serve():
 class Worker:
     "A process that answers, seen from outside."
     def __init__(self,
-        job:dict,    # What it does
+        job:dict,    # The work
         inbox:Queue, # Takes (worker, kind, content)
     ):
         self.row = self.until = None
@@ -161,7 +161,7 @@ class Worker:
         try:
             pickle.dump(what, self.process.stdin)
             self.process.stdin.flush()
-        except OSError: pass # It has ended, which the other thread says
+        except OSError: pass # It has ended, which the other thread reports
 
     def _listen(self, inbox):
         try:
@@ -185,14 +185,14 @@ def stop(self:Worker):
     self.process.wait()
     for f in (self.process.stdin, self.process.stdout):
         try: f.close()
-        except OSError: pass # Half a request was waiting
+        except OSError: pass # A request was only partly written
 
 # %% ../../nbs/engine/shards.ipynb #7a166d79
 class Pool:
-    "Workers, and the time limit that each has for a video. Call it with rows, and close it at the end."
+    "Worker processes with a time limit per video. Call it with rows, and close it at the end."
     def __init__(self,
         job:dict,            # What the workers do
-        processes:int=1,     # How many there are
+        processes:int=1,     # Number of workers
         time_limit:float=60, # Seconds per video
     ):
         if processes < 1 or not time_limit > 0:
@@ -228,7 +228,7 @@ def _overdue(self:Pool):
 @patch
 def _handle(self:Pool, worker, kind, content):
     "(row, answer) if this was one, otherwise None. Raises `ValueError` if no worker can do this job."
-    if worker not in self.workers: return None # The last words of one that was stopped
+    if worker not in self.workers: return None # A late message from a worker that was stopped
     if kind == "failed": raise ValueError(content)
     if kind == "ended":
         how = f"(exit status {content})"
@@ -263,7 +263,7 @@ def summary(
     rows,         # Of a manifest
     todo,         # bool, one per row: was it done now?
 ) -> dict: # out, videos, scored, failed
-    "What a call has done, and how many of the videos have no values."
+    "The result of a call, and how many of the videos failed."
     failed = int((kept.states(rows) == 2).sum())
     return dict(out=str(kept.folder), videos=len(rows), scored=int(np.sum(todo)), failed=failed)
 
@@ -276,10 +276,10 @@ def run_shard(
     processes:int|None=None, # None: as many as cores on a CPU, one on a GPU
     time_limit:float=60,   # Seconds per video
     every:float=15,        # Seconds after which results are written
-    retry:bool=False,      # Also try again what failed before?
+    retry:bool=False,      # Try videos again that failed before?
     progress:bool=True,    # Show a progress bar?
 ) -> dict: # out, videos, scored, failed
-    "Do what a shard lacks. `scored` counts what this call did, `failed` all of the shard's videos without values."
+    "Score the missing videos of a shard. `scored` counts those of this call, `failed` all of the shard's videos without values."
     rows = read_manifest(manifest, shard)
     if processes is None: processes = 1 if job["device"] != "cpu" else max(1, (os.cpu_count() or 1)//job["threads"])
     with Results(out, identity, shard, every) as kept:

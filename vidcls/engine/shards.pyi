@@ -25,7 +25,7 @@ def feature_job(checkpoint, num_clips: int=1, device: str | None=None, threads: 
     ...
 
 def views_job(job: dict) -> dict:
-    """The half of a job that needs no network: read the views of a video."""
+    """The half of a job without the network: read the views of a video."""
     ...
 
 def _of_model(job):
@@ -39,14 +39,14 @@ def make_forward(job: dict):
     ...
 
 def forward_or_error(forward, row: dict, views, repeated: int=0) -> dict:
-    """Send a video's views through the network. One video must not end the work of a night."""
+    """Send a video's views through the network. An error becomes the answer, so that the job continues."""
     ...
 
 def _reason(row, e):
     ...
 
 def make_scorer(job: dict):
-    """Load the model of a job. What is wrong with a video becomes its answer."""
+    """Load the model of a job. If a video is damaged, the error becomes its answer."""
     ...
 
 def serve():
@@ -77,7 +77,7 @@ class Worker:
         ...
 
 class Pool:
-    """Workers, and the time limit that each has for a video. Call it with rows, and close it at the end."""
+    """Worker processes with a time limit per video. Call it with rows, and close it at the end."""
     free: _Any
     inbox: _Any
     job: dict
@@ -114,9 +114,9 @@ class Pool:
         ...
 
 def summary(kept: Results, rows, todo) -> dict:
-    """What a call has done, and how many of the videos have no values."""
+    """The result of a call, and how many of the videos failed."""
     ...
 
 def run_shard(job: dict, identity: dict, manifest, out, shard=None, processes: int | None=None, time_limit: float=60, every: float=15, retry: bool=False, progress: bool=True) -> dict:
-    """Do what a shard lacks. `scored` counts what this call did, `failed` all of the shard's videos without values."""
+    """Score the missing videos of a shard. `scored` counts those of this call, `failed` all of the shard's videos without values."""
     ...

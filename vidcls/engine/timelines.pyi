@@ -1,4 +1,4 @@
-"""Watch many videos, keep what the model said, continue after an interruption, and show the result on a page."""
+"""Process many videos, store the model's answers, continue after an interruption, and show the result on a page."""
 from typing import Any as _Any
 __all__ = ['COLOURS', 'KeptWindows', 'kept_timeline', 'timelines', 'all_segments', 'chart', 'timeline_page']
 import base64, hashlib, html, json, math, os
@@ -43,15 +43,15 @@ class KeptWindows:
         ...
 
 def kept_timeline(model, video, folder, stride: float=0.5, rule: Rule | None=None, batch_size: int=8, device: str | None=None, revision: str | None=None, progress: bool=True) -> Timeline:
-    """As `timeline`, but an interrupted run goes on where it has stopped. Raises `VideoError`."""
+    """As `timeline`, but an interrupted run continues where it stopped. Raises `VideoError`."""
     ...
 
 def _watch(kept, net, spec, video, end, stride, batch_size, progress):
-    """Put the windows that are missing through the model."""
+    """Run the model on the missing windows."""
     ...
 
 def timelines(model, videos, folder, stride: float=0.5, rule: Rule | None=None, device: str | None=None, revision: str | None=None, progress: bool=True) -> tuple:
-    """What happens when in many videos. Under `torchrun` the processes share the videos."""
+    """Find out what happens when in many videos. Under `torchrun` the processes share the videos."""
     ...
 
 def all_segments(found: list) -> 'pd.DataFrame':
@@ -66,7 +66,7 @@ def _x(t, seconds):
     ...
 
 def _bars(t, colour):
-    """A bar for each segment, with its name where there is room."""
+    """A bar for each segment, with its name if there is room."""
     ...
 
 def _curves(t, colour, height=90):
@@ -96,7 +96,7 @@ def _row(t, r, gif):
     ...
 
 def _player(t, page):
-    """A player with subtitles, if the page lies where it can find the video."""
+    """A player with subtitles, if the page can find the video."""
     ...
 
 def timeline_page(found: list, file, bad: dict | None=None, title: str='What happens when', gifs: int=60) -> Path:
