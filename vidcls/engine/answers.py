@@ -96,7 +96,7 @@ class Answers:
 # %% ../../nbs/engine/answers.ipynb #51a0f447
 @patch
 def _no_map(self:Answers):
-    "The reason why this model's answers cannot be explained, or an empty string. Raises `ValueError` for a method that does not exist."
+    "Why this model's answers cannot be explained, or nothing. Raises `ValueError` for a method that does not exist."
     map_method(self.method)
     try: check_method(self.model, self.method, **self.how)
     except ValueError as e: return plain_sentence(e, self.model)

@@ -56,7 +56,7 @@ class Answers:
         ...
 
     def _no_map(self):
-        """The reason why this model's answers cannot be explained, or an empty string. Raises `ValueError` for a method that does not exist."""
+        """Why this model's answers cannot be explained, or nothing. Raises `ValueError` for a method that does not exist."""
         ...
 
     def _scores(self, video, info):

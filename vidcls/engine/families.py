@@ -30,7 +30,7 @@ class Family:
     free: str = ""                  # What may change: "T" frames, "S" size
     positions: tuple = ()           # Tables of positions: (end of the weight's name, its axes, how to interpolate)
     lora: str = r".*layers.*\.(q_proj|v_proj)" # Layers that LoRA adapts: a regular expression of their names
-    branches: str = ""              # Modules that return a layer's residual branches: a regular expression whose group is the layer's number
+    branches: str = ""              # Modules that return a layer's residual branches, likewise; group: its number
     cam: str = ""                   # Modules that take the tokens for Grad-CAM, likewise; "": the encoder's output
     attention: str = ""             # Modules that attend from every token to every other one; "": none
     unused: str = ""                # Part of the model that classification does not use ...

@@ -279,7 +279,7 @@ def run_shard(
     retry:bool=False,      # Try videos again that failed before?
     progress:bool=True,    # Show a progress bar?
 ) -> dict: # out, videos, scored, failed
-    "Score the missing videos of a shard. `scored` counts those of this call, `failed` all of the shard's videos without values."
+    "Score a shard's missing videos. `scored` counts those of this call, `failed` all of the shard that have no values."
     rows = read_manifest(manifest, shard)
     if processes is None: processes = 1 if job["device"] != "cpu" else max(1, (os.cpu_count() or 1)//job["threads"])
     with Results(out, identity, shard, every) as kept:

@@ -118,5 +118,5 @@ def summary(kept: Results, rows, todo) -> dict:
     ...
 
 def run_shard(job: dict, identity: dict, manifest, out, shard=None, processes: int | None=None, time_limit: float=60, every: float=15, retry: bool=False, progress: bool=True) -> dict:
-    """Score the missing videos of a shard. `scored` counts those of this call, `failed` all of the shard's videos without values."""
+    """Score a shard's missing videos. `scored` counts those of this call, `failed` all of the shard that have no values."""
     ...
