@@ -1,4 +1,4 @@
-"""Put a head on a network that stays as it is, save the two as one model, and load them again without running any code that a folder names."""
+"""Add a head to a frozen network, save both as one model, and load them again without running any code that is named in the folder."""
 from typing import Any as _Any
 __all__ = ['LAYOUTS', 'TokenNet', 'keep_tokens', 'LinearHead', 'AttentiveHead', 'ProbeConfig', 'make_head', 'factory_name', 'use_factory', 'sample_features', 'load_base', 'published', 'ProbeModel', 'saved_backbone', 'register_probe']
 import math, tempfile
@@ -36,7 +36,7 @@ class TokenNet(nn.Module):
         ...
 
 def keep_tokens(tokens: torch.Tensor, how: str='all', skip: int=0, steps: int | None=None, places_first: bool=False, summary: bool=False) -> torch.Tensor:
-    """The tokens that a head sees. Raises `ValueError` where there are no moments to average over."""
+    """The tokens for a head. Raises `ValueError` if they cannot be grouped into time steps."""
     ...
 
 class LinearHead(nn.Module):
@@ -64,7 +64,7 @@ class QueryAttention(nn.Module):
         ...
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The query with what it has gathered."""
+        """The query plus the weighted sum of the tokens."""
         ...
 
 def _block(dim, heads):
@@ -113,7 +113,7 @@ def use_factory(make, name: str | None=None) -> str:
     ...
 
 def _made_by_user(name: str) -> nn.Module:
-    """Call the function of this name if the user has handed it over. Raises `ValueError`, and imports nothing."""
+    """Call the function of this name if the user has passed it. Raises `ValueError`, and never imports anything."""
     ...
 
 @torch.inference_mode()
@@ -127,7 +127,7 @@ def _check_sample(net: TokenNet, shape: tuple, was: list, name: str):
 
 @contextmanager
 def _quiet():
-    """Neither bars nor reports: that the head is left out is what we want."""
+    """Hide progress bars and warnings about the missing head, which we left out on purpose."""
     ...
 
 def load_base(checkpoint, revision: str | None=None) -> nn.Module:
@@ -169,7 +169,7 @@ class ProbeModel(PreTrainedModel):
         ...
 
 def saved_backbone(backbone: TokenNet, name: str, revision: str | None=None, licence: str | None=None, fingerprint: str='', factory: str | None=None, shape: tuple | None=None) -> dict:
-    """What a probe's folder says about its backbone."""
+    """The information about the backbone in a probe's folder."""
     ...
 
 def _part(state, prefix):

@@ -1,4 +1,4 @@
-"""Show how far a piece of work is, on a terminal, in a notebook or in a log, without filling any of them."""
+"""Show the progress of a task on a terminal, in a notebook or in a log, without filling any of them."""
 from typing import Any as _Any
 __all__ = ['EVERY', 'say', 'duration', 'progress_bar', 'Work', 'draw_history', 'make_screen']
 import html, io, math, sys, time
@@ -22,21 +22,21 @@ def _lines(items, what, unit, total):
     ...
 
 def duration(seconds: float) -> str:
-    """A time as one says it."""
+    """A time in words."""
     ...
 
 def progress_bar(items, what: str, unit: str='video', total: int | None=None, progress: bool=True):
-    """Iterate, and show how far it is: with a bar where a bar can be redrawn, with a few lines in a log."""
+    """Iterate, and show progress: with a bar if it can be redrawn, with a few lines in a log."""
     ...
 COLUMNS = {'loss': ('training loss', '{:.3f}', 'loss {:.3f}'), 'eval_loss': ('validation loss', '{:.3f}', ''), 'eval_accuracy': ('validation accuracy', '{:.3f}', 'validation accuracy {:.3f}'), 'clips_per_second': ('clips per second', '{:.1f}', '{:.1f} clips/s'), 'data_wait': ('waiting for data', '{:.0%}', 'waiting {:.0%}')}
 
 def epoch_rows(history: list) -> dict:
-    """What was written down in each epoch."""
+    """The values that were logged in each epoch."""
     ...
 
 @dataclass
 class Work:
-    """A piece of work that takes a while, and how far it is."""
+    """A task that takes a while, and its progress."""
     what: str
     total: int
     epochs: int = 0
@@ -51,24 +51,24 @@ class Work:
         ...
 
     def line(self, epoch: int) -> str:
-        """What is known of an epoch."""
+        """The line of an epoch."""
         ...
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, or whose model is being validated."""
+        """The current epoch, or the one whose model is being validated."""
         ...
 
     def where(self) -> str:
-        """How far it is."""
+        """The progress in words."""
         ...
 
     def latest(self) -> str:
-        """The last value of everything, from whichever epoch it is."""
+        """The latest value of each quantity, from whichever epoch."""
         ...
 
     def summary(self) -> str:
-        """What came out."""
+        """The result in one sentence."""
         ...
 
 class LogScreen:
@@ -143,7 +143,7 @@ def draw_history(history: list, axs, epochs: int | None=None):
     ...
 
 def history_png(work: Work) -> bytes:
-    """The curves as a picture, drawn without pyplot so that nobody's open figure is touched."""
+    """The curves as a picture, drawn without pyplot, so that open figures are not affected."""
     ...
 
 class NotebookScreen:
@@ -169,12 +169,12 @@ class NotebookScreen:
         ...
 
     def _put(self, name, what):
-        """Show something, or put it where it was shown before."""
+        """Show something, or update it if it is already shown."""
         ...
 
     def _draw(self, work):
         ...
 
 def make_screen():
-    """The screen that fits this place."""
+    """The display for the current environment."""
     ...

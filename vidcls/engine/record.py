@@ -28,8 +28,8 @@ def checkpoint_path(
 def weights_folder(
     path,              # Model folder, or a model on the Hub
     revision:str|None, # Commit on the Hub
-): # A local folder; `path` itself where it has no `model.safetensors`
-    "Where a checkpoint's weights lie on this machine."
+): # A local folder; `path` itself if it does not contain `model.safetensors`
+    "The folder of a checkpoint's weights on this machine."
     from transformers.utils import cached_file
     file = cached_file(path, "model.safetensors", revision=revision, _raise_exceptions_for_missing_entries=False)
     return Path(file).parent if file else path

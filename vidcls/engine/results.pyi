@@ -1,4 +1,4 @@
-"""Keep the results of millions of videos in Parquet files that appear whole or not at all, continue exactly where a killed process has stopped, and refuse what does not belong together."""
+"""Store the results of millions of videos in Parquet files that appear completely or not at all, continue exactly where a killed process stopped, and never mix results that do not belong together."""
 from typing import Any as _Any
 __all__ = ['logger', 'result_schema', 'result_row', 'Results', 'remove_cut', 'newest', 'rehearse_resume', 'read_results', 'is_results']
 import json, logging, time, uuid
@@ -16,7 +16,7 @@ def result_schema():
     ...
 
 def result_row(row: dict, answer: dict) -> dict:
-    """What is kept of a video."""
+    """The row of a video."""
     ...
 
 class Results:
@@ -39,7 +39,7 @@ class Results:
         ...
 
     def _hold(self):
-        """Take the lock of this shard. Raises `ValueError` if another process does the same videos."""
+        """Take the lock of this shard. Raises `ValueError` if another process works on the same videos."""
         ...
 
     def __enter__(self):
@@ -49,29 +49,29 @@ class Results:
         ...
 
     def add(self, row: dict, answer: dict):
-        """Keep a video's result, and write what is waiting if it is time."""
+        """Add a video's result, and write the waiting rows if it is time."""
         ...
 
     def _write(self, table):
         ...
 
     def flush(self):
-        """Write what is waiting."""
+        """Write the waiting rows."""
         ...
 
     def states(self, table) -> np.ndarray:
-        """What the folder knows about videos."""
+        """The state of videos according to the folder."""
         ...
 
     def missing(self, table, retry: bool=False) -> np.ndarray:
-        """Which videos have to be done: those without a row, and those that have changed since."""
+        """Which videos must be processed: those without a row, and those that have changed since."""
         ...
 
 def _job(folder):
     ...
 
 def _parts(folder, columns):
-    """The tables of all files of results that are whole."""
+    """The tables of all complete files of results."""
     ...
 
 def remove_cut(folder):
