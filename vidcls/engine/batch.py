@@ -133,7 +133,7 @@ def _hash_of(path, stamp):
 
 # %% ../../nbs/engine/batch.ipynb #7fa7130a
 def process_device(
-    device:str|None=None, # None: the fastest there is, and under `torchrun` this process' own
+    device:str|None=None, # None: the fastest available, and under `torchrun` this process' own
 ) -> str: # For `load_trained`
     "The device that this process computes on."
     state = process_state(device)
@@ -147,11 +147,11 @@ def predict_files(
     top_k:int=5,              # Labels per video
     num_clips:int|None=None,      # Clips in time; None: as many as the model was tested with
     num_crops:int=1,              # Crops along the longer side
-    device:str|None=None,     # None: the fastest there is
+    device:str|None=None,     # None: the fastest available
     workers:int=0,            # Processes that read clips, for each process that predicts
     progress:bool=True,       # Show a progress bar?
     revision:str|None=None,   # Commit, tag or branch on the Hub
-    reject:float|bool=False,  # Judge if a video shows none of the classes: by this share, or True: by the model's rule
+    reject:float|bool=False,  # Report videos that show none of the classes: by this share, or True: by the model's rule
 ) -> list: # In order, {"video", "model", "weights", "views", "predictions" or "error"[, "repeated_frames", "rejected"]}
     "Predict many videos, in one process or several. A second call continues where the first one stopped."
     folder, device = model_folder(model, revision), process_device(device)

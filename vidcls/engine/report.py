@@ -51,7 +51,7 @@ def gallery(
 def map_drawer(
     model,       # Model folder, or a model on the Hub
     method:str,  # One of `vidcls.see.METHODS`
-    device:str|None=None,   # None: the fastest there is
+    device:str|None=None,   # None: the fastest available
     revision:str|None=None, # Commit, tag or branch on the Hub
 ): # Function from (video, label) to a GIF as a data URI
     "A function that draws what spoke for a label in a video. Raises `ValueError` if the method does not fit the model."
@@ -95,7 +95,7 @@ def report(
     title:str="Evaluation", # Title of the page
     explain:str|None=None, # Show beside each mistake what the model looked at, by this method, see `vidcls.explain`
     model=None,    # The model that was scored; needed for `explain`
-    device:str|None=None, # For `explain`; None: the fastest there is
+    device:str|None=None, # For `explain`; None: the fastest available
     revision:str|None=None, # For `explain`: commit, tag or branch on the Hub
 ) -> Path: # The file
     "Write one self-contained HTML page with scores, classes, confusions, and mistakes as GIFs."
