@@ -518,6 +518,20 @@ def test_full_precision_means_that_tf32_is_off(recipe, tmp_path, monkeypatch, pr
     assert training_arguments(replace(recipe, precision=precision), tmp_path, 6, workers=0)["tf32"] is tf32
 
 
+def test_a_cpu_that_would_emulate_bfloat16_trains_in_float32_and_says_so(recipe, tmp_path, monkeypatch, caplog):
+    "Emulated, a step takes more than ten times as long."
+    from vidcls.engine import machine
+    half = replace(recipe, precision="bf16")
+    monkeypatch.setattr(machine, "get_device", lambda: "cpu")
+    monkeypatch.setattr(machine, "cpu_has_bfloat16", lambda: False)
+    with caplog.at_level("WARNING"): assert not training_arguments(half, tmp_path, 6, workers=0).bf16
+    assert "training in float32 instead" in caplog.text
+    monkeypatch.setattr(machine, "cpu_has_bfloat16", lambda: True)
+    caplog.clear()
+    with caplog.at_level("WARNING"): assert training_arguments(half, tmp_path, 6, workers=0).bf16
+    assert not caplog.text
+
+
 SHARED_MEMORY = [
     "unable to write to file </torch_4711_123_0>: No space left on device (28)",
     "unable to allocate shared memory(shm) for file </torch_4711_123_0>: No space left on device (28)",

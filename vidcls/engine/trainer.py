@@ -19,7 +19,7 @@ from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .families import family_of
 from .lora import has_lora, load_learned, save_learned
-from .machine import get_device, half_precision, no_bar, prepare_workers, process_state
+from .machine import get_device, half_precision, no_bar, prepare_workers, process_state, usable_precision
 from .progress import make_screen, Work
 from .recipes import Recipe
 
@@ -47,7 +47,8 @@ def training_arguments(
     "The guide's arguments, from a recipe."
     steps = -(-n_train//recipe.batch_size)*recipe.epochs
     workers = min(8, os.cpu_count() or 1) if workers is None else workers
-    half, share = recipe.precision or half_precision(), batch_share(recipe.batch_size)
+    wanted, share = recipe.precision or half_precision(), batch_share(recipe.batch_size)
+    half = usable_precision(wanted)
     args = dict(output_dir=str(output_dir), remove_unused_columns=False, eval_strategy="epoch", save_strategy="epoch",
         learning_rate=recipe.learning_rate, per_device_train_batch_size=share,
         per_device_eval_batch_size=share, num_train_epochs=recipe.epochs, weight_decay=recipe.weight_decay,
@@ -57,7 +58,7 @@ def training_arguments(
         load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1,
         bf16=half == "bf16", fp16=half == "fp16", use_cpu=get_device() == "cpu", dataloader_num_workers=workers,
         dataloader_persistent_workers=workers > 0, dataloader_pin_memory=torch.cuda.is_available(), report_to="none",
-        tf32=False if half == "fp32" else True if half_precision() == "bf16" else None,
+        tf32=False if wanted == "fp32" else True if half_precision() == "bf16" else None,
         ddp_backend="gloo" if get_device() == "cpu" and share < recipe.batch_size else None,
         ddp_find_unused_parameters=False)
     return TrainingArguments(**(args | kwargs))

@@ -13,7 +13,7 @@ from transformers.trainer_utils import has_length
 from ..clips import ClipSpec, import_pytorchvideo, normalize
 from .families import family_of
 from .lora import has_lora, load_learned, save_learned
-from .machine import get_device, half_precision, no_bar, prepare_workers, process_state
+from .machine import get_device, half_precision, no_bar, prepare_workers, process_state, usable_precision
 from .progress import make_screen, Work
 from .recipes import Recipe
 logger = logging.getLogger('vidcls.engine.trainer')
