@@ -1,18 +1,23 @@
 "The app: answers are `predict`'s, each visitor gets their own, nothing stays, and what is hostile is refused in one sentence."
-import http.client, signal, socket, subprocess, sys, threading, time, zipfile
+import http.client, os, re, shutil, signal, socket, subprocess, sys, threading, time, zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest, torch
+import av, numpy as np, pytest, torch
 
 import nbtest
-from videos import needs_odd, ODD, write_long, write_model, write_video
-from vidcls import predict
-from vidcls.engine.answers import Answers, check_upload, plain_sentence
+from test_families import publish as publish_video, SPEEDY
+from test_frozen import publish, recipe_for
+from videos import needs_odd, ODD, write_long, write_model, write_recording, write_video
+from vidcls import ClipSpec, extract_features, fit_probe, load_model, predict, timeline
+from vidcls.backbones import load_backbone
+from vidcls.engine.answers import Answers, Camera, check_upload, plain_sentence
 from vidcls.engine.cli import main
-from vidcls.engine.video import VideoError
+from vidcls.engine.look import look
+from vidcls.engine.video import probe_video, read_frames, VideoError
 
 has_app = find_spec("gradio") is not None
 needs_app = pytest.mark.skipif(not has_app, reason="the extra is missing: pip install 'vidcls[app]'")
@@ -25,10 +30,10 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(model):
-    "A running app with small limits: its address and the folder of the uploads."
+def server(model, data):
+    "A running app with examples and small limits: its address and the folder of the uploads."
     from vidcls.engine.app import running_app
-    with running_app(model, max_mb=2, max_minutes=1) as (address, folder): yield address, Path(folder)
+    with running_app(model, data, max_mb=2, max_minutes=1) as (address, folder): yield address, Path(folder)
 
 
 @needs_app
@@ -51,6 +56,21 @@ def last(answers, video):
 
 
 def scores(video, model): return {p["label"]: p["score"] for p in predict(model, video)}
+
+
+def send(address, video):
+    "Upload a file and ask nothing. Returns where the server keeps it."
+    import httpx
+    return httpx.post(f"{address}gradio_api/upload", files=dict(files=(video.name, video.read_bytes()))).json()[0]
+
+
+def ask(address, path, **more):
+    "Ask about what the server is said to have: (status, answer)."
+    import httpx
+    file = dict(path=str(path), meta=dict(_type="gradio.FileData"), **more)
+    asked = httpx.post(f"{address}gradio_api/call/answer", json=dict(data=[file]), timeout=60)
+    if asked.status_code != 200: return asked.status_code, asked.text
+    return 200, httpx.get(f"{address}gradio_api/call/answer/{asked.json()['event_id']}", timeout=60).text
 
 
 def files(folder): return [f for f in folder.rglob("*") if f.is_file()]
@@ -78,6 +98,24 @@ def test_a_long_film_gets_a_timeline(model, tmp_path):
     film = write_long(tmp_path/"film.avi", 20)
     assert "<h3>When</h3>" in last(Answers(model), film)[4]
     with pytest.raises(VideoError, match="lasts 20.0 s and has 500 frames, and 6 s at 120"): check_upload(film, .1)
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_a_browsers_recording_is_a_video_for_everything(codec, model, tmp_path):
+    "Without a duration in its header, with sound from the start, pictures that come late and at uneven times, and a pause."
+    times = .2 + np.cumsum(np.random.default_rng(0).choice([.033, .067, .1], 90)) + 2*(np.arange(90) > 60)
+    film = write_recording(tmp_path/"films"/"Nod"/"film.webm", codec, times)
+    with av.open(str(film)) as c: assert c.duration is None and [s.type for s in c.streams] == ["video", "audio"]
+    pictures, shown = read_frames(film)
+    assert np.allclose(shown, times - times[0], atol=.002) and probe_video(film).frames == 90
+    assert abs(probe_video(film).duration - (times[-1] - times[0])) < .1
+    level = [(i*4) % 200 + 20 for i in range(90)]
+    assert np.abs(np.median(pictures.numpy(), (1, 2, 3)) - level).max() < 6
+    found, note, *texts = last(Answers(model), film)
+    assert found == scores(film, model) and "90 frames of 64 × 48 pixels" in note and "<h3>When</h3>" in texts[-1]
+    assert timeline(model, film, progress=False).starts[-1] > 6
+    seen = look(tmp_path/"films", workers=0, progress=False)
+    assert not len(seen.bad) and seen.infos[0].frames == 90 and "data:image/gif" in seen.page
 
 
 def test_labels_are_text(model, data):
@@ -108,6 +146,54 @@ def test_a_missing_extra_is_one_sentence(model, capsys, monkeypatch):
                                         (["--explain", "magic"], "--explain must be one of"), (["--reject", "2"], "--reject must be")])
 def test_wrong_options(args, says, model, capsys):
     assert main(["app", str(model), *args]) == 2 and says in capsys.readouterr().err
+
+
+# -- any kind of model, through the page's own functions --
+
+def long_clips(tmp_path, data):
+    "A V-JEPA 2 whose clips have 64 frames."
+    path = publish_video(tmp_path/"published", "vjepa2")
+    spec = ClipSpec.from_checkpoint(path, replace(SPEEDY, num_frames=64))
+    net = load_model(str(path), {"Nod": 0, "Wave": 1}, spec=spec)
+    net.save_pretrained(tmp_path/"m"); spec.save(tmp_path/"m")
+    return tmp_path/"m"
+
+
+def frozen(tmp_path, data):
+    "A probe on a frozen backbone for single pictures."
+    path = publish(tmp_path/"published", "dinov2")
+    features = extract_features(load_backbone(str(path), recipe=recipe_for("dinov2", path)), data, workers=0, progress=False, store=tmp_path/"features")
+    return fit_probe(features, "linear", tmp_path/"probe", progress=False).model_dir
+
+
+@needs_app
+@pytest.mark.parametrize("make, method", [(long_clips, "gradcam"), (frozen, "occlusion"), (frozen, "gradcam")], ids=["64 frames", "probe", "probe without a map"])
+def test_every_kind_of_model_answers_or_says_why_not(make, method, tmp_path, data, monkeypatch):
+    import gradio
+    from vidcls.engine.app import make_app
+    monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
+    model = make(tmp_path, data)
+    page = {f.api_name: f.fn for f in make_app(model, data, method=method).fns.values()}
+    film = write_long(write_video(tmp_path/"films"/"short.mp4", 35).with_name("film.avi"), 20)
+    for upload in (tmp_path/"a"/"short.mp4", tmp_path/"b"/"film.avi"):
+        upload.parent.mkdir()
+        shutil.copy(tmp_path/"films"/upload.name, upload)
+        *_, (found, note, frames, looked, when) = page["answer"](str(upload))
+        assert found == scores(tmp_path/"films"/upload.name, model) and "data:image/png" in frames and not upload.exists()
+        assert ("29 of 64 repeat others" in note) == (make is long_clips and upload.name == "short.mp4")
+        assert ("no map: This model answers from a backbone" if (make, method) == (frozen, "gradcam") else "<img") in looked
+        assert ("<h3>When</h3>" in when) == (upload.name == "film.avi") and str(tmp_path) not in note + looked + when
+    assert [*page["example"](0)][-1][0]
+    with pytest.raises(gradio.Error, match="one.mp4 is a single picture: a clip needs a video."): [*page["answer"](str(write_video(tmp_path/"one.mp4", 1)))]
+    pictures, camera, said = [p.permute(1, 2, 0).numpy() for p in read_frames(film, 0, 5)[0]], None, None
+    clock = iter(np.arange(2000)/25)
+    monkeypatch.setattr("vidcls.engine.app.Camera", lambda *a: Camera(*a, now=lambda: next(clock)))
+    for p in pictures: camera, labels, said = page["watch"](p, camera)
+    for _ in range(100):
+        if camera.asked is None or camera.asked.done(): break
+        time.sleep(.1)
+    camera, labels, said = page["watch"](pictures[0], camera)
+    assert set(labels) <= {"Nod", "Wave"} and "This answer came" in said and ("Too few frames" in said) == (make is long_clips)
 
 
 # -- with one --
@@ -215,16 +301,60 @@ def test_the_server_shows_no_files_and_no_places(server, model):
         status, text = get(page)
         assert status == 200 and str(model.parent) not in text and str(server[1]) not in text and str(nbtest.ROOT) not in text, page
         assert "fonts.googleapis" not in text
+        assert page.endswith("info") or text.count("data:image/jpeg") >= 4 # The examples, which are not files
+    assert files(server[1]) == []
 
 
 @needs_app
 @pytest.mark.slow
-def test_ctrl_c_ends_the_command(model, tmp_path):
-    with subprocess.Popen([sys.executable, "-m", "vidcls", "app", str(model)], stderr=subprocess.PIPE, text=True) as p:
+def test_only_uploads_can_be_asked_about(server, model, data, monkeypatch):
+    "Nobody reads or removes another file of the server, or lets it load something from another one."
+    from gradio import processing_utils
+    loaded = []
+    async def load(url, *args): loaded.append(url); raise OSError("no network")
+    for name in ("async_ssrf_protected_get", "async_ssrf_protected_download"): monkeypatch.setattr(processing_utils, name, load)
+    video = next(data.glob("test/*/*.avi"))
+    for path in ("/etc/passwd", video, model/"config.json", "http://example.com/x.mp4", "https://huggingface.co/x.mp4", "file:///etc/passwd",
+                 f"{server[1]}/../passwd", server[1], "", "x.mp4", "a\0b", "/"*5000):
+        for more in ({}, dict(is_stream=True), dict(url="http://example.com/x.mp4")):
+            status, said = ask(server[0], path, **more)
+            assert status == 403 and "/" not in said, (path, said)
+    at = urlsplit(server[0])
+    for method, route, status in (("GET", "file=http://example.com/x.mp4", 403), ("GET", "proxy=http://example.com/", 403),
+                                  ("POST", "process_recording", 403), ("POST", "component_server", 403), ("POST", "queue/join", 403)):
+        c = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
+        c.request(method, f"/gradio_api/{route}", b"{" if method == "POST" else None)
+        assert c.getresponse().status == status, route
+    assert loaded == [] and video.exists()
+    sent = send(server[0], video)
+    assert ask(server[0], sent)[0] == 200 and files(server[1]) == []
+
+
+@needs_app
+@pytest.mark.slow
+def test_uploads_without_questions_do_not_fill_the_disk(server, tmp_path):
+    import httpx
+    from vidcls.engine.app import sweep
+    status = [httpx.post(f"{server[0]}gradio_api/upload", files=dict(files=(f"{k}.mp4", bytes([k])*1_900_000))).status_code for k in range(12)]
+    assert status == [200]*10 + [503]*2 and sum(f.stat().st_size for f in files(server[1])) <= 20_000_000
+    sweep(server[1], -1)
+    assert files(server[1]) == [] and send(server[0], write_video(tmp_path/"a.avi"))
+    sweep(server[1], -1)
+
+
+@needs_app
+@pytest.mark.slow
+@pytest.mark.parametrize("how, status, says", [("SIGINT", 130, "vidcls app: stopped.\n"), ("SIGTERM", 143, "")])
+def test_a_server_that_is_ended_leaves_nothing(how, status, says, model, tmp_path):
+    "The temporary folder goes with it, together with an upload about which nobody has asked."
+    with subprocess.Popen([sys.executable, "-m", "vidcls", "app", str(model)], stderr=subprocess.PIPE, text=True,
+                          env=os.environ | dict(TMPDIR=str(tmp_path/"tmp"))) as p:
         try:
-            lines = iter(p.stderr.readline, "")
-            assert any("The app runs at http://127.0.0.1:" in l for l in lines)
-            p.send_signal(signal.SIGINT)
-            assert p.wait(20) == 130
-            assert p.stderr.read() == "vidcls app: stopped.\n"
+            (tmp_path/"tmp").mkdir()
+            address = next(m[1] for l in iter(p.stderr.readline, "") if (m := re.search(r"The app runs at (http://127.0.0.1:\d+/)", l)))
+            send(address, write_video(tmp_path/"a.avi"))
+            assert [f.name for f in files(tmp_path/"tmp")] == ["a.avi"]
+            p.send_signal(getattr(signal, how))
+            assert p.wait(60) == status
+            assert p.stderr.read() == says and list((tmp_path/"tmp").iterdir()) == []
         finally: p.kill()

@@ -1,5 +1,5 @@
 "Tables and archives: nothing is lost, mislabelled or taken for something else in silence."
-import io, os, shutil, subprocess, sys, tarfile, warnings
+import io, json, os, shutil, subprocess, sys, tarfile, unicodedata, warnings
 from dataclasses import replace
 
 import numpy as np, pandas as pd, pytest
@@ -284,3 +284,55 @@ def test_metadata_leads_nowhere_else(tmp_path):
     for name in ("../secret.mp4", str(tmp_path/"secret.mp4"), f"file://{tmp_path}/secret.mp4"):
         (tmp_path/"set"/"metadata.csv").write_text(f"file_name,label\n{name},x\n")
         with pytest.raises(ValueError, match="not in its folder"): video_table(tmp_path/"set")
+
+
+NAMED = json.dumps(dict(file_name="a.mp4", label="x"))
+
+
+@pytest.mark.parametrize("form, text, says", [
+    ("csv", "file_name, label\na.mp4, x \n", ["x"]), ("csv", "\ufefffile_name,label\na.mp4,x\n", ["x"]), ("csv", 'file_name,label\na.mp4,"x, y"\n', ["x, y"]),
+    ("csv", "file_name;label\na.mp4;x\n", "separated by ';'"), ("csv", "file_name,label\na.mp4,x, y\n", "more fields than the first line: put texts"),
+    ("csv", "file_name,label\na.mp4,  \n", "line 2 has no label"), ("csv", "file_name,label\na.mp4\n", "line 2 has no label"),
+    ("csv", "file_name,label\na.mp4,Öl\n".encode("latin-1"), "write it again as csv in UTF-8"),
+    ("jsonl", f"\ufeff\n{NAMED}\r\n\n", ["x"]), ("jsonl", NAMED.replace('"x"', '["x", "y"]'), "is not one value"),
+    ("jsonl", '{"file_name": ' + "["*100_000 + "]"*100_000 + "}", "line 1 is not a JSON object"),
+    ("jsonl", NAMED.replace('"x"', "7") + '\n{"file_name": "x/b.mp4", "label": null}', ["7", "x"]),
+    ("parquet", dict(file_name=["a.mp4", "x/b.mp4"], label=pd.array([7, None], "Int64")), ["7", "x"]),
+    ("parquet", dict(file_name=["a.mp4"], label=[["x", "y"]]), "is not one value"), ("parquet", dict(file_name=["a.mp4"], label=[b"x"]), "is not one value"),
+    ("parquet", dict(file_name=[], label=[]), "does not list any videos")], ids=range(16))
+def test_odd_metadata_is_read_or_refused_in_one_sentence(form, text, says, tmp_path):
+    (tmp_path/"x").mkdir()
+    for name in ("a.mp4", "x/b.mp4"): (tmp_path/name).touch()
+    file = tmp_path/f"metadata.{form}"
+    if form == "parquet": pd.DataFrame(text).to_parquet(file)
+    else: file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with warnings.catch_warnings(action="ignore"):
+        if isinstance(says, list): assert video_table(tmp_path).label.tolist() == says
+        else:
+            with pytest.raises(ValueError) as e: video_table(tmp_path)
+            assert says in str(e.value) and "\n" not in str(e.value) and len(str(e.value)) < 400
+
+
+def test_accents_are_found_however_they_are_written(tmp_path):
+    place, other = (unicodedata.normalize(form, "Grüße/Ä ö.mp4") for form in ("NFC", "NFD"))
+    for i, (disk, listed) in enumerate(((place, other), (other, place))):
+        (file := tmp_path/str(i)/disk).parent.mkdir(parents=True)
+        file.touch()
+        (tmp_path/str(i)/"metadata.csv").write_text(f"file_name,label\n{listed},x\n", encoding="utf-8")
+        assert video_table(tmp_path/str(i)).path.tolist() == [str(file)]
+
+
+def test_a_name_that_other_systems_take_for_a_folder_is_not_written(tmp_path):
+    from vidcls.engine.videofolder import metadata_parts
+    table = pd.DataFrame(dict(path=["a\\b.mp4"], split="", label="x", group="g", clip="c01"))
+    with pytest.raises(ValueError, match="has a backslash in its name"): metadata_parts(table, ["a\\b.mp4"])
+
+
+def test_a_list_of_videos_says_what_separates_its_fields(tmp_path):
+    "And spaces after commas make no class of their own."
+    (tmp_path/"a.mp4").touch()
+    for text, says in (("path;label\na.mp4;x\n", "separated by ';'"), ("path\tlabel\na.mp4\tx\n", r"separated by '\\t'"), ("path,label\na.mp4,jump, high\n", "put texts with commas in quotes")):
+        (tmp_path/"t.csv").write_text(text)
+        with pytest.raises(ValueError, match=says): video_table(tmp_path/"t.csv")
+    (tmp_path/"t.csv").write_text("path, label\na.mp4, x \n")
+    assert video_table(tmp_path/"t.csv").label.tolist() == ["x"]

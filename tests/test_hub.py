@@ -428,6 +428,24 @@ def test_space_is_pinned(hub, monkeypatch, capsys):
     assert "/spaces/tester/app/commit/" in capsys.readouterr().out
 
 
+def test_nothing_is_uploaded_if_a_part_of_it_cannot_be(hub, tmp_path, monkeypatch, capsys):
+    "A Space needs a model on the Hub; each name is checked first."
+    from vidcls.engine import cli
+    monkeypatch.chdir(tmp_path)
+    model = write_model(tmp_path/"models"/"jump")
+    (model/"vidcls.json").write_text(json.dumps(dict(recipe=asdict(get_recipe("stick", verbose=False)), labels=["Nod", "Wave"], metrics={})))
+    for token, args, status, says in (
+            (TOKEN, ["models/jump", "--space", "tester/app"], 2, "models/jump is on this machine, and a Space shows a model on the Hub: also name one with --to owner/name."),
+            (TOKEN, ["models/jump", "--to", "jump"], 1, "'jump' is not a repository of the Hub: name it as owner/name."),
+            (TOKEN, ["models/jump", "--to", "tester/jump", "--space", "app"], 1, "'app' is not a repository of the Hub: name it as owner/name."),
+            (TOKEN, ["jump", "--space", "tester/app"], 1, "'jump' is not a repository of the Hub: name it as owner/name."),
+            ("", ["models/jump", "--to", "tester/jump", "--space", "tester/app"], 1, "Pushing needs a token: set HF_TOKEN or run `hf auth login`.")):
+        monkeypatch.setenv("HF_TOKEN", token)
+        capsys.readouterr()
+        assert cli.main(["push", *args]) == status and capsys.readouterr().err == f"vidcls push: {says}\n"
+    assert not hub.requests("POST")
+
+
 def test_what_cannot_be_pushed_says_so(hub, films):
     "No owner, no token, a foreign name, a model that is not ours, a video that is not here, nobody listens."
     from vidcls.engine.hub import push_dataset, push_space

@@ -190,6 +190,32 @@ def test_a_page_that_cannot_be_written_is_named_before_the_work(films, tmp_path,
     assert "p.html cannot be written (Permission denied): name a file in another folder." in capsys.readouterr().err
 
 
+def test_neither_a_video_nor_a_list_is_replaced(films, tmp_path, capsys):
+    video, listed = next((films/"a").iterdir()), tmp_path/"list.csv"
+    video_table(films)[["path", "label"]].to_csv(listed, index=False)
+    before = video.read_bytes(), listed.read_text()
+    for args in ([films, "--out", video], [listed, "--out", video], [listed, "--suggest-groups", listed, "--out", tmp_path/"p.html"],
+                 [films, "--out", tmp_path/"p.html", "--suggest-groups", tmp_path/"p.html"], [video, "--out", video]):
+        assert cli.main(["look", *map(str, args)]) == 1
+        assert re.fullmatch("vidcls look: .* would replace what is looked at, or another result: name another file.\n", capsys.readouterr().err)
+    assert before == (video.read_bytes(), listed.read_text()) and not (tmp_path/"p.html").exists()
+
+
+def test_a_users_own_table_needs_only_paths(films):
+    paths = pd.DataFrame(dict(path=sorted(p for p in films.rglob("*") if p.is_file())), index=[7]*5)
+    for table in (paths, paths.assign(label=None, split=np.nan, group=None), paths.assign(label=3)):
+        assert len(quick(table).infos) == 5
+    with pytest.raises(ValueError, match="no column 'path'"): quick(paths.rename(columns=dict(path="file")))
+
+
+def test_metadata_beside_the_videos_is_read(films, tmp_path):
+    flat = tmp_path/"flat"
+    shutil.copytree(films/"a", flat)
+    (flat/"metadata.csv").write_text("file_name,label,group\n" + "".join(f"{p.name},Wave,hall\n" for p in sorted(flat.iterdir()) if p.suffix != ".csv"))
+    table = quick(flat).table
+    assert set(table.label) == {"Wave"} and set(table.group) == {"hall"}
+
+
 def test_an_interruption_leaves_the_old_page(films, tmp_path, monkeypatch):
     (tmp_path/"page.html").write_text("old")
     def stop(*a, **k): raise KeyboardInterrupt
@@ -224,14 +250,26 @@ def test_the_command_prints_what_it_found(films, tmp_path, capsys):
 # --- with a model ---
 
 @pytest.mark.slow
-def test_a_model_shows_what_it_is_sure_of(tmp_path, person):
+def test_a_model_shows_what_it_is_sure_of(tmp_path, monkeypatch):
     root = write_dataset(tmp_path/"set")
     table = video_table(root)
     model = write_model(tmp_path/"model", sorted(set(table.label)))
     seen = quick(root, model=str(model), n=2)
     sound(seen.page)
     assert "Least sure" in seen.page and len(seen.scores.predictions) == (table.split == "test").sum()
-    with pytest.raises(ValueError, match="use vidcls predict"): quick(Path(table.path[0]), model=str(model))
+    monkeypatch.setattr(look_module, "check_videos", lambda *a, **k: pytest.fail("began to work"))
+    for data, made, error, says in ((Path(table.path[0]), model, ValueError, "use vidcls predict"), (root, tmp_path/"none", OSError, "There is no model folder"),
+                                    (table.assign(label="x"), model, ValueError, "does not know the class 'x': it knows Nod, Wave")):
+        with pytest.raises(error, match=says): quick(data, model=str(made))
+
+
+@pytest.mark.slow
+def test_a_model_is_not_judged_by_videos_of_another_part(tmp_path):
+    "All test videos are broken: then nothing is said about the model, instead of what it makes of its training."
+    root = write_dataset(tmp_path/"set")
+    for p in root.glob("test/*/*"): p.write_text("no film")
+    seen = quick(root, model=str(write_model(tmp_path/"model")))
+    assert len(seen.bad) == 4 and seen.scores is None and "What the model makes of it" not in seen.page
 
 
 # --- what a training says ---

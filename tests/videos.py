@@ -89,6 +89,25 @@ def write_sound(path, frames=20):
     return path
 
 
+def write_recording(path, codec, times, size=(64, 48)):
+    "As a browser's recorder writes it: WebM with Opus sound, and pictures when they come; neither a duration nor an index."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ms = Fraction(1, 1000)
+    with av.open(str(path), "w", format="webm", options=dict(live="1")) as c:
+        s, a = c.add_stream(codec, rate=30, options={"deadline": "realtime", "cpu-used": "8", "g": "100"}), c.add_stream("libopus", rate=48_000)
+        (s.width, s.height), s.pix_fmt, s.bit_rate, s.codec_context.time_base, a.layout, packets = size, "yuv420p", 4_000_000, ms, "mono", []
+        for i, t in enumerate(times):
+            f = av.VideoFrame.from_ndarray(picture(i, size[1], size[0]), format="rgb24")
+            f.pts, f.time_base = round(1000*t), ms
+            packets += s.encode(f)
+        for k in range(round(50*times[-1])):
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), format="s16", layout="mono")
+            sound.sample_rate, sound.pts, sound.time_base = 48_000, 960*k, Fraction(1, 48_000)
+            packets += a.encode(sound)
+        for p in sorted(packets + s.encode() + a.encode(), key=lambda p: p.pts*p.time_base): c.mux(p)
+    return path
+
+
 def write_packets(path, codec, fmt, pictures, size):
     "A film at 25 pictures a second whose packets are given, each a key frame."
     with av.open(str(path), "w") as c:

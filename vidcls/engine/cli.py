@@ -748,13 +748,14 @@ def push_command(
     if not (to or space) or dataset and not to: raise Usage("name the repository with --to owner/name")
     if examples and (dataset or not to): raise Usage("--examples is for the card of a model that is pushed with --to")
     if to and revision: raise Usage("--revision is for a model that is on the Hub: leave out --to")
-    from vidcls.engine.hub import push_dataset, push_space
+    if not to and Path(what).exists():
+        raise Usage(f"{what} is on this machine, and a Space shows a model on the Hub: also name one with --to owner/name")
+    from vidcls.engine.hub import check_target, push_dataset, push_space
+    for name in filter(None, (to, space)): check_target(name) # Before the first upload
     if dataset: done = dict(dataset=push_dataset(what, to, not public, license=license))
     else:
-        from vidcls.share import add_examples, check_token, push_model
-        if examples:
-            check_token()
-            add_examples(what, examples)
+        from vidcls.share import add_examples, push_model
+        if examples: add_examples(what, examples)
         done = dict(model=push_model(what, to, not public)) if to else {}
         if space: done["space"] = push_space(to or what, space, not public, revision=revision)
     return done, "\n".join(done.values())

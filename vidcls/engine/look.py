@@ -23,15 +23,23 @@ from .progress import duration
 from .report import gallery, map_drawer
 from .tables import is_video, overlap_text, parse_name, recordings, sources, TIMES, video_files
 from .video import probe_video, read_frames
+from .videofolder import metadata_files
 
 # %% ../../nbs/engine/look.ipynb #17673d3e
+def _complete(table):
+    "A table with all columns as text, because a user's own may have only some."
+    if "path" not in table: raise ValueError("The table has no column 'path': it must name each video's file.")
+    text = lambda c: table[c].astype(object).where(table[c].notna(), "").astype(str) if c in table else ""
+    return table.assign(path=text("path"), **{c: text(c) for c in ("split", "label", "group")}).reset_index(drop=True)
+
 def _table(data):
     "The videos to look at. Raises an error of one sentence if there are none."
     import pandas as pd
-    if hasattr(data, "columns"): return data.reset_index(drop=True)
+    if hasattr(data, "columns"): return _complete(data)
     data = Path(data).expanduser()
     if data.is_file() and is_video(data): files = [str(data)]
-    elif data.is_dir() and any(is_video(p) for p in data.iterdir()): files = video_files(data)
+    elif data.is_dir() and any(is_video(p) for p in data.iterdir()) and not metadata_files(data):
+        files = video_files(data)
     else: return video_table(data)
     root = data if data.is_dir() else data.parent
     names = [parse_name(Path(p).relative_to(root)) for p in files]
@@ -388,14 +396,34 @@ def _writable(file):
     except OSError as e:
         raise OSError(f"{file} cannot be written ({e.strerror}): name a file in another folder.") from None
 
-def _scored(model, table, workers, device, revision, progress):
-    "Scores of the test videos, or of all if there are no splits."
-    from vidcls.scoring import evaluate_videos
+def _spare_inputs(data, table, files):
+    "Raise `ValueError` if a file to write is one that is read, or is named twice."
+    taken = {os.path.realpath(p) for p in table.path}
+    if isinstance(data, (str, os.PathLike)): taken.add(os.path.realpath(Path(data).expanduser()))
+    for file in filter(None, files):
+        if (place := os.path.realpath(file)) in taken:
+            raise ValueError(f"{file} would replace what is looked at, or another result: name another file.")
+        taken.add(place)
+
+# %% ../../nbs/engine/look.ipynb #5e8f2b71
+def _to_judge(model, table, device, revision):
+    "The videos by which a model is judged: those of the test, or all. Raises `ValueError` if it cannot be."
+    from vidcls.infer import loaded
     if not (table.label != "").all():
         raise ValueError("The videos have no classes, so a model cannot be judged by them: use vidcls predict.")
     part = table[table.split == "test"] if (table.split == "test").any() else table
-    return evaluate_videos(model, part.reset_index(drop=True), workers=workers or 0, device=device, revision=revision,
-                           progress=progress)
+    known = loaded(model, None, device, revision)[1].config.label2id
+    if unknown := sorted(set(part.label) - set(known)):
+        raise ValueError(f"The model does not know the class {unknown[0]!r}: it knows {', '.join(known)}.")
+    return part
+
+def _scored(model, table, bad, workers, device, revision, progress):
+    "Scores of the videos that can be used, or nothing if none can."
+    from vidcls.scoring import evaluate_videos
+    broken = set(sources(bad))
+    usable = table[[s not in broken for s in sources(table)]].reset_index(drop=True)
+    if len(usable): return evaluate_videos(model, usable, None, 1, 16, workers or 0, device, progress, revision=revision)
+    tell("None of the videos by which the model is judged can be used, so nothing is said about it.")
 
 # %% ../../nbs/engine/look.ipynb #b7f880f8
 def look(
@@ -414,15 +442,15 @@ def look(
     "Look at a data set: counts, sizes, moving pictures, broken files, suspected leaks and proposed recordings."
     for file in (out, suggest_groups): _writable(file)
     table, spec = _table(data), ClipSpec(16, 64/30, 32)
+    _spare_inputs(data, table, (out, suggest_groups))
+    judged = None if model is None else _to_judge(model, table, device, revision)
     good, bad = check_videos(table, spec, check, workers, progress)
     found = all_looks(table, workers, progress)
     pairs = alike_pairs(found)
     rows = alike_table(table, pairs)
     seen = Look(table, [l.info for l in found if isinstance(l, Looks)], good, bad, rows,
                 audit_leakage(table, crossing_pairs(rows)), proposed_groups(table, pairs))
-    if model is not None:
-        usable = table[[s not in set(sources(bad)) for s in sources(table)]] if len(bad) else table
-        seen.scores = _scored(model, usable, workers, device, revision, progress)
+    if model is not None: seen.scores = _scored(model, judged, bad, workers, device, revision, progress)
     title = Path(data).name if isinstance(data, (str, os.PathLike)) else "Videos"
     seen.write(title, spec, size, model, n, workers, device, revision)
     if out is not None:

@@ -18,6 +18,11 @@ from .progress import duration
 from .report import gallery, map_drawer
 from .tables import is_video, overlap_text, parse_name, recordings, sources, TIMES, video_files
 from .video import probe_video, read_frames
+from .videofolder import metadata_files
+
+def _complete(table):
+    """A table with all columns as text, because a user's own may have only some."""
+    ...
 
 def _table(data):
     """The videos to look at. Raises an error of one sentence if there are none."""
@@ -171,8 +176,16 @@ def _writable(file):
     """Raise an `OSError` of one sentence if a file could not be written."""
     ...
 
-def _scored(model, table, workers, device, revision, progress):
-    """Scores of the test videos, or of all if there are no splits."""
+def _spare_inputs(data, table, files):
+    """Raise `ValueError` if a file to write is one that is read, or is named twice."""
+    ...
+
+def _to_judge(model, table, device, revision):
+    """The videos by which a model is judged: those of the test, or all. Raises `ValueError` if it cannot be."""
+    ...
+
+def _scored(model, table, bad, workers, device, revision, progress):
+    """Scores of the videos that can be used, or nothing if none can."""
     ...
 
 def look(data, out=None, model=None, suggest_groups=None, check: str | None=None, size: int=18000000, n: int=12, workers: int | None=None, device: str | None=None, revision: str | None=None, progress: bool=True) -> Look:

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'TIMES', 'parse_name', 'recordings', 'video_files', 'folder_table', 'sources', 'table_rows', 'overlaps',
-           'overlap_text', 'warn_overlaps', 'check_splits', 'listed_table', 'csv_table', 'apply_split_lists',
-           'draw_splits', 'balance_rows', 'balance_classes', 'imbalance_text', 'check_classes']
+           'overlap_text', 'warn_overlaps', 'read_csv_text', 'check_columns', 'check_splits', 'listed_table',
+           'csv_table', 'apply_split_lists', 'draw_splits', 'balance_rows', 'balance_classes', 'imbalance_text',
+           'check_classes']
 
 # %% ../../nbs/engine/tables.ipynb #ec99108d
 import math, os, re, warnings
@@ -201,15 +202,40 @@ def warn_overlaps(
     if len(found): warnings.warn(f"{file}: {overlap_text(next(found.itertuples()))}{more}.", stacklevel=4)
 
 # %% ../../nbs/engine/tables.ipynb #9d95847e
+def read_csv_text(
+    file, # CSV file
+) -> "pd.DataFrame": # All columns as text, without spaces around the fields
+    "Read a CSV file. Raises `ValueError` if it is not UTF-8, or has more fields in a row than columns."
+    import pandas as pd
+    how = dict(dtype=str, keep_default_na=False, index_col=False, skipinitialspace=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning) # pandas would leave out the fields
+            df = pd.read_csv(file, **how)
+    except pd.errors.ParserWarning:
+        raise ValueError("a row has more fields than the first line: put texts with commas in quotes") from None
+    return df.rename(columns=str.strip)
+
+def check_columns(
+    df,            # From `read_csv_text`, or any table
+    needed,        # Names of columns
+    file,          # For the message
+    expected:str,  # All columns that a list may have
+):
+    "Raise `ValueError` for a missing column."
+    for column in needed:
+        if column in df: continue
+        other = next((c for c in ";\t|" if c in str(df.columns[0])), "") if len(df.columns) == 1 else ""
+        hint = f" Its columns are separated by {other!r}: use commas." if other else ""
+        raise ValueError(f"{file} has no column {column!r}: expected {expected}.{hint}")
+
 def _read_csv(file):
     "Read a CSV file as text, and check that it has the required columns."
-    import pandas as pd
-    expected = "expected path,label[,group][,split][,start,end]"
-    try: df = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
+    expected = "path,label[,group][,split][,start,end]"
+    try: df = read_csv_text(file)
     except ValueError as e:
-        raise ValueError(f"{file} is not a CSV file in UTF-8 ({e}): {expected}.") from e
-    for column in ("path", "label"):
-        if column not in df: raise ValueError(f"{file} has no column {column!r}: {expected}.")
+        raise ValueError(f"{file} is not a CSV file in UTF-8 ({e}): expected {expected}.") from e
+    check_columns(df, ("path", "label"), file, expected)
     if df.empty: raise ValueError(f"{file} does not list any videos: add a line per video.")
     return df
 
@@ -258,7 +284,7 @@ def listed_table(
     first:int=2, # Line of the first row, for messages
 ) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]; in the list's order
     "The table of the videos in a list that was read. Raises an error if a row cannot be right."
-    df = df.reset_index(drop=True).assign(path=[str(file.parent/p) for p in df.path])
+    df = df.reset_index(drop=True).assign(path=[str(file.parent/p) for p in df.path], label=df.label.str.strip())
     names = [parse_name(os.path.relpath(p, root or file.parent)) for p in df.path]
     if "split" not in df: df["split"] = ""
     _check_rows(df, file, first)

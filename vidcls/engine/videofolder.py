@@ -6,10 +6,12 @@
 __all__ = ['FORMS', 'metadata_files', 'metadata_table', 'described_table', 'metadata_parts', 'write_metadata']
 
 # %% ../../nbs/engine/videofolder.ipynb #b2da215e
-import io, json, math, os, warnings
+import io, json, math, os, unicodedata, warnings
 from pathlib import Path
 from .machine import atomic_write
-from .tables import folder_table, is_video, listed_table, recordings, TIMES
+from vidcls.engine.tables import (
+    check_columns, folder_table, is_video, listed_table, read_csv_text, recordings, TIMES
+)
 
 # %% ../../nbs/engine/videofolder.ipynb #52abd4c3
 FORMS = ("csv", "jsonl", "parquet")
@@ -34,26 +36,36 @@ _COLUMNS = ("file_name", "label", "group", "split", *TIMES)
 
 def _jsonl(file):
     "The objects in a file with one per line."
-    for n,line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+    for n,line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
-        except ValueError: row = None
+        except (ValueError, RecursionError): row = None
         if not isinstance(row, dict): raise ValueError(f"line {n} is not a JSON object")
         yield row
 
+def _text(value):
+    "A value as text. Raises `ValueError` for a list and the like."
+    import pandas as pd
+    if isinstance(value, (list, dict, bytes)) or getattr(value, "shape", ()):
+        raise ValueError(f"{str(value)[:40]} is not one value")
+    return "" if value is None or value is pd.NA or value != value else str(value)
+
+# %% ../../nbs/engine/videofolder.ipynb #d8a1f0c7
 def _read(file):
     "The columns of a metadata file that matter here, as text."
     import pandas as pd
-    text = lambda v: "" if v is None or v is pd.NA or v != v else str(v)
     try:
-        if file.suffix == ".csv": df = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
-        else: df = pd.DataFrame(list(_jsonl(file))) if file.suffix == ".jsonl" else pd.read_parquet(file)
+        if file.suffix == ".csv": df = read_csv_text(file)
+        elif file.suffix == ".jsonl": df = pd.DataFrame(list(_jsonl(file)), dtype=object)
+        else: df = pd.read_parquet(file, dtype_backend="numpy_nullable")
+        known = pd.DataFrame({c: list(map(_text, df[c])) for c in _COLUMNS if c in df})
     except (ValueError, OSError) as e:
-        raise ValueError(f"{file} cannot be read ({str(e)[:100]}): write it again as {file.suffix[1:]}.") from e
+        encoding = " in UTF-8" if isinstance(e, UnicodeError) else ""
+        reason = str(e)[:100]
+        raise ValueError(f"{file} cannot be read ({reason}): write it again as {file.suffix[1:]}{encoding}.") from e
     if not len(df): raise ValueError(f"{file} does not list any videos: add a row per video.")
-    if "file_name" not in df:
-        raise ValueError(f"{file} has no column 'file_name': expected file_name[,label][,group][,start,end].")
-    return pd.DataFrame({c: list(map(text, df[c])) for c in _COLUMNS if c in df})
+    check_columns(df, ["file_name"], file, "file_name[,label][,group][,start,end]")
+    return known
 
 # %% ../../nbs/engine/videofolder.ipynb #9dad015c
 def _inside(name, file):
@@ -65,15 +77,25 @@ def _inside(name, file):
                          f"name each video by its place below {file.parent}.")
     return short
 
+# %% ../../nbs/engine/videofolder.ipynb #7c14e3b8
+def _spelled(place, folder):
+    "A place as the disk spells it."
+    if place.isascii() or (folder/place).exists(): return place
+    found, plain = Path(), lambda name: unicodedata.normalize("NFC", name)
+    for part in Path(place).parts:
+        below = os.listdir(folder/found) if (folder/found).is_dir() else []
+        found /= next((name for name in below if plain(name) == plain(part)), part)
+    return str(found)
+
 # %% ../../nbs/engine/videofolder.ipynb #aba96a23
 def _labelled(df, file, split):
     "The rows with a label and a split each."
-    names = [Path(_inside(n, file)) for n in df.file_name]
+    names = [Path(_spelled(_inside(n, file), Path(file).parent)) for n in df.file_name]
     folders = lambda p: p.parts[:-1] if split or p.parts[0] not in _SPLIT_OF else p.parts[1:-1]
     own = [folders(p)[-1] if folders(p) else "" for p in names]
-    label = [given or o for given,o in zip(df["label"], own)] if "label" in df else own
+    label = [given.strip() or o for given,o in zip(df["label"], own)] if "label" in df else own
     first = [_SPLIT_OF.get(p.parts[0], "") if len(p.parts) > 1 else "" for p in names]
-    given = df["split"] if "split" in df else [split or f for f in first]
+    given = df["split"].str.strip() if "split" in df else [split or f for f in first]
     splits = [_SPLIT_OF.get(s, s) for s in given]
     if odd := [s for s in splits if split and s != split]:
         raise ValueError(f"{file} gives a video the split {odd[0]!r}: it lies in the folder of {split!r}.")
@@ -92,7 +114,9 @@ def metadata_table(
         raise ValueError(f"{root} lists {Path(twice[0]).relative_to(root)} twice: remove one of the rows.")
     listed = {os.path.abspath(p) for p in table.path}
     if more := sorted(p for p in root.rglob("*") if is_video(p) and os.path.abspath(p) not in listed):
-        warnings.warn(f"{len(more)} videos are not in the metadata of {root} and were skipped "
+        what = "1 video is" if len(more) == 1 else f"{len(more)} videos are"
+        was = "was" if len(more) == 1 else "were"
+        warnings.warn(f"{what} not in the metadata of {root} and {was} skipped "
                       f"(the first is {more[0].relative_to(root)}).", stacklevel=3)
     return table
 
@@ -120,6 +144,8 @@ def metadata_parts(
     "What to write into the metadata files of a data set."
     import pandas as pd
     if form not in FORMS: raise ValueError(f"Metadata is written as {', '.join(FORMS)}, not as {form!r}: choose one.")
+    if odd := [p for p in places if "\\" in p]:
+        raise ValueError(f"{odd[0]} has a backslash in its name, which other systems take for a folder: rename it.")
     groups = ["" if g == str(p) else g for g,p in zip(recordings(table), table.path)] # No path of this machine
     times = {c: [v if math.isfinite(v) else math.nan for v in table[c].astype(float)] for c in TIMES if c in table}
     df = pd.DataFrame(dict(file_name=places, label=list(table.label), group=groups) | times)
