@@ -17,8 +17,10 @@ ONE = [sys.executable, "-m", "vidcls"]
 
 @pytest.fixture(scope="module")
 def set10(tmp_path_factory):
-    "Ten training videos: three batches of four, the last of which is half full, and three test videos."
-    return write_dataset(tmp_path_factory.mktemp("data")/"set", per_split=dict(train=5, val=1, test=2))
+    "Ten training videos: three batches of four, the last half full. Five to validate, with three clips each: the last batch has three."
+    root = write_dataset(tmp_path_factory.mktemp("data")/"set", per_split=dict(train=5, val=3, test=2))
+    next((root/"val"/"Nod").glob("*.avi")).unlink()
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def run(who, *args):
 
 def train(who, set10, checkpoint, out, *more):
     out_text = run(who, "finetune", "--data", set10, "--checkpoint", checkpoint, "--out", out, "--epochs", 3, "--batch-size", 4,
-                   "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", 0, "--json", *more)
+                   "--learning-rate", 1e-3, "--eval-clips", 3, "--workers", 0, "--json", *more)
     return json.loads(out_text), load_record(out), load_file(out/"model.safetensors")
 
 
@@ -180,7 +182,7 @@ def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_pat
     right, record = reversed((train(ONE, set10, checkpoint, tmp_path/"right", *more) if seed else alone)[1:])
     out, rng = tmp_path/"m", np.random.default_rng(seed)
     args = [*ONE, "finetune", "--data", set10, "--checkpoint", checkpoint, "--out", out, "--epochs", 3, "--batch-size", 4,
-            "--learning-rate", 1e-3, "--eval-clips", 2, "--workers", seed, *more]
+            "--learning-rate", 1e-3, "--eval-clips", 3, "--workers", seed, *more]
     kills, late = 0, .1
     while kills < 2: # after the first checkpoint, then after the second
         resume = ["--resume"] if kills else []

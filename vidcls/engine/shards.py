@@ -7,7 +7,8 @@ __all__ = ['score_job', 'feature_job', 'views_job', 'make_forward', 'forward_or_
            'summary', 'run_shard']
 
 # %% ../../nbs/engine/shards.ipynb #3554d633
-import os, pickle, subprocess, sys, threading, time
+import math, os, pickle, subprocess, sys, threading, time
+from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
@@ -142,15 +143,19 @@ def serve():
     while True: say("answer", answer(requests.get()))
 
 # %% ../../nbs/engine/shards.ipynb #5bffa71b
+_MEMORY = dict(MALLOC_TRIM_THRESHOLD_=str(2**28), MALLOC_MMAP_THRESHOLD_=str(2**25)) # Bytes
+
 class Worker:
     "A process that answers, seen from outside."
     def __init__(self,
         job:dict,    # The work
         inbox:Queue, # Takes (worker, kind, content)
     ):
-        self.row = self.until = None
+        self.rows = deque() # What it was asked; it is working on the first one
+        self.since, self.took = None, math.inf # When it began with that, and how long the last one took
         here = str(Path(__file__).resolve().parents[2]) if "__file__" in globals() else os.getcwd()
-        env = os.environ | dict(PYTHONPATH=os.pathsep.join(filter(None, [here, *sys.path])), OMP_WAIT_POLICY="PASSIVE")
+        paths = os.pathsep.join(filter(None, [here, *sys.path]))
+        env = _MEMORY | os.environ | dict(PYTHONPATH=paths, OMP_WAIT_POLICY="PASSIVE")
         if job["device"] == "cpu": env |= dict(OMP_NUM_THREADS=str(job["threads"]))
         run = [sys.executable, "-c", "from vidcls.engine.shards import serve; serve()"]
         self.process = subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
@@ -171,12 +176,19 @@ class Worker:
 # %% ../../nbs/engine/shards.ipynb #b0c570de
 @patch
 def ask(self:Worker,
-    row:dict,         # Of a manifest
-    time_limit:float, # Seconds
+    row:dict, # Of a manifest
 ):
     "Send a row. The answer comes to the inbox."
-    self.row, self.until = row, time.monotonic() + time_limit
+    if not self.rows: self.since = time.monotonic()
+    self.rows.append(row)
     self._send(row)
+
+@patch
+def answered(self:Worker) -> dict: # The row that was answered
+    "Note that the process is done with a row, and is working on the next one from now on."
+    now = time.monotonic()
+    self.since, self.took = now, now - self.since
+    return self.rows.popleft()
 
 @patch
 def stop(self:Worker):
@@ -188,6 +200,8 @@ def stop(self:Worker):
         except OSError: pass # A request was only partly written
 
 # %% ../../nbs/engine/shards.ipynb #7a166d79
+_QUICK = 1. # Seconds; if a video takes longer, nothing is won by asking for the next one before it is done
+
 class Pool:
     "Worker processes with a time limit per video. Call it with rows, and close it at the end."
     def __init__(self,
@@ -198,28 +212,32 @@ class Pool:
         if processes < 1 or not time_limit > 0:
             raise ValueError("processes must be at least 1, and time_limit above 0.")
         self.job, self.time_limit, self.inbox = job, time_limit, Queue()
-        self.free, self.workers = [], {Worker(job, self.inbox) for _ in range(processes)}
+        self.ready, self.again = [], [] # Workers, and rows whose turn did not come
+        self.workers = {Worker(job, self.inbox) for _ in range(processes)}
 
     def __enter__(self): return self
     def __exit__(self, *error): self.close()
     def close(self):
         "End all processes."
         for w in self.workers: w.stop()
-        self.workers, self.free = set(), []
+        self.workers, self.ready = set(), []
 
 # %% ../../nbs/engine/shards.ipynb #b40abf99
 @patch
 def _replace(self:Pool, worker):
-    "Stop a worker, start another one; returns the row that it had."
+    "Stop a worker, start another one; returns the row that it was working on."
     worker.stop()
     self.workers.remove(worker)
     self.workers.add(Worker(self.job, self.inbox))
-    return worker.row
+    self.ready.remove(worker)
+    row, *waiting = worker.rows
+    self.again += waiting
+    return row
 
 @patch
 def _overdue(self:Pool):
     "(row, answer) of a worker that has taken too long, or None."
-    late = [w for w in self.workers if w.row and time.monotonic() >= w.until]
+    late = [w for w in self.workers if w.rows and time.monotonic() >= w.since + self.time_limit]
     if not late: return None
     row = self._replace(late[0])
     why = f"{row_name(row)} took longer than {self.time_limit:g} s: look at it, or allow more with --time-limit."
@@ -232,27 +250,32 @@ def _handle(self:Pool, worker, kind, content):
     if kind == "failed": raise ValueError(content)
     if kind == "ended":
         how = f"(exit status {content})"
-        if not worker.row: raise OSError(f"A process that scores videos ended before it was ready {how}.")
+        if not worker.rows: raise OSError(f"A process that scores videos ended before it was ready {how}.")
         row = self._replace(worker)
         return row, dict(error=f"{row_name(row)} ended the process that read it {how}: check the video.")
-    row, worker.row = worker.row, None
-    self.free.append(worker)
-    return (row, content) if kind == "answer" else None
+    if kind == "answer": return worker.answered(), content
+    self.ready.append(worker)
 
 # %% ../../nbs/engine/shards.ipynb #4509a8ca
+@patch
+def _hand_out(self:Pool, rows):
+    "Give rows to workers, first to those that have none; returns whether there may be more."
+    while free := [w for w in self.ready if len(w.rows) < 1 + (w.took < _QUICK)]:
+        row = self.again.pop() if self.again else next(rows, None)
+        if row is None: return False
+        min(free, key=lambda w: len(w.rows)).ask(row)
+    return True
+
 @patch
 def __call__(self:Pool,
     rows, # Rows of a manifest, as dicts
 ): # Yields (row, answer), in the order in which they are ready
     "Score rows. Raises `ValueError` if the model cannot be loaded."
-    rows, left = iter(rows), True
+    rows = iter(rows)
     while True:
-        while left and self.free:
-            row = next(rows, None)
-            if left := row is not None: self.free.pop().ask(row, self.time_limit)
-        busy = [w.until for w in self.workers if w.row]
-        if not left and not busy: return
-        wait = max(0, min(busy) - time.monotonic()) if busy else None
+        more, busy = self._hand_out(rows), [w.since for w in self.workers if w.rows]
+        if not more and not busy: return
+        wait = max(0, min(busy) + self.time_limit - time.monotonic()) if busy else None
         try: found = self._handle(*self.inbox.get(timeout=wait))
         except Empty: found = self._overdue()
         if found: yield found

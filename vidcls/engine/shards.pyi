@@ -1,7 +1,8 @@
 """Score the videos of a manifest in several processes, with a time limit for each video, and lose nothing that was finished."""
 from typing import Any as _Any
 __all__ = ['score_job', 'feature_job', 'views_job', 'make_forward', 'forward_or_error', 'make_scorer', 'serve', 'Worker', 'Pool', 'summary', 'run_shard']
-import os, pickle, subprocess, sys, threading, time
+import math, os, pickle, subprocess, sys, threading, time
+from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, Queue, SimpleQueue
@@ -52,12 +53,14 @@ def make_scorer(job: dict):
 def serve():
     """Answer requests until standard input ends. The first one is the job, all others are rows."""
     ...
+_MEMORY = dict(MALLOC_TRIM_THRESHOLD_=str(2 ** 28), MALLOC_MMAP_THRESHOLD_=str(2 ** 25))
 
 class Worker:
     """A process that answers, seen from outside."""
     process: _Any
-    row: _Any
-    until: _Any
+    rows: _Any
+    since: _Any
+    took: _Any
 
     def __init__(self, job: dict, inbox: Queue):
         ...
@@ -68,19 +71,25 @@ class Worker:
     def _listen(self, inbox):
         ...
 
-    def ask(self, row: dict, time_limit: float):
+    def ask(self, row: dict):
         """Send a row. The answer comes to the inbox."""
+        ...
+
+    def answered(self) -> dict:
+        """Note that the process is done with a row, and is working on the next one from now on."""
         ...
 
     def stop(self):
         """End the process, whatever it is doing."""
         ...
+_QUICK = 1.0
 
 class Pool:
     """Worker processes with a time limit per video. Call it with rows, and close it at the end."""
-    free: _Any
+    again: _Any
     inbox: _Any
     job: dict
+    ready: _Any
     time_limit: float
     workers: _Any
 
@@ -98,7 +107,7 @@ class Pool:
         ...
 
     def _replace(self, worker):
-        """Stop a worker, start another one; returns the row that it had."""
+        """Stop a worker, start another one; returns the row that it was working on."""
         ...
 
     def _overdue(self):
@@ -107,6 +116,10 @@ class Pool:
 
     def _handle(self, worker, kind, content):
         """(row, answer) if this was one, otherwise None. Raises `ValueError` if no worker can do this job."""
+        ...
+
+    def _hand_out(self, rows):
+        """Give rows to workers, first to those that have none; returns whether there may be more."""
         ...
 
     def __call__(self, rows):

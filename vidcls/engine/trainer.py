@@ -387,6 +387,28 @@ def get_batch_samples(self:ClipTrainer,
     self._clips += world*sum(len(b["labels"]) for b in batches)
     return batches, n
 
+# %% ../../nbs/engine/trainer.ipynb #c0a94e17
+@patch
+def _mean_loss(self:ClipTrainer, logits, labels):
+    "The loss of gathered answers, each of which counts once."
+    logits, labels = (torch.from_numpy(a) for a in (logits, labels))
+    smooth = self.args.label_smoothing_factor
+    return torch.nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smooth).item()
+
+@patch
+def evaluation_loop(self:ClipTrainer,
+    *args,   # As for `Trainer`
+    metric_key_prefix="eval", # Of the scores' names
+    **kwargs # As for `Trainer`
+): # As for `Trainer`
+    "`Trainer`'s; with several processes, the loss does not count the clips that fill up the last batch."
+    several = self.accelerator.num_processes > 1 and self.compute_loss_func is None
+    if several: kwargs["prediction_loss_only"] = False # The loss is computed from the answers
+    out = super(ClipTrainer, self).evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+    key = f"{metric_key_prefix}_loss"
+    if several and key in out.metrics: out.metrics[key] = self._mean_loss(out.predictions, out.label_ids)
+    return out
+
 # %% ../../nbs/engine/trainer.ipynb #2e868ab7
 @patch
 def _clip_flops(self:ClipTrainer):

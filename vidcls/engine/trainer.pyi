@@ -150,6 +150,14 @@ class ClipTrainer(Trainer):
         """The batches of a step; clips that fill up the last one do not count, and the waiting is timed."""
         ...
 
+    def _mean_loss(self, logits, labels):
+        """The loss of gathered answers, each of which counts once."""
+        ...
+
+    def evaluation_loop(self, *args, metric_key_prefix='eval', **kwargs):
+        """`Trainer`'s; with several processes, the loss does not count the clips that fill up the last batch."""
+        ...
+
     def _clip_flops(self):
         ...
 
