@@ -435,7 +435,7 @@ def test_nothing_is_uploaded_if_a_part_of_it_cannot_be(hub, tmp_path, monkeypatc
     model = write_model(tmp_path/"models"/"jump")
     (model/"vidcls.json").write_text(json.dumps(dict(recipe=asdict(get_recipe("stick", verbose=False)), labels=["Nod", "Wave"], metrics={})))
     for token, args, status, says in (
-            (TOKEN, ["models/jump", "--space", "tester/app"], 2, "models/jump is on this machine, and a Space shows a model on the Hub: also name one with --to owner/name."),
+            (TOKEN, ["models/jump", "--space", "tester/app"], 2, "models/jump is on this machine, and a Space shows a model on the Hub: also give --to owner/name."),
             (TOKEN, ["models/jump", "--to", "jump"], 1, "'jump' is not a repository of the Hub: name it as owner/name."),
             (TOKEN, ["models/jump", "--to", "tester/jump", "--space", "app"], 1, "'app' is not a repository of the Hub: name it as owner/name."),
             (TOKEN, ["jump", "--space", "tester/app"], 1, "'jump' is not a repository of the Hub: name it as owner/name."),

@@ -49,7 +49,8 @@ class Uploads:
             self.waiting[str(file)] -= 1
             if self.waiting[str(file)] > 0: return
             del self.waiting[str(file)]
-            if Path(file).stat().st_ctime > self.asked.pop(str(file), time.time()): return # Sent again, so somebody will ask
+            asked = self.asked.pop(str(file), time.time())
+            if Path(file).stat().st_ctime > asked: return # Sent again, so somebody will ask
             Path(file).unlink()
             Path(file).parent.rmdir() # It is empty, unless the same content has come under another name
 
@@ -94,7 +95,8 @@ def _middle(video): return read_frames(video, pick=lambda n: [n//2])[0][0].permu
 # %% ../../nbs/engine/app.ipynb #705fe289
 def _picture(path, label):
     "The middle frame of a video above its label, as HTML."
-    return f'<figure><img alt="" src="{picture_uri(_middle(path))}"><figcaption>{html.escape(label)}</figcaption></figure>'
+    picture, caption = picture_uri(_middle(path)), html.escape(label)
+    return f'<figure><img alt="" src="{picture}"><figcaption>{caption}</figcaption></figure>'
 
 def _examples(gr, answers, examples, outputs):
     "Pictures to click on, instead of an upload. The page knows their numbers, not where they are."

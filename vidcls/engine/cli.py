@@ -222,12 +222,10 @@ def predict_command(
         raise Usage("--shard, --retry, --ray, --ray-address, --gpus and --readers need a manifest (.parquet)")
     if min(top_k, crops, 1 if clips is None else clips) < 1: raise Usage("--top-k, --clips, --crops must be at least 1")
     videos, reject = [f for v in videos for f in _files(v)], _reject(reject)
-    if out:
-        rows = predict_files(model, videos, out, top_k, clips, crops, device, workers, revision=revision, reject=reject)
-        return _predicted(rows, out)
+    how = dict(device=device, revision=revision, reject=reject)
+    if out: return _predicted(predict_files(model, videos, out, top_k, clips, crops, workers=workers, **how), out)
     loaded(model, device=device, revision=revision) # First, so that its errors are not reported per video
-    answer = lambda v: predict(model, v, top_k, clips, crops, device=device, revision=revision, reject=reject)
-    return _answers(videos, answer)
+    return _answers(videos, lambda v: predict(model, v, top_k, clips, crops, **how))
 
 # %% ../../nbs/engine/cli.ipynb #64445346
 def _map_file(folder, video, method, used):
@@ -749,7 +747,7 @@ def push_command(
     if examples and (dataset or not to): raise Usage("--examples is for the card of a model that is pushed with --to")
     if to and revision: raise Usage("--revision is for a model that is on the Hub: leave out --to")
     if not to and Path(what).exists():
-        raise Usage(f"{what} is on this machine, and a Space shows a model on the Hub: also name one with --to owner/name")
+        raise Usage(f"{what} is on this machine, and a Space shows a model on the Hub: also give --to owner/name")
     from vidcls.engine.hub import check_target, push_dataset, push_space
     for name in filter(None, (to, space)): check_target(name) # Before the first upload
     if dataset: done = dict(dataset=push_dataset(what, to, not public, license=license))

@@ -422,7 +422,8 @@ def _scored(model, table, bad, workers, device, revision, progress):
     from vidcls.scoring import evaluate_videos
     broken = set(sources(bad))
     usable = table[[s not in broken for s in sources(table)]].reset_index(drop=True)
-    if len(usable): return evaluate_videos(model, usable, None, 1, 16, workers or 0, device, progress, revision=revision)
+    if len(usable):
+        return evaluate_videos(model, usable, None, 1, 16, workers or 0, device, progress, revision=revision)
     tell("None of the videos by which the model is judged can be used, so nothing is said about it.")
 
 # %% ../../nbs/engine/look.ipynb #b7f880f8
