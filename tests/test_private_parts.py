@@ -57,6 +57,7 @@ function("transformers:Trainer.get_batch_samples", "ClipTrainer times the waitin
 function("transformers:Trainer._get_num_items_in_batch", "ClipTrainer counts again what is left", "self", "batch_samples", "device", called=T)
 function("transformers:Trainer.log", "ClipTrainer adds clips a second", "self", "logs", "start_time", called=T)
 function("transformers:Trainer.evaluate", "ClipTrainer takes its time out of the training's", called=T)
+function("transformers:Trainer.evaluation_loop", "ClipTrainer counts every clip once in the loss of several processes", called=T)
 function("transformers:Trainer._save_checkpoint", "ClipTrainer takes its time out of the training's", called=T)
 function("transformers:Trainer._save_rng_state", "ClipTrainer waits there for all processes", "self", "output_dir", called=T)
 
@@ -253,6 +254,13 @@ def _():
 
 @behaviour("torchvision.transforms:_functional_tensor", "PyTorchVideo finds it under its old name")
 def _(): import_module("torchvision.transforms._functional_tensor").rgb_to_grayscale  # noqa: B018
+
+
+# -- torch ------------------------------------------------------------------------------------------------------------
+
+@behaviour("torch:ops.mkldnn._is_mkldnn_bf16_supported", "usable_precision asks it whether the CPU computes in bfloat16")
+def _():
+    if not isinstance(torch.ops.mkldnn._is_mkldnn_bf16_supported(), bool): return "gives no truth value now"
 
 
 # -- huggingface_hub, Python ------------------------------------------------------------------------------------------
