@@ -240,6 +240,15 @@ def test_places_that_will_not_do(model, data, tmp_path):
 
 
 @needs_extra
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(X, "_videos", lambda *a: pytest.fail("began to work"))
+    def full(*a, **k): raise OSError(28, "No space left on device", "/a/.exporting-x")
+    monkeypatch.setattr(X.tempfile, "TemporaryDirectory", full)
+    with pytest.raises(OSError) as e: export(model, tmp_path/"m", None)
+    assert str(e.value) == f"{tmp_path/'m'} cannot be written (No space left on device): name a folder in another place."
+
+
+@needs_extra
 def test_models_and_data_that_will_not_do(model, data, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no model folder"): export(tmp_path/"nothing", tmp_path/"m", data)
     with pytest.raises((ValueError, OSError)) as e: export(data, tmp_path/"m", data)

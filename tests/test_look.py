@@ -177,6 +177,7 @@ def test_nothing_but_broken_files(tmp_path):
     seen = quick(tmp_path/"set")
     sound(seen.page)
     assert len(seen.bad) == 2 and "No video can be read." in seen.page
+    assert "<li>a/x.mp4" in seen.page and str(tmp_path) not in seen.page # The page may be sent to others
 
 
 def test_a_page_that_cannot_be_written_is_named_before_the_work(films, tmp_path, monkeypatch, capsys):

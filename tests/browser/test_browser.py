@@ -180,3 +180,20 @@ def test_report_shows_a_class_name_with_html_in_it_as_text(model, checkout, env,
     assert page.locator("th").get_by_text(name, exact=True).count() >= 3  # Classes, and both sides of the confusions
     assert page.title() != "ran"
     assert page.locator("img[src=x], th b").count() == 0
+
+
+def test_look_shows_pairs_and_what_the_model_makes_of_them(model, checkout, env, page, shots, tmp_path):
+    import imageio.v3 as iio
+    from vidcls.synthetic.stick import write_video
+    shutil.copytree(videos(env)[0].parents[2], tmp_path/"set")
+    first = min((tmp_path/"set"/"train").glob("*/*.avi"))
+    other = max((tmp_path/"set"/"test").glob("*/*.avi")).parent
+    write_video(other/"copy.mp4", iio.imread(first, plugin="pyav")[:, ::2, ::-2], fps=25)
+    rc, out = nbtest.run([sys.executable, "-m", "vidcls", "look", tmp_path/"set", "--out", tmp_path/"look.html", "--model", model], env=env, cwd=checkout)
+    assert rc == 0, out
+    look(page, tmp_path/"look.html", shots/"look")
+    pair = page.locator("figure.pair").filter(has_text="copy.mp4").first
+    assert "mirrored back" in pair.inner_text() and all(td.bounding_box()["height"] > 110 for td in pair.locator("td").all())
+    assert [h.inner_text() for h in page.locator("h3").all()[-3:]] == ["The most confident mistakes", "Most sure, and correct", "Least sure"]
+    page.set_viewport_size(dict(width=WIDE, height=900))
+    assert len({round(s.bounding_box()["y"]) for s in page.locator(".f > section").all()}) == 1  # Four tables in one row

@@ -268,6 +268,9 @@ def _place(model, folder, out):
         raise ValueError(f"{out} is in the model's own folder: name a folder outside it.")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise FileExistsError(f"{out} exists already: name another folder, or remove it.")
+    try: tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".exporting-").cleanup()
+    except OSError as e:
+        raise OSError(f"{out} cannot be written ({e.strerror}): name a folder in another place.") from None
     return out
 
 # %% ../../nbs/engine/export.ipynb #26711689

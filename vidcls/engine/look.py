@@ -175,8 +175,8 @@ def _listed(title, lines, most=100):
     is_open = " open" if len(lines) <= 10 else ""
     return f"<details{is_open}><summary>{_say(title)}: {len(lines):,}</summary><ul>{items}{rest}</ul></details>"
 
-def _problems(good, bad, leaks, spec):
-    "The problems that the check of the files and the audit found, apart from look-alikes."
+def _problems(table, good, bad, leaks, spec):
+    "What the check of the files and the audit found, apart from look-alikes. Places begin below the common folder."
     few = good[good.repeated_frames > 0] if "repeated_frames" in good else good[:0]
     kinds = {
         "Files that cannot be used": bad.reason.tolist(),
@@ -185,7 +185,9 @@ def _problems(good, bad, leaks, spec):
         "Groups in more than one split": [f"{g.group} of {g.labels} ({g.splits})" for g in leaks.groups.itertuples()],
         "Identical files": [", ".join(g.path) for _,g in leaks.files.groupby("sha256")],
         "Parts of a video that overlap": [overlap_text(p) for p in leaks.overlapping.itertuples()]}
-    return "".join(_listed(*k) for k in kinds.items()) or "<p>Nothing was found.</p>"
+    top = os.path.join(os.path.commonpath([os.path.dirname(p) for p in table.path] or [""]), "")
+    short = lambda lines: [l.replace(top, "") if len(top) > 1 else l for l in lines]
+    return "".join(_listed(k, short(v)) for k,v in kinds.items()) or "<p>Nothing was found.</p>"
 
 # %% ../../nbs/engine/look.ipynb #60f076dc
 @dataclass
@@ -283,7 +285,8 @@ def _strip(sources_, names, album, title):
 @patch
 def _recordings(self:Look, album, most=40, shown=6):
     "The proposed recordings."
-    if not self.merged: return "<p>No videos look as if they came from one recording.</p>"
+    known = recordings(self.table).nunique() < len(self.table)
+    if not self.merged: return f"<p>No videos{' of different groups'*known} seem to come from one recording.</p>"
     source, parts, path = sources(self.table), self.merged[:most], self.table.path.tolist()
     shots = [[Shot(source[i]) for i in rows[:shown]] for rows in parts]
     for k in range(shown): # First two of each, then more
@@ -324,12 +327,16 @@ def _method(model, device, revision):
 def _opinions(self:Look, model, n, device, revision):
     "A model's predictions for the videos."
     from vidcls.infer import model_folder
-    draw = map_drawer(model, _method(model, device, revision), device, revision)
+    method = _method(model, device, revision)
+    draw = map_drawer(model, method, device, revision)
     spec = ClipSpec.load(model_folder(model, revision))
     p = self.scores.predictions.sort_values("score", ascending=False)
     kinds = {"The most confident mistakes": p[~p.correct].head(n), "Most sure, and correct": p[p.correct].head(n//2),
              "Least sure": p[::-1].head(n//2)}
-    return f"<p>{_say(self.scores)}</p>" + "".join(
+    text = str(self.scores)
+    about = (f"{text[:1].upper()}{text[1:]}. Beside each video stands what speaks for the answer in its middle, "
+             f"by {method}: the brighter, the more.")
+    return f"<p>{_say(about)}</p>" + "".join(
         f"<h3>{k}</h3>{gallery(rows, spec, draw) if len(rows) else '<p>There are none.</p>'}"
         for k,rows in kinds.items())
 
@@ -337,9 +344,9 @@ def _opinions(self:Look, model, n, device, revision):
 _STYLE = """h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;
 width:124px;font-size:12px}figure.pair{width:auto;max-width:290px}
 .pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}
-.s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 2rem}.h td{border:0}
+.s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 1.5rem}.h td{border:0}
 .h td:first-child,th:first-child,td:first-child{text-align:left}
-.b{width:8rem}.b i{display:block;height:.7em;background:#4a7fb5}
+.b{width:4rem}.b i{display:block;height:.7em;background:#4a7fb5}
 summary{cursor:pointer;padding:2px 0}ul{margin:.2rem 0}nav li{margin:2px 0}"""
 
 @patch
@@ -371,7 +378,8 @@ def write(self:Look,
 ) -> str: # HTML, also kept as `page`
     "Put the page together, the most important pictures first."
     parts = dict(counts=_part("counts", "What is in it", _classes(self.table) + _facts(self.infos)),
-                 problems=_part("problems", "What is wrong with it", _problems(self.good, self.bad, self.leaks, spec)))
+                 problems=_part("problems", "What is wrong with it",
+                                _problems(self.table, self.good, self.bad, self.leaks, spec)))
     opinions = ""
     if self.scores is not None:
         opinions = _part("model", "What the model makes of it", self._opinions(model, n, device, revision))

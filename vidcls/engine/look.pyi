@@ -102,8 +102,8 @@ def _listed(title, lines, most=100):
     """Some lines under a title, folded if there are many."""
     ...
 
-def _problems(good, bad, leaks, spec):
-    """The problems that the check of the files and the audit found, apart from look-alikes."""
+def _problems(table, good, bad, leaks, spec):
+    """What the check of the files and the audit found, apart from look-alikes. Places begin below the common folder."""
     ...
 
 @dataclass
@@ -170,7 +170,7 @@ def _strip(sources_, names, album, title):
 def _method(model, device, revision):
     """The faster kind of map if it fits the model, else the one that fits every model."""
     ...
-_STYLE = 'h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;\nwidth:124px;font-size:12px}figure.pair{width:auto;max-width:290px}\n.pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}\n.s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 2rem}.h td{border:0}\n.h td:first-child,th:first-child,td:first-child{text-align:left}\n.b{width:8rem}.b i{display:block;height:.7em;background:#4a7fb5}\nsummary{cursor:pointer;padding:2px 0}ul{margin:.2rem 0}nav li{margin:2px 0}'
+_STYLE = 'h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;\nwidth:124px;font-size:12px}figure.pair{width:auto;max-width:290px}\n.pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}\n.s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 1.5rem}.h td{border:0}\n.h td:first-child,th:first-child,td:first-child{text-align:left}\n.b{width:4rem}.b i{display:block;height:.7em;background:#4a7fb5}\nsummary{cursor:pointer;padding:2px 0}ul{margin:.2rem 0}nav li{margin:2px 0}'
 
 def _writable(file):
     """Raise an `OSError` of one sentence if a file could not be written."""
