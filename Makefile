@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab export outputs stats checkpoint methods tables clean
+.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab site ja export outputs stats checkpoint methods tables clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -72,6 +72,12 @@ cleanroom:  ## try what a newcomer does in an empty home: clone, make tutorial, 
 
 lab: $(STAMP)  ## open the chapters in JupyterLab
 	@$(VENV)/bin/jupyter lab --notebook-dir nbs
+
+site: $(STAMP)  ## make the web site from the stored outputs, in runs/site (a minute or two; needs no network, and no page does)
+	@$(PY) tools/site/make_site.py --out $(VIDCLS_HOME)/site
+
+ja: $(STAMP)  ## make the Japanese notebooks from nbs/_ja/translations, in runs/ja
+	@$(PY) tools/site/ja.py build --out $(VIDCLS_HOME)/ja
 
 export: $(STAMP)  ## after an edit in nbs/: rebuild vidcls/ with its type stubs, README.md and badges, and clean the notebooks
 	@$(PY) nbs/_tools/make_readme.py

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]/d) for d in ("nbs/_tools", "tools")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]/d) for d in ("nbs/_tools", "tools", "tools/site")]
 import nbtest  # noqa: E402
 from videos import write_dataset  # noqa: E402
 

@@ -89,7 +89,8 @@ def test_workflows_are_careful(path):
     assert flow["permissions"] == {"contents": "read"} and flow["concurrency"]["group"]
     for job, what in flow["jobs"].items():
         assert what["timeout-minutes"] <= 120
-        assert what.get("permissions", {}) == ({"id-token": "write"} if job == "publish" else {})
+        publishes = {"publish": {"id-token": "write"}, "deploy": {"pages": "write", "id-token": "write"}}
+        assert what.get("permissions", {}) == publishes.get(job, {})
         used = [s["uses"] for s in what["steps"] if "uses" in s]
         assert not [u for u in used if not re.search(r"@(release/)?v\d+$", u)]
     named = re.findall(r"\b(?:tests|nbs)/[\w./]+\.py", (ROOT/path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Make README.md from nbs/index.ipynb, and update badges, install lines and addresses from settings.ini.
+"""Make README.md and its Japanese counterpart from nbs/index.ipynb, and update badges, install lines and addresses from settings.ini.
 
 `make export` calls this. `--check` does not change anything, and exits with status 1 if something is out of date."""
 import argparse, html, os, re, sys
@@ -49,21 +49,36 @@ def addressed(text, cfg, rel):
 
 def promise(path):
     "Title and one-line promise from a notebook's first markdown cell."
-    src = next((c.source for c in read_nb(path).cells if c.cell_type == "markdown"), "")
+    return promised(next((c.source for c in read_nb(path).cells if c.cell_type == "markdown"), ""), path.stem)
+
+
+def promised(src, stem):
+    "Title and one-line promise from the text of a first cell; without a title, `stem`."
     lines = [l.strip() for l in src.splitlines() if l.strip() and "<!-- badge -->" not in l]
-    title = lines[0].lstrip("# ").strip() if lines and lines[0].startswith("# ") else path.stem
+    title = lines[0].lstrip("# ").strip() if lines and lines[0].startswith("# ") else stem
     return title, next((l.lstrip("> ").strip() for l in lines[1:] if not l.startswith(("#", "[!", "!["))), "")
 
 
-def table(root, cfg, floor):
+HEADS = {"en": ("chapter", "notebook", "you will"), "ja": ("章", "ノートブック", "内容")}
+
+
+def table(root, cfg, floor, lang="en"):
     "A table with one row per notebook of a floor; links are relative to nbs/."
-    rows = [f"| {'chapter' if floor == 'chapters' else 'notebook'} | you will | Colab |", "|---|---|---|"]
+    import translations  # Imports this module
+    chapter, notebook, does = HEADS[lang]
+    rows = [f"| {chapter if floor == 'chapters' else notebook} | {does} | Colab |", "|---|---|---|"]
     for n in chapters(root/"nbs", floors=["course" if floor == "chapters" else floor]):
         if n == "index": continue
-        title, what = (s.replace("|", r"\|") for s in promise(root/"nbs"/f"{n}.ipynb"))
+        path = root/"nbs"/f"{n}.ipynb"
+        title, what = (s.replace("|", r"\|") for s in (promise(path) if lang == "en" else translations.promise(root, path)))
         label = f"{n[:2]} · {title}" if n[0].isdigit() else title
         rows.append(f"| [{label}]({n}.ipynb) | {what} | {badge(cfg, f'nbs/{n}.ipynb')} |")
     return "\n".join(rows)
+
+
+def tabled(text, root, cfg, lang="en"):
+    "The index's text with its tables of notebooks."
+    return TABLES.sub(lambda m: f"{m[1]}\n\n{table(root, cfg, m[2], lang)}\n\n", text).rstrip("\n")
 
 
 def filled(root, cfg, path):
@@ -72,7 +87,7 @@ def filled(root, cfg, path):
     for c in nb.cells:
         c.source = addressed(c.source, cfg, path.relative_to(root).as_posix())
         if path.stem == "index" and "-->" in c.source:
-            c.source = TABLES.sub(lambda m: f"{m[1]}\n\n{table(root, cfg, m[2])}\n\n", c.source).rstrip("\n")
+            c.source = tabled(c.source, root, cfg)
     return nb
 
 
@@ -111,7 +126,7 @@ def prepare(cell, d, images):
         if "data" in o: o.data = shown(o.data, alt, save)
 
 
-def readme(nb, cfg):
+def readme(nb, cfg, made_from="nbs/index.ipynb"):
     "The text and the pictures of the README, made from the index."
     nb.cells, images = [c for c in nb.cells if "hide" not in c.directives], {}
     node = nbformat.reads(nb2str(nb), 4)
@@ -119,7 +134,15 @@ def readme(nb, cfg):
     exporter = MarkdownExporter(raw_template=TEMPLATE, filters={"fence": fence, "relinked": relinked})
     text, _ = exporter.from_notebook_node(node)
     for k in ("user", "repo", "branch", "lib_name"): text = text.replace(f"{{{k}}}", cfg[k])
-    return f"<!-- Made from nbs/index.ipynb by nbs/_tools/make_readme.py: edit there. -->\n\n{text.strip()}\n", images
+    return f"<!-- Made from {made_from} by nbs/_tools/make_readme.py: edit there. -->\n\n{text.strip()}\n", images
+
+
+def readme_ja(root, cfg):
+    "README.ja.md, if the index is translated."
+    import translations  # Imports this module
+    if not translations.place(root, "index").exists(): return {root/"README.ja.md": None}
+    nb = translations.translated(root, cfg, filled(root, cfg, root/"nbs"/"index.ipynb"), "index")
+    return {root/"README.ja.md": readme(nb, cfg, "nbs/_ja/translations/index.md")[0].encode()}
 
 
 def expected(root):
@@ -130,6 +153,7 @@ def expected(root):
         nb = filled(root, cfg, path)
         if nb2str(nb) != nb2str(read_nb(path)): want[path] = nb2str(nb).encode()
     text, images = readme(filled(root, cfg, nbs/"index.ipynb"), cfg)
+    want |= readme_ja(root, cfg)
     new = toml.read_text(encoding="utf-8")
     for k, v in dict(git_url=f"https://github.com/{cfg['user']}/{cfg['repo']}", branch=cfg["branch"]).items():
         new = re.sub(rf'^({k}\s*=\s*)".*"', rf'\1"{v}"', new, flags=re.M)
