@@ -51,6 +51,13 @@ def test_tidy():
     assert out[2] == dict(output_type="execute_result", execution_count=None, metadata={}, data={"text/plain": ["1\n", "2"], "image/gif": PIXEL})
 
 
+def test_tidy_removes_a_page_that_this_machine_served():
+    "trackio shows one, with a token in its address."
+    page = '<div><iframe src="http://127.0.0.1:7860?project=a&write_token=b" width="100%"></iframe></div>'
+    raw = [dict(output_type="display_data", data={"text/html": page, "text/plain": "<IPython.core.display.HTML object>"}, metadata={})]
+    assert run_chapters.tidy(raw) == []
+
+
 def test_tidy_removes_a_bar_that_comes_in_pieces():
     "As `!vidcls finetune` sends it, through a terminal."
     bar = "epoch 1/2 |{}| {}% 00:0{}<00:0{}"

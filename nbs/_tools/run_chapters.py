@@ -24,6 +24,7 @@ BINARY = ("image/png", "image/jpeg", "image/gif", "video/", "audio/", "applicati
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 BAR = re.compile(r"\d+%\|.*\|\s*[\d.]+\w*/|\d+(?:it|clip)? \[\d\d:\d\d, |\|[ █-▏]*\|\s*\d+% [\d:]+<")  # tqdm's, and ours
 DATA_URI = re.compile(r"(data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+)")
+LOCAL_FRAME = re.compile(r"<iframe[^>]*//(?:127\.0\.0\.1|localhost)\b")  # A page that this machine served, often with a token in its address
 ABSOLUTE = re.compile(r"(?<![\w.:/~<-])/(?:home|root|Users|tmp|private|var|opt|mnt|media|srv|content|usr|work|workspace|builds|github)/[\w.~-]+"
                       r"|\b[A-Za-z]:\\\\?\w+")
 
@@ -181,6 +182,7 @@ def tidy(outputs, swaps=()):
         elif o["output_type"] in ("display_data", "execute_result"):
             data = {k: joined(v) for k, v in o["data"].items()}
             if any("jupyter.widget" in k for k in data): continue
+            if LOCAL_FRAME.search(data.get("text/html", "")): continue
             if "<progress" in data.get("text/html", ""):
                 data["text/html"] = no_bar(data["text/html"])
                 if not re.sub(r"<[^>]*>|\s", "", data["text/html"]): continue
