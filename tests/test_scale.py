@@ -92,6 +92,55 @@ def test_videos_on_the_web_are_listed_and_read(films, model, tmp_path):
     assert t.error[f"{base}/a.avi"] == "" and "cannot be downloaded" in t.error[f"{base}/b.avi"]
 
 
+STORE = """
+import os
+from fsspec import AbstractFileSystem
+class Store(AbstractFileSystem):
+    "What a package such as s3fs or gcsfs does, with a folder as the cloud."
+    def _place(self, path): return os.path.join(os.environ["CLOUD"], self._strip_protocol(path))
+    def info(self, path, **_):
+        s, kind = os.stat(self._place(path)), "directory" if os.path.isdir(self._place(path)) else "file"
+        return dict(name=self._strip_protocol(path), size=s.st_size, type=kind, ETag=f'"{s.st_mtime_ns}"')
+    def ls(self, path, detail=True, **_):
+        found = [f"{self._strip_protocol(path)}/{n}" for n in sorted(os.listdir(self._place(path)))]
+        return [self.info(p) for p in found] if detail else found
+    def _open(self, path, mode="rb", **_): return open(self._place(path), mode)
+class S3(Store): protocol = "s3"
+class GS(Store): protocol = "gs"
+"""
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_videos_in_a_cloud_are_listed_read_and_noticed_when_they_change(scheme, films, manifest, model, truth, tmp_path):
+    "In processes of their own, as from a shell: whoever reads a video finds the package for its address by itself."
+    about = tmp_path/"packages"/"cloud-1.dist-info"
+    about.mkdir(parents=True)
+    (about/"METADATA").write_text("Metadata-Version: 2.1\nName: cloud\nVersion: 1\n")
+    (about/"entry_points.txt").write_text("[fsspec.specs]\ns3 = cloud:S3\ngs = cloud:GS\n")
+    (tmp_path/"packages"/"cloud.py").write_text(STORE)
+    bucket = shutil.copytree(films, tmp_path/"cloud"/"bucket"/"films")
+    paths = os.pathsep.join([str(tmp_path/"packages"), os.environ.get("PYTHONPATH", "")])
+    def shell(*args):
+        code = "import sys; from vidcls.engine.cli import main; sys.exit(main(sys.argv[1:]))"
+        env = os.environ | dict(PYTHONPATH=paths, CLOUD=str(tmp_path/"cloud"), OMP_NUM_THREADS="1")
+        return json.loads(subprocess.run([sys.executable, "-c", code, *args, "--json"], env=env, stdout=subprocess.PIPE).stdout)
+    m, r = str(tmp_path/"m.parquet"), str(tmp_path/"r")
+    score = "predict", str(model), m, "--out", r, "--device", "cpu", "--processes", "1"
+    assert shell("manifest", f"{scheme}://bucket/films", "--out", m)["videos"] == 12
+    rows, alone = read_manifest(m), read_manifest(manifest).set_index("path")
+    assert rows.label.tolist() == [p.split("/")[-2] for p in rows.path] and rows.path.str.startswith(f"{scheme}://bucket/films/").all()
+    assert shell(*score)["scored"] == 12
+    t = read_results(r)[1].set_index("path")
+    for p in rows.path: assert (t["values"][p] == truth[alone.id[str(films/p.split("films/")[1])]]).all(), "not bit-equal"
+    one, other = (bucket/p.split("films/")[1] for p in rows.path[:2])
+    shutil.copy(bucket/rows.path[5].split("films/")[1], one)
+    other.unlink()
+    shell("manifest", f"{scheme}://bucket/films", "--out", m)
+    assert read_manifest(m).id.tolist() == rows.id.tolist() and shell(*score)["scored"] == 1
+    again = read_results(r)[1].set_index("path")
+    assert (again["values"][rows.path[0]] == t["values"][rows.path[5]]).all()
+
+
 def test_films_in_tar_files_give_what_they_give_alone(films, manifest, model, truth, tmp_path):
     files = sorted(films.rglob("*.avi"))
     with tarfile.open(tmp_path/"s.tar", "w") as tar:
@@ -151,33 +200,57 @@ def test_what_does_not_belong_together_is_refused(manifest, model, tmp_path):
     (tmp_path/"mine"/"thesis.txt").touch()
     with pytest.raises(ValueError, match="does not contain results"): run_shard(job, identity, manifest, tmp_path/"mine")
     rows = read_manifest(manifest)
-    for table, says in ((rows.drop(columns="id"), "no column 'id'"), (rows.assign(id=1), "the id 1 12 times")):
+    for table, says in ((rows.drop(columns="id"), "no column 'id'"), (rows.drop(columns="path"), "no column 'path'"), (rows.assign(id=1), "the id 1 12 times")):
         table.to_parquet(tmp_path/"bad.parquet")
         with pytest.raises(ValueError, match=says): run_shard(job, identity, tmp_path/"bad.parquet", tmp_path/"r")
     assert sorted(p.name for p in tmp_path.glob("*/*") if not p.name.startswith(".")) == ["job.json", "thesis.txt"]
 
 
+def test_another_models_half_finished_folder_stays_as_it_is(manifest, model, tmp_path):
+    "Another model of the same name, with the same labels, in the middle of whose work the first one was stopped."
+    out = tmp_path/"r"
+    run_shard(*score_job(model, device="cpu"), manifest, out, "0/2", 1, progress=False)
+    before = {f: f.read_bytes() for f in out.iterdir()}
+    torch.manual_seed(1)
+    other = write_model(tmp_path/"other"/model.name)
+    for shard in (None, "0/2", "1/2"):
+        with pytest.raises(ValueError, match="r contains results of another job .weights was .*: name another folder.$"):
+            run_shard(*score_job(other, device="cpu"), manifest, out, shard, 1, progress=False)
+    assert {f: f.read_bytes() for f in out.iterdir()} == before
+
+
 @pytest.fixture
 def little_disk(tmp_path):
-    "A disk with room for 128 KB."
+    "A disk with room for 512 KB."
     place = tmp_path/"disk"
     place.mkdir()
     if not shutil.which("mount") or os.geteuid(): pytest.skip("a small disk can be mounted by root alone")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", place], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], capture_output=True, text=True)
     if done.returncode: pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
     try: yield place
     finally: subprocess.run(["umount", place], check=True)
+
+
+def fill(disk, leave=0):
+    "Leave so many bytes free."
+    free = os.statvfs(disk).f_bavail*os.statvfs(disk).f_frsize
+    (disk/"filler").write_bytes(b"x"*(free - leave))
+
+
+def parts(folder): return {f: f.read_bytes() for f in folder.glob("*.parquet")}
+
+
+FULL = "^The disk is full while writing to .*: free space, then run again.$"
 
 
 def test_a_full_disk_keeps_what_is_written(manifest, model, truth, little_disk):
     "One sentence, nothing overwritten, no half files; with room again, the rest is done."
     job, out = score_job(model, device="cpu"), little_disk/"r"
     said = run_shard(*job, manifest, out, "0/2", processes=1, progress=False)
-    before = {f: f.read_bytes() for f in out.glob("*.parquet")}
-    (little_disk/"filler").write_bytes(b"x"*2**10*(os.statvfs(little_disk).f_bavail*os.statvfs(little_disk).f_frsize//2**10))
-    with pytest.raises(OSError, match="^The disk is full while writing to .*: free space, then run again.$"):
-        run_shard(*job, manifest, out, processes=1, progress=False)
-    assert said["scored"] == 6 and {f: f.read_bytes() for f in out.glob("*.parquet")} == before and not list(out.glob(".*.tmp"))
+    before = parts(out)
+    fill(little_disk)
+    with pytest.raises(OSError, match=FULL): run_shard(*job, manifest, out, processes=1, progress=False)
+    assert said["scored"] == 6 and parts(out) == before and not list(out.glob(".*.tmp"))
     (little_disk/"filler").unlink()
     assert run_shard(*job, manifest, out, processes=1, progress=False)["scored"] == 6
     same(out, truth)
@@ -411,6 +484,25 @@ def test_two_drivers_on_one_folder_with_ray(manifest, model, tmp_path):
     with Results(tmp_path/"r", identity):
         with pytest.raises(ValueError, match="Another process is writing"): run_ray(job, identity, manifest, tmp_path/"r")
     with pytest.raises(ValueError, match="another job"): run_ray(job, identity | dict(weights="0"), manifest, tmp_path/"r")
+
+
+@pytest.mark.slow
+def test_a_full_disk_with_ray(cluster, manifest, model, truth, little_disk):
+    "Before the work and in the middle of it: one sentence, nothing overwritten; with room again, the rest is done."
+    from vidcls.engine.cluster import ray_session, run_ray
+    job, out, how = score_job(model, device="cpu"), little_disk/"r", dict(actors=1, block_rows=1, progress=False)
+    run_shard(*job, manifest, out, "0/4", processes=1, progress=False)
+    before = parts(out)
+    with ray_session(cluster[0].address):
+        for room in (0, 2**15): # For nothing, and for the manifest and a few rows
+            fill(little_disk, room)
+            with pytest.raises(OSError, match=FULL): run_ray(*job, manifest, out, **how)
+            assert before.items() <= parts(out).items()
+            (little_disk/"filler").unlink()
+        done = len(read_results(out)[1])
+        assert 3 < done < 12, "it was not in the middle"
+        assert run_ray(*job, manifest, out, **how)["scored"] == 12 - done
+    same(out, truth)
 
 
 def test_readers_need_ray(manifest, model, tmp_path, capsys):

@@ -203,13 +203,13 @@ def run_ray(
         remove_cut(out)
         todo = kept.missing(rows, retry)
         if todo.any():
-            with ray_session(address, STORE_MB if readers or gpus else 256) as ray:
+            with ray_session(address, STORE_MB if readers or gpus else 256) as ray, disk_errors(out, "run again"):
                 actors, readers = divide_cores(ray.cluster_resources(), actors, readers, cpus, gpus)
                 each = block_rows or usual_rows(int(todo.sum()), readers or actors)
                 checkpoint, listed = _prepare(kept, rows, todo)
                 more = dict(target_max_block_size=VIEWS_MB*2**20) if readers else {}
                 more |= dict(enable_progress_bars=progress, use_datasource_v2=False, checkpoint_config=checkpoint)
-                with _context(ray, **more), disk_errors(kept.folder, "run again"):
+                with _context(ray, **more):
                     _pipeline(ray, listed, kept.folder.absolute(), job, time_limit, each, math.ceil(len(rows)/each),
                               actors, readers, cpus, gpus)
             shutil.rmtree(kept.folder/"ray", ignore_errors=True)

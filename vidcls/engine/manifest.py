@@ -292,6 +292,9 @@ def _joined(old, new):
     known = [i for i,w in enumerate(where) if w is not None]
     for k in ("size", "offset", "split", "label", "group"):
         old.loc[[where[i] for i in known], k] = new[k].iloc[known].tolist()
+    told = [v and _is_remote(p) for p,v in zip(new.path.tolist(), new.version.tolist())]
+    far = [i for i in known if told[i]] # Nobody looks at these files again: the listing says if they have changed
+    old.loc[[where[i] for i in far], "version"] = new.version.iloc[far].tolist()
     return pd.concat([old, new.iloc[fresh].drop_duplicates(["path", "member", "start", "end"])], ignore_index=True)
 
 def _mark(t, workers):
