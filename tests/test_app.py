@@ -347,7 +347,9 @@ def test_uploads_without_questions_do_not_fill_the_disk(server, tmp_path):
 @pytest.mark.parametrize("how, status, says", [("SIGINT", 130, "vidcls app: stopped.\n"), ("SIGTERM", 143, "")])
 def test_a_server_that_is_ended_leaves_nothing(how, status, says, model, tmp_path):
     "The temporary folder goes with it, together with an upload about which nobody has asked."
-    with subprocess.Popen([sys.executable, "-m", "vidcls", "app", str(model)], stderr=subprocess.PIPE, text=True,
+    # A job in the background ignores Ctrl-C, and its children do so too unless they are told otherwise
+    as_in_a_terminal = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_module('vidcls', run_name='__main__')"
+    with subprocess.Popen([sys.executable, "-c", as_in_a_terminal, "app", str(model)], stderr=subprocess.PIPE, text=True,
                           env=os.environ | dict(TMPDIR=str(tmp_path/"tmp"))) as p:
         try:
             (tmp_path/"tmp").mkdir()
