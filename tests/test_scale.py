@@ -110,7 +110,7 @@ class GS(Store): protocol = "gs"
 """
 
 
-@pytest.mark.parametrize("scheme", ["s3", "gs"])
+@pytest.mark.parametrize("scheme", ["s3", pytest.param("gs", marks=pytest.mark.slow)])
 def test_videos_in_a_cloud_are_listed_read_and_noticed_when_they_change(scheme, films, manifest, model, truth, tmp_path):
     "In processes of their own, as from a shell: whoever reads a video finds the package for its address by itself."
     about = tmp_path/"packages"/"cloud-1.dist-info"

@@ -90,7 +90,7 @@ def make_forward(
     if job["kind"] == "views": return lambda views: dict(clips=views.numpy())
     forward = dict(logits=_of_model, features=_of_backbone)[job["kind"]](job)
     def answer(views):
-        values = forward(views)
+        values = forward(views.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)) # In memory as it was read
         return dict(values=values.ravel().tolist(), views=len(values))
     return answer
 
