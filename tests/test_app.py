@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import av, numpy as np, pytest, torch
+import av, numpy as np, pandas as pd, pytest, torch
 
 import nbtest
 from test_families import publish as publish_video, SPEEDY
@@ -18,6 +18,7 @@ from vidcls.engine.answers import Answers, Camera, check_upload, plain_sentence
 from vidcls.engine.cli import main
 from vidcls.engine.look import look
 from vidcls.engine.video import probe_video, read_frames, VideoError
+from vidcls.when import plot_film
 
 has_app = find_spec("gradio") is not None
 needs_app = pytest.mark.skipif(not has_app, reason="the extra is missing: pip install 'vidcls[app]'")
@@ -124,6 +125,16 @@ def test_labels_are_text(model, data):
     assert "<script>" not in last(answers, next(data.glob("test/*/*.avi")))[3]
 
 
+@pytest.mark.parametrize("labels", [("$\\undefined$", "_5 $ or 6 $"), ("<script>alert(1)</script>", "x\ny"), ("", "Ünïcode")], ids=["formulas", "code", "empty"])
+def test_labels_are_neither_formulas_nor_code(labels, tmp_path):
+    film = write_long(tmp_path/"film.avi", 20)
+    found, *texts = last(Answers(write_model(tmp_path/"model", labels)), film)
+    assert set(found) == set(labels) and "<h3>When</h3>" in texts[-1] and "<script" not in "".join(texts)
+    fig = plot_film(film, dict(found=pd.DataFrame(dict(label=labels, start=[0, 1], end=[1, 2], score=1.))))
+    fig.savefig(tmp_path/"film.png")
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == sorted(labels)
+
+
 @needs_odd
 @pytest.mark.parametrize("video", sorted(ODD.glob("*")) if ODD.exists() else [], ids=lambda p: p.name)
 def test_odd_files_have_an_answer_or_a_sentence_without_a_place(video, model):
@@ -146,6 +157,16 @@ def test_a_missing_extra_is_one_sentence(model, capsys, monkeypatch):
                                         (["--explain", "magic"], "--explain must be one of"), (["--reject", "2"], "--reject must be")])
 def test_wrong_options(args, says, model, capsys):
     assert main(["app", str(model), *args]) == 2 and says in capsys.readouterr().err
+
+
+def test_a_camera_keeps_few_and_small_pictures(model):
+    "However fast and large they come."
+    clock, answers, picture = iter(np.arange(10**5)/1000), Answers(model), np.zeros((480, 640, 3), np.uint8)
+    with ThreadPoolExecutor(1) as pool:
+        camera = Camera(answers, pool, now=lambda: next(clock))
+        for _ in range(5000): camera.push(picture)
+    assert len(camera.windows.held) <= 5*answers.spec.num_frames and len(camera.times) <= 5*answers.spec.num_frames
+    assert all(frame is None and small.nbytes == 3*32*32 for _, frame, small in camera.windows.held)
 
 
 # -- any kind of model, through the page's own functions --
@@ -204,7 +225,32 @@ def test_a_missing_folder_and_a_port_in_use(model, tmp_path, capsys):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0)); s.listen()
         assert main(["app", str(model), "--port", str(s.getsockname()[1])]) == 1
-        assert "cannot be used: choose another one" in capsys.readouterr().err
+        assert re.search(r"cannot be used \(.+\): choose another one", capsys.readouterr().err)
+
+
+@needs_app
+def test_an_address_that_is_none_is_named_before_the_model_is_loaded(model, monkeypatch, capsys):
+    "Instead of a hundred ports being tried at it."
+    from vidcls.engine import app
+    monkeypatch.setattr(app, "make_app", lambda *a, **k: pytest.fail("began to work"))
+    for host in ("999.1.1.1", "nowhere.invalid"):
+        assert main(["app", str(model), "--host", host]) == 1
+        assert capsys.readouterr().err == f"vidcls app: {host} is not an address: name one of this machine, or 0.0.0.0 for all of them.\n"
+
+
+@needs_app
+def test_a_broken_example_is_left_out_and_a_part_is_a_part(model, data, tmp_path, caplog):
+    from vidcls.engine.app import launch_options, make_app
+    caplog.set_level("INFO", "vidcls")
+    (tmp_path/"broken.avi").write_text("no film")
+    film = write_video(tmp_path/"film.avi", 100)
+    (tmp_path/"list.csv").write_text("path,label,start,end\nbroken.avi,Nod,,\nfilm.avi,Nod,1,3\nfilm.avi,Wave,3,4\n")
+    app = make_app(model, tmp_path/"list.csv", method=None)
+    assert "broken.avi is not a readable video" in caplog.text and "left out of the examples" in caplog.text
+    page = {f.api_name: f.fn for f in app.fns.values()}
+    said = [[*page["example"](k)][-1] for k in range(2)]
+    assert ["2.0 s" in s[1] for s in said] == [False, True] and said[0][0] != scores(film, model)
+    assert launch_options(1e300)["max_file_size"] == 2**53
 
 
 @needs_app
@@ -328,6 +374,21 @@ def test_only_uploads_can_be_asked_about(server, model, data, monkeypatch):
     assert loaded == [] and video.exists()
     sent = send(server[0], video)
     assert ask(server[0], sent)[0] == 200 and files(server[1]) == []
+
+
+@needs_app
+@pytest.mark.slow
+def test_a_small_message_does_not_become_a_huge_picture(server):
+    "27 kilobytes of PNG are 500 MB of pixels; an ordinary picture of the webcam is taken."
+    import base64, httpx, io
+    from PIL import Image
+    page = httpx.get(f"{server[0]}config").json()["dependencies"]
+    watch = next(d["id"] for d in page if d["api_name"] == "watch")
+    for side, status in ((13_000, 403), (480, 200)):
+        Image.new("1", (side, side)).save(file := io.BytesIO(), "PNG")
+        picture = dict(path=None, url=f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}", meta=dict(_type="gradio.FileData"))
+        asked = httpx.post(f"{server[0]}gradio_api/queue/join", json=dict(data=[picture, None], fn_index=watch, session_hash="s"), timeout=60)
+        assert asked.status_code == status and len(file.getvalue()) < 30_000, asked.text
 
 
 @needs_app

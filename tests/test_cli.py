@@ -143,3 +143,12 @@ def test_real_videos_the_whole_way(tmp_path):
     r = vidcls("predict", tmp_path/"model", next((root/"test"/"Surfing").iterdir()), "--json")
     best = json.loads(r.stdout)[0]["predictions"]
     assert r.returncode == 0 and len(best) == 5 and abs(sum(p["score"] for p in best)) <= 1
+
+
+def test_an_evaluation_does_not_replace_the_list_that_it_reads(data, tmp_path, capsys):
+    (tmp_path/"list.csv").write_text(text := f"path,label\n{next(data.rglob('*.avi'))},Nod\n")
+    for option in ("predictions", "report", "out"):
+        status, _, said = here(capsys, "evaluate", "any", tmp_path/"list.csv", f"--{option}", tmp_path/"list.csv")
+        assert status == 2 and said == f"vidcls evaluate: --{option} would replace {tmp_path/'list.csv'}.\n"
+    assert here(capsys, "evaluate", "any", data, "--report", tmp_path/"a", "--predictions", tmp_path/"a")[0] == 2
+    assert (tmp_path/"list.csv").read_text() == text

@@ -42,7 +42,8 @@ def plot_film(
     bottom.set(xlim=(0, end), ylim=(len(rows) - .5, -.5), xlabel="seconds")
     bottom.set_yticks(range(len(rows)), list(rows))
     patches = [plt.Rectangle((0, 0), 1, 1, color=c) for c in colour.values()]
-    fig.legend(patches, names, loc="outside lower center", ncols=6)
+    legend = fig.legend(patches, range(len(names)), loc="outside lower center", ncols=6)
+    for text,name in zip(legend.get_texts(), names): text.set(text=name, parse_math=False) # It may contain a $
     return fig
 
 # %% ../nbs/12_when.ipynb #38e9d2a8

@@ -65,10 +65,30 @@ def test_an_upload_is_answered(visit, films, shots):
     expect(page.locator(".vidcls").filter(has_text="film.mp4").first).to_contain_text("frames of 320 × 240 pixels")
     page.wait_for_timeout(1000)
     page.screenshot(path=shots/"app-wide.png", full_page=True)
+    assert page.evaluate("[...document.querySelectorAll('#examples figcaption')].every(c => c.scrollWidth <= c.clientWidth)") # No name is cut off
     page.set_viewport_size(dict(width=400, height=900))
     page.wait_for_timeout(500)
     page.screenshot(path=shots/"app-narrow.png", full_page=True)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 400
+
+
+def test_a_recording_is_answered(visit, shots):
+    "Filmed in the page with the webcam: a WebM without a duration."
+    page = visit()
+    page.locator("#upload .source-selection button").last.click()
+    page.locator("#upload").get_by_text("Click to Access Webcam").click()
+    button = page.locator("#upload .button-wrap button").first
+    button.wait_for()
+    page.wait_for_timeout(1000)
+    button.click()
+    page.wait_for_timeout(3000)
+    button.click()
+    said = page.locator(".vidcls").filter(has_text="frames of 640 × 480 pixels").first
+    said.wait_for(timeout=60_000)
+    page.get_by_role("heading", name="What it looked at", exact=True).wait_for(timeout=60_000)
+    page.screenshot(path=shots/"app-recording.png", full_page=True)
+    seconds, frames = re.search(r"webm: ([\d.]+) s, (\d+) frames", said.inner_text()).groups()
+    assert 1.5 < float(seconds) < 10 and int(frames) > 5
 
 
 def test_the_webcam_says_its_rate_and_delay(visit, shots):

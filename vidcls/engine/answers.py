@@ -177,7 +177,7 @@ class Camera:
         now=time.monotonic, # The clock
     ):
         self.answers, self.pool, self.now, self.zero = answers, pool, now, now()
-        self.windows, self.times = Windows(answers.spec, .5, "The camera"), deque() # Of arrival, in one clip's length
+        self.windows, self.times = Windows(answers.spec, .5, "The camera", 0), deque() # Of arrival, in one clip's length
         self.asked, self.answer, self.few = None, None, 0
 
     @property
@@ -197,6 +197,7 @@ def push(self:Camera,
 ):
     "Take a frame that has just arrived. Raises `VideoError` for anything else."
     t, picture = next(given_frames([(self.now() - self.zero, picture)]))
+    if self.times and t - self.times[-1] < self.answers.spec.seconds/self.answers.spec.num_frames/4: return
     self.times.append(t)
     while self.times[0] < t - self.answers.spec.seconds: self.times.popleft()
     found = self.windows.push(t, picture)

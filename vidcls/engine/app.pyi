@@ -1,16 +1,17 @@
 """Show a trained model to other people, on a page where they upload or film a video, or use their webcam, and see the model's answer and a heat map."""
 from typing import Any as _Any
-__all__ = ['Uploads', 'sweep', 'make_app', 'folder_bytes', 'Limit', 'named_paths', 'Gate', 'launch_options', 'running_app', 'serve_app']
-import html, json, os, signal, tempfile, threading, time
+__all__ = ['Uploads', 'sweep', 'make_app', 'folder_bytes', 'Limit', 'named_texts', 'is_huge', 'Gate', 'launch_options', 'check_address', 'running_app', 'serve_app']
+import base64, html, io, json, os, signal, socket, tempfile, threading, time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from fastcore.basics import patch
 from ..data import video_table
-from .answers import Answers, Camera, plain_sentence, text_html
+from .answers import Answers, Camera, MOST_PIXELS, plain_sentence, text_html
 from .machine import tell
 from .page import picture_uri
+from .tables import sources
 from .video import read_frames, VideoError
 from ..scoring import test_part
 
@@ -47,15 +48,15 @@ def _answer_upload(gr, answers, uploads):
     """What Gradio calls with an upload."""
     ...
 
-def _example_table(examples, most=8):
-    """Up to eight examples, of different classes as far as there are: path and label."""
+def _example_table(examples):
+    """The examples, one class after the other as far as there are: path or part, and label."""
     ...
 
 def _middle(video):
     ...
 
-def _picture(path, label):
-    """The middle frame of a video above its label, as HTML."""
+def _pictures(examples, most=8):
+    """Up to eight examples that can be read: (video, HTML with its middle frame above its label)."""
     ...
 
 def _examples(gr, answers, examples, outputs):
@@ -96,8 +97,12 @@ class Limit:
         from starlette.responses import PlainTextResponse
         await PlainTextResponse(no[1], no[0], {'Connection': 'close'})(scope, receive, send)
 
-def named_paths(data):
-    """All that is called a path, at any depth."""
+def named_texts(data, key: str):
+    """All texts that go by a name, at any depth."""
+    ...
+
+def is_huge(url: str) -> bool:
+    """Has a picture more pixels than a frame may have? It is not decoded."""
     ...
 _POSTS = {'upload', 'queue', 'call', 'run', 'api', 'stream', 'cancel', 'reset'}
 
@@ -113,12 +118,12 @@ class Gate:
         ...
 
     def foreign(self, body: bytes) -> bool:
-        """Does it name a file that nobody has uploaded, or is it not JSON?"""
+        """Does it name a file that nobody has uploaded, hold a huge picture, or is it not JSON?"""
         ...
 
     async def __call__(self, scope, receive, send):
         from starlette.responses import PlainTextResponse
-        refusal = PlainTextResponse('This server answers questions about uploaded files, and no others.', 403)
+        refusal = PlainTextResponse('This server answers questions about uploaded files of a usual size, and no others.', 403)
         if self.closed(scope):
             return await refusal(scope, receive, send)
         if scope['type'] != 'http' or scope['method'] != 'POST' or scope['path'].endswith('/upload'):
@@ -137,7 +142,7 @@ async def _all_of(receive):
     while messages[-1].get('more_body'):
         messages.append(await receive())
     return messages
-_STYLE = '.vidcls p{margin:.3rem 0}.vidcls h1{font-size:1.6rem;font-weight:600}\n.vidcls h3{font-weight:600;margin:.6rem 0 .3rem}\n.vidcls img{max-width:100%;border-radius:6px}.vidcls img.figure{background:#fff}.vidcls section{overflow-x:auto}\n.vidcls td,.vidcls th{padding:2px 10px;text-align:left}#examples figure{margin:0}#examples img{width:100%}\n#examples>.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}'
+_STYLE = '.vidcls p{margin:.3rem 0}.vidcls h1{font-size:1.6rem;font-weight:600}\n.vidcls h3{font-weight:600;margin:.6rem 0 .3rem}\n.vidcls img{max-width:100%;border-radius:6px}.vidcls img.figure{background:#fff}.vidcls section{overflow-x:auto}\n.vidcls td,.vidcls th{padding:2px 10px;text-align:left}#examples figure{margin:0}#examples img{width:100%}\n#examples figcaption{white-space:normal;overflow-wrap:anywhere;line-height:1.2}\n#examples>.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}'
 
 def launch_options(max_mb: float=200) -> dict:
     """Limits, a theme without fonts from the network, and no information about the server."""
@@ -146,6 +151,10 @@ def launch_options(max_mb: float=200) -> dict:
 @contextmanager
 def _upload_folder():
     """A temporary folder for this server, in which Gradio stores all uploads."""
+    ...
+
+def check_address(host: str, port: int | None):
+    """Raise an `OSError` of one sentence if no server can listen there."""
     ...
 
 @contextmanager

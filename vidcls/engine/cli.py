@@ -456,8 +456,7 @@ def evaluate_command(
     json:bool=False,     # Print JSON
 ):
     "Evaluate a model on whole videos, with a 95 % confidence interval over groups."
-    for file in filter(None, (predictions, report)):
-        if not Path(file).absolute().parent.is_dir(): raise Usage(f"there is no folder for {file}")
+    _check_outputs(dict(out=out, predictions=predictions, report=report), [data])
     _check_maps(model, explain, report, device, revision)
     s = _scores_of(model, data, report, clips, crops, workers=workers, device=device, out=out, revision=revision)
     if not _main(): return {}, ""

@@ -23,12 +23,13 @@ class Windows:
         spec:ClipSpec,   # What a clip is
         stride:float=.5, # Seconds from one window to the next
         name:str="The stream", # Where the frames come from, for messages
+        large:int=2**20, # Pictures with more pixels are made small as they come
     ):
         if not 0 < stride < math.inf: raise ValueError(f"The stride must be above 0 seconds, not {stride}.")
         self.spec, self.stride, self.name = spec, float(stride), name
         self.k, self.last, self.held = 0, None, deque()      # held: [seconds, frame, small picture or None]
         self.dropped = self.damaged = self.skipped = 0        # Frames, frames, windows
-        self.emitted, self.size, self.upright = None, None, Upright()
+        self.emitted, self.size, self.upright, self.large = None, None, Upright(), large
         self.end = None # When the film has ended, in seconds
 
     @property
@@ -92,7 +93,7 @@ def push(self:Windows,
         out += self._clip(self.start)
         self._next()
     entry = [t, frame, None]
-    if shape[0]*shape[1] > 2**20: self._small([entry])
+    if shape[0]*shape[1] > self.large: self._small([entry])
     self.held.append(entry)
     return out
 

@@ -16,6 +16,7 @@ class Windows:
     end: _Any
     held: _Any
     k: _Any
+    large: int
     last: _Any
     name: str
     size: _Any
@@ -24,7 +25,7 @@ class Windows:
     stride: _Any
     upright: _Any
 
-    def __init__(self, spec: ClipSpec, stride: float=0.5, name: str='The stream'):
+    def __init__(self, spec: ClipSpec, stride: float=0.5, name: str='The stream', large: int=2 ** 20):
         ...
 
     @property
