@@ -15,6 +15,7 @@ _EXPORTS = {  # Module → the names that it offers here
     "engine.archive": "download_ucf101_subset extract_archive",
     "data": "video_table label_maps split_by_group sample_videos",
     "engine.audit": "check_videos audit_leakage",
+    "engine.prepare": "prepare_videos",
     "synthetic.stick": "make_stickucf",
     "engine.video": "VideoError probe_video",
     "clips": "ClipSpec View read_clip read_views ClipDataset",

@@ -14,6 +14,7 @@ from .data import split_by_group as split_by_group
 from .data import sample_videos as sample_videos
 from .engine.audit import check_videos as check_videos
 from .engine.audit import audit_leakage as audit_leakage
+from .engine.prepare import prepare_videos as prepare_videos
 from .synthetic.stick import make_stickucf as make_stickucf
 from .engine.video import VideoError as VideoError
 from .engine.video import probe_video as probe_video
@@ -65,6 +66,7 @@ __all__ = [
     "sample_videos",
     "check_videos",
     "audit_leakage",
+    "prepare_videos",
     "make_stickucf",
     "VideoError",
     "probe_video",

@@ -166,6 +166,7 @@ from .engine.cache import frame_cache
 from .engine.choose import make_plan
 from .engine.hosts import watched
 from .engine.machine import tell
+from .engine.prepare import with_copy
 from .engine.progress import duration
 from .engine.run import Run
 from .share import check_token
@@ -186,11 +187,15 @@ def _trained(plan, run, cache, workers, progress, strict, kwargs):
                           record.get("per_class", {}))
 
 # %% ../nbs/06_train.ipynb #1744ac84
-def _done(plan, run, cache, workers, progress, strict, kwargs):
-    "Carry out a plan: train, or fit a classifier on frozen features."
-    if plan.method != "probe": return _trained(plan, run, cache, workers, progress, strict, kwargs)
-    done = probe_table(plan.recipe, plan.table, run.folder, workers, progress, plan.features_until)
-    return FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped, done.per_class)
+def _done(plan, run, prepare, cache, workers, progress, strict, kwargs):
+    "Carry out a plan: train, perhaps on a smaller copy of the videos, or fit a classifier on frozen features."
+    plan = with_copy(plan, prepare, cache, workers, progress)
+    if plan.method != "probe": done = _trained(plan, run, cache, workers, progress, strict, kwargs)
+    else:
+        done = probe_table(plan.recipe, plan.table, run.folder, workers, progress, plan.features_until)
+        done = FinetuneResult(done.model_dir, done.metrics, done.history, done.skipped, done.per_class)
+    if plan.until: tell(f"It took {duration(time.monotonic() - plan.until + plan.budget)} of {duration(plan.budget)}.")
+    return done
 
 # %% ../nbs/06_train.ipynb #48964d61
 def _refuse(batch_size, check, push_to_hub, trackers):
@@ -214,6 +219,7 @@ def finetune(
     check:str|None=None,      # Check the videos: "full", "quick", "none"; None: in full if that takes about a minute
     checkpoint:str|None=None, # Start from this one; None: the recipe's, or for your own videos what suits the machine
     method:str|None=None,     # "full", "lora", or "probe": a classifier on frozen features; None: what fits
+    prepare:bool=False,       # Make a smaller copy of the videos first, and train on that?
     budget=None,              # End within this time, such as "10m" or 600 (seconds); None: as the recipe says
     **kwargs,                 # Any other `TrainingArguments`, such as torch_compile=True
 ) -> FinetuneResult: # Model folder, scores, history
@@ -222,9 +228,8 @@ def finetune(
     _refuse(recipe.batch_size, check, push_to_hub, kwargs.get("report_to"))
     with watched(), Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite) as run:
         plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
-        done = _done(plan, run, cache, workers, progress and run.is_main, strict, kwargs)
+        done = _done(plan, run, prepare, cache, workers, progress and run.is_main, strict, kwargs)
         if push_to_hub: run.push(push_to_hub)
-    if plan.until: tell(f"It took {duration(time.monotonic() - start)} of {duration(plan.budget)}.")
     return done
 
 # %% ../nbs/06_train.ipynb #2c53b97b

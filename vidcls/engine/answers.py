@@ -177,7 +177,7 @@ class Camera:
         now=time.monotonic, # The clock
     ):
         self.answers, self.pool, self.now, self.zero = answers, pool, now, now()
-        self.windows, self.times = Windows(answers.spec, .5, "The camera", 0), deque() # Of arrival, in one clip's length
+        self.windows, self.times = Windows(answers.spec, .5, "The camera", 0), deque() # Of arrival, in one clip
         self.asked, self.answer, self.few = None, None, 0
 
     @property

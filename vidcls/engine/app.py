@@ -110,7 +110,8 @@ def _pictures(examples, most=8):
 def _examples(gr, answers, examples, outputs):
     "Pictures to click on, instead of an upload. The page knows their numbers, not where they are."
     shown = gr.Dataset(label="Or click on an example", components=["html"], type="index",
-                       samples=[[picture] for _,picture in examples], samples_per_page=len(examples), elem_id="examples")
+                       samples=[[picture] for _,picture in examples], 
+                       samples_per_page=len(examples), elem_id="examples")
     def example(number): yield from answers.pieces(examples[number][0])
     shown.click(example, shown, outputs, api_visibility="private", concurrency_id="model", concurrency_limit=1,
                 show_progress_on=outputs[0])
@@ -274,7 +275,7 @@ async def _all_of(receive):
 @patch
 async def __call__(self:Gate, scope, receive, send):
     from starlette.responses import PlainTextResponse
-    refusal = PlainTextResponse("This server answers questions about uploaded files of a usual size, and no others.", 403)
+    refusal = PlainTextResponse("This server only answers questions about uploaded files of a usual size.", 403)
     if self.closed(scope): return await refusal(scope, receive, send)
     if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].endswith("/upload"):
         return await self.app(scope, receive, send)

@@ -17,6 +17,7 @@ from transformers.utils import cached_file
 from .features import FeatureStore, FileHashes, make_room
 from .fitting import head_logits
 from .machine import home, process_state, versions
+from .prepare import prepared_facts
 from .probe import LinearHead, TokenNet
 from .video import Segment
 
@@ -199,7 +200,8 @@ def probe_record(
                   probe=kind, tokens=features.tokens, **how)
     backbone = dict(name=b.name, revision=b.revision, licence=b.licence, fingerprint=b.fingerprint, factory=b.factory)
     return dict(task="probe", recipe=recipe, backbone=backbone, labels=list(labels), videos=len(table),
-                skipped=features.skipped, versions=versions())
+                skipped=features.skipped, versions=versions(),
+                **(prepared_facts(features.data) if features.data else {}))
 
 # %% ../../nbs/engine/backbone.ipynb #14cf2590
 def backbone_section(

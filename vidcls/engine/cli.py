@@ -106,6 +106,7 @@ def finetune_command(
     check:str=None, # Check the videos first: full, quick or none; default: full if that takes at most about a minute
     workers:int=None,        # Worker processes that read clips
     cache:str=None,          # Keep decoded frames: ram or disk
+    prepare:bool=False,      # Make a smaller copy of the videos first, which is read much faster, and train on that
     compile:bool=False,      # Compile the model with torch.compile; worth it on GPUs and in long runs
     track:str=None,          # Send the log to trackio, tensorboard or wandb
     push_to_hub:str=None,    # Push the model to this repository, owner/name
@@ -113,11 +114,10 @@ def finetune_command(
 ):
     "Fine-tune a model and test it per video."
     _known(check=(check, ("full", "quick", "none")), method=(method, ("full", "lora", "probe")))
-    given = _given(locals(), method)
-    budget, r = _budget(budget, epochs), _recipe(recipe, data, checkpoint, from_scratch, given)
+    budget, r = _budget(budget, epochs), _recipe(recipe, data, checkpoint, from_scratch, _given(locals(), method))
     from vidcls.train import finetune
     done = finetune(r, out, resume, strict, push_to_hub, workers, cache=cache, overwrite=overwrite, check=check,
-                    method=method, budget=budget, torch_compile=compile, report_to=track or "none")
+                    method=method, prepare=prepare, budget=budget, torch_compile=compile, report_to=track or "none")
     return _trained(done, lambda v: f"{v:.3f}" if isinstance(v, float) else str(v))
 
 # %% ../../nbs/engine/cli.ipynb #a672558b
@@ -646,6 +646,30 @@ def doctor_command(
     report = doctor()
     return asdict(report), str(report), int(bool(report.problems))
 
+# %% ../../nbs/engine/cli.ipynb #5e0f6a72
+@command
+def prepare_command(
+    data:str,          # Data set folder, CSV file or manifest
+    out:str,           # Folder for the copy; a second call does what is missing or has changed
+    size:int=320,      # Short side of the pictures, in pixels; 320 is what clips of 224 pixels can use
+    codec:str="h264",  # h264 or mjpeg
+    every:int=1,       # Frames from one key frame to the next; more make smaller files that are slower to read
+    workers:int=None,  # Processes that make copies; default: one per core
+    json:bool=False,   # Print JSON
+):
+    "Write a smaller copy of a data set, which a training reads many times faster."
+    from vidcls.engine.prepare import prepare_videos
+    try: done = prepare_videos(data, out, size, codec, every, workers)
+    except ValueError as e:
+        wrong = str(e).startswith(("codec must", "every must", "size must", "In MJPEG"))
+        if wrong: raise Usage(str(e).rstrip(".")) from None
+        raise
+    kept, good = done.videos[done.videos.note != ""], done.videos.problem == ""
+    notes = [f"{r.source} is {r.note}" for r in kept.itertuples()]
+    found = dict(folder=str(done.folder), videos=int(good.sum()), unusable=done.problems, kept=kept.source.tolist(),
+                 bytes=int(done.videos.bytes.sum()), bytes_of_original=int(done.videos["size"][good].sum()))
+    return found, "\n".join([*done.problems, *notes, str(done)]), int(bool(done.problems))
+
 # %% ../../nbs/engine/cli.ipynb #3c686525
 @command
 def check_data_command(
@@ -662,20 +686,24 @@ def check_data_command(
     from vidcls.engine.audit import check_videos
     from vidcls.data import video_table
     from vidcls.engine.audit import audit_leakage
+    from vidcls.engine.prepare import read_prepared
     table = video_table(folder)
     good, bad = check_videos(table, ClipSpec(num_frames, seconds, 32), check, workers)
     leaks = audit_leakage(table, alike=True)
-    found = _found(table, good, bad, leaks)
+    found = _found(table, good, bad, leaks, read_prepared(folder))
     counts = table.groupby(["label", "split"]).size().unstack(fill_value=0).to_string()
     return found, "\n".join([counts, *_problems(found, leaks, num_frames), str(leaks)]), int(not found["ok"])
 
 # %% ../../nbs/engine/cli.ipynb #d4507787
-def _found(table, good, bad, leaks):
+def _found(table, good, bad, leaks, prepared=None):
     "The problems of a data set, as an object for JSON."
     few = good[good.repeated_frames > 0] if "repeated_frames" in good else good[:0] # With check="none"
     from vidcls.engine.tables import sources
     repeated = {str(s): int(n) for s,n in zip(sources(few), few.get("repeated_frames", []))}
-    return dict(videos=len(table), unusable=bad.reason.tolist(), repeated_frames=repeated, ok=leaks.ok and not len(bad),
+    left_out = prepared.problems if prepared else []
+    return dict(videos=len(table), unusable=bad.reason.tolist(), repeated_frames=repeated,
+                ok=leaks.ok and not len(bad) and not left_out, left_out=left_out,
+                copy=str(prepared) if prepared else None,
                 groups_in_two_splits=leaks.groups.to_dict("records"), identical_files=leaks.files.path.tolist(),
                 look_alikes=leaks.alike.to_dict("records"), conflicting_labels=leaks.conflicts.path.tolist(),
                 overlapping_segments=leaks.overlapping.to_dict("records"))
@@ -691,7 +719,9 @@ def _problems(found, leaks, num_frames):
     alike = [f"look-alikes: {a.path} ({a.split}, {a.label}), {a.other} ({a.other_split}, {a.other_label})"
              for a in leaks.alike.itertuples()]
     over = [overlap_text(pair) for pair in leaks.overlapping.itertuples()]
-    return [*found["unusable"], *notes, *shared, *same, *alike, *over]
+    copy = [f"a copy for training: {found['copy']}"] if found["copy"] else []
+    copy += [f"left out of the copy: {reason}" for reason in found["left_out"]]
+    return [*copy, *found["unusable"], *notes, *shared, *same, *alike, *over]
 
 # %% ../../nbs/engine/cli.ipynb #5311df54
 @command

@@ -19,6 +19,7 @@ from .audit import short_videos
 from .hosts import agree, from_main
 from .lora import has_lora, merge_lora, save_adapter
 from .machine import atomic_write, disk_errors, no_bar, process_state, tell, versions
+from .prepare import prepared_facts
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
 from .tables import sources, table_rows
@@ -52,7 +53,8 @@ def start_hash(
 
 # %% ../../nbs/engine/run.ipynb #5c4c7a6b
 _HASHES = dict(videos_hash="its videos, or their labels, splits or groups, are different",
-               start_hash="it starts from other weights")
+               start_hash="it starts from other weights",
+               prepared="its videos are a copy that was made differently")
 
 def difference(
     was:dict,      # Identity or record of a stored run
@@ -215,6 +217,7 @@ def resume(self:Run,
     "Look for results of this run, and prepare the folder if there are none. Raises `ValueError` for another run's."
     recipe = self.identity["recipe"]
     known = dict(recipe=recipe_identity(recipe), videos_hash=table_hash(table), start_hash=start_hash(recipe))
+    known |= prepared_facts(recipe.data) # Only where the data is a copy made for training
     self.identity = json.loads(json.dumps(self.identity | known)) # In the form that reading a file gives
     agree(**self.identity["recipe"], videos_hash=self.identity["videos_hash"], start_hash=self.identity["start_hash"])
     return from_main(lambda: self._found() or self._begin())

@@ -14,6 +14,7 @@ from .audit import short_videos
 from .hosts import agree, from_main
 from .lora import has_lora, merge_lora, save_adapter
 from .machine import atomic_write, disk_errors, no_bar, process_state, tell, versions
+from .prepare import prepared_facts
 from .recipes import Recipe
 from .record import checkpoint_path, load_record, RECORD
 from .tables import sources, table_rows
@@ -30,7 +31,7 @@ def _weight_files(file):
 def start_hash(recipe: Recipe) -> str:
     """A hash of the initial configuration and weights, or with `from_scratch` of the configuration alone."""
     ...
-_HASHES = dict(videos_hash='its videos, or their labels, splits or groups, are different', start_hash='it starts from other weights')
+_HASHES = dict(videos_hash='its videos, or their labels, splits or groups, are different', start_hash='it starts from other weights', prepared='its videos are a copy that was made differently')
 
 def difference(was: dict, identity: dict) -> str:
     """The first difference between a stored run and this one, in a few words."""

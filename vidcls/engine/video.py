@@ -142,6 +142,7 @@ class VideoInfo:
     clock: tuple = field(default=(), repr=False, compare=False) # (ticks of frames, tick of time 0, seconds per tick)
     begin: float = field(default=0., repr=False)     # Of a `Segment`: where it begins; `duration` is then its length
     end: float = field(default=math.inf, repr=False) # Of a `Segment`: nothing from this moment on belongs to it
+    alone: bool = field(default=False, repr=False, compare=False) # Can each packet be decoded without the others?
 
 def probe_video(
     path, # Video file, or a `Segment` of one
@@ -196,33 +197,48 @@ def _delay(path, ticks):
     with open_video(path) as (container, stream): first = next(iter(_Decoder(container, stream)), None)
     return ticks.index(first.dts) if first is not None and first.dts in ticks else 1
 
+# %% ../../nbs/engine/video.ipynb #a10e5c32
+def _stands_alone(codec_context, keys, ticks):
+    "Whether each packet is a picture that needs no other; `keys` says for every packet whether it is a key frame."
+    ordered = len(ticks) == len(keys) and all(a < b for a,b in itertools.pairwise(ticks))
+    return ordered and all(keys) and (codec_context.codec.intra_only or codec_context.name in ("h264", "hevc"))
+
 # %% ../../nbs/engine/video.ipynb #b75d82f2
+def _read_packets(container, stream, stamps):
+    "Count packets; returns (which are key frames, their ticks, how many early ones have none, last tick, its length)."
+    keys, ticks, early, last, length = [], [], 0, None, 0
+    for p in _packets(container, stream):
+        if p.is_discard: continue # An edit list excludes it
+        keys.append(p.is_keyframe)
+        t = getattr(p, stamps)
+        # First packets have no stamp if it would be negative; up to 16 may be out of order
+        early += t is None and len(keys) <= early + 17
+        if t is None: continue
+        ticks.append(t)
+        if last is None or t > last: last, length = t, p.duration
+    return keys, ticks, early, last, length or 0
+
 @lru_cache(maxsize=100_000)
 def _probe(path, _stat):
     with open_video(path) as (container, stream):
-        n, last, ticks, early, stamps = 0, None, [], 0, "dts" if container.format.name == "avi" else "pts"
-        for p in _packets(container, stream):
-            if p.is_discard: continue # An edit list excludes it
-            n, t = n + 1, getattr(p, stamps)
-            # First packets have no stamp if it would be negative; up to 16 may be out of order
-            early += t is None and n <= early + 17
-            if t is None: continue
-            ticks.append(t)
-            if last is None or t > last: last, length = t, p.duration
-        if not n: raise VideoError(f"{path} does not contain any pictures: remove it or copy it again.")
+        stamps = "dts" if container.format.name == "avi" else "pts"
+        keys, ticks, early, last, length = _read_packets(container, stream, stamps)
+        if not (n := len(keys)): raise VideoError(f"{path} does not contain any pictures: remove it or copy it again.")
         c, base, rate = stream.codec_context, Fraction(stream.time_base), _rate(stream, last is not None)
+        alone = _stands_alone(c, keys, ticks)
         # A damaged stamp can place the start after some frames
         zero = min(([] if stream.start_time is None else [stream.start_time]) + ticks, default=0)
         if last is None: duration = n/rate
         else:
             if early > 1: zero -= round(early/rate/base)
-            duration = float((last - zero)*base + (length or 0)*base) or 1/rate
+            duration = float((last - zero)*base + length*base) or 1/rate
     if ticks and stamps == "dts" and c.has_b_frames: # In an AVI, a picture has the stamp of a later packet
         late, step = _delay(path, sorted(ticks)), duration/n/base
         ticks = [*sorted(ticks)[late:], *(last + round(k*step) for k in range(1, late + 1))]
     if n > 3 and round(n/duration/rate) == 2 and _are_fields(path, ticks): n, ticks = -(-n//2), sorted(ticks)[::2]
     stamps = "" if last is None else stamps
-    return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, stamps, (_short(ticks), zero, base))
+    clock, alone = (_short(ticks), zero, base), alone and n == len(keys) # Not where two packets form one picture
+    return VideoInfo(path, c.width, c.height, n, duration, n/duration, c.name, stamps, clock, alone=alone)
 
 # %% ../../nbs/engine/video.ipynb #5747ae56
 def frame_times(
@@ -255,19 +271,26 @@ def in_span(
     return start - 1e-9 <= t < end - 1e-9
 
 # %% ../../nbs/engine/video.ipynb #4dfa637a
+def _seconds_of(info):
+    "A function from a tick to the seconds since the start of the video."
+    _, zero, base = info.clock
+    return lambda tick: (int(tick) - zero)*base.numerator/base.denominator
+
+def _promised(info, start, end):
+    "The ticks in [start, end) at which frames are shown, according to the packets."
+    ticks, seconds = info.clock[0], _seconds_of(info)
+    first, after = (bisect_left(ticks, t - 1e-9, key=seconds) for t in (start, end))
+    return ticks[first:after]
+
 def promised_times(
     info:VideoInfo, # From `probe_video`
     start:float,    # First moment, in seconds
     end:float,      # Moment after the last
 ) -> list: # Seconds, in increasing order
     "The times in [start, end) at which frames are shown, according to the packets."
-    if not info.stamps:
-        even = itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1))
-        return [t for t in even if in_span(t, start, end)]
-    ticks, zero, base = info.clock
-    seconds = lambda k: (int(k) - zero)*base.numerator/base.denominator
-    first, after = (bisect_left(ticks, t - 1e-9, key=seconds) for t in (start, end))
-    return [seconds(k) for k in ticks[first:after]]
+    if info.stamps: return list(map(_seconds_of(info), _promised(info, start, end)))
+    even = itertools.accumulate([0.] + [1/info.fps]*(info.frames - 1))
+    return [t for t in even if in_span(t, start, end)]
 
 # %% ../../nbs/engine/video.ipynb #b1b60d2b
 class _Decoder:
@@ -298,12 +321,16 @@ def __iter__(self:_Decoder):
 # %% ../../nbs/engine/video.ipynb #185b78ef
 class _BadSeek(Exception): "The frames after a seek cannot be trusted."
 
+def _seek(container, stream, info, start):
+    "Go to the last key frame before `start`, where that is possible and safe; returns whether it was."
+    # After a seek, FFmpeg guesses the stamps of an MPEG again, and a palette may be missing
+    can = start > 0 and info.stamps and container.format.name != "mpeg" and stream.codec_context.pix_fmt != "pal8"
+    if can: container.seek(int(start/stream.time_base) + info.clock[1], stream=stream)
+    return can
+
 def _decode(container, stream, info, start, end):
     "Yield (seconds, frame, whether it is good) from the key frame before `start` until frames reach `end`."
-    # After a seek, FFmpeg guesses the stamps of an MPEG again, and a palette may be missing
-    seek = start > 0 and info.stamps and container.format.name != "mpeg" and stream.codec_context.pix_fmt != "pal8"
-    if seek: container.seek(int(start/stream.time_base) + info.clock[1], stream=stream)
-    decoder, before = _Decoder(container, stream), None
+    seek, decoder, before = _seek(container, stream, info, start), _Decoder(container, stream), None
     for t,f in frame_times(decoder, stream, info):
         tick = getattr(f, info.stamps, None)
         if seek and before is None and (t > start + 1e-9 or tick is None or not f.key_frame): raise _BadSeek
@@ -337,6 +364,32 @@ def _say_damage(path, times, bad):
         raise VideoError(f"{path} is damaged at {bad[0]:.2f} s: remove it or copy it again.")
     _warn_once(str(VideoError(f"{path} is damaged: {len(bad)} frame(s) are left out, the first at {bad[0]:.2f} s.")))
 
+# %% ../../nbs/engine/video.ipynb #a10e5c35
+def _single_frames(container, stream, info, start, need):
+    "Yield (tick, frame) for the ticks in `need`, decoding nothing else."
+    _seek(container, stream, info, start)
+    context, last = stream.codec_context, max(need)
+    for p in _packets(container, stream):
+        tick = getattr(p, info.stamps)
+        if tick is None or tick > last: break
+        if tick in need: yield from ((getattr(f, info.stamps), f) for f in context.decode(p))
+    yield from ((getattr(f, info.stamps), f) for f in context.decode(None)) # Those that it still holds
+
+# %% ../../nbs/engine/video.ipynb #a10e5c36
+def _skim(path, info, start, end, pick):
+    "What `frames_between` returns, of a file whose packets can be decoded alone; None if it has to be read in full."
+    import av
+    ticks, times = _promised(info, start, end), promised_times(info, start, end)
+    try:
+        wanted = list(pick(times))
+        if not wanted: return None
+        need = {int(ticks[i]) for i in wanted}
+        with open_video(path) as (container, stream): found = dict(_single_frames(container, stream, info, start, need))
+    except (av.error.FFmpegError, VideoError): return None
+    good = all(f.key_frame and not f.is_corrupt for f in found.values())
+    if not good or set(found) != need or len({(f.width, f.height) for f in found.values()}) > 1: return None
+    return [found[int(ticks[i])] for i in wanted], [times[i] for i in wanted]
+
 # %% ../../nbs/engine/video.ipynb #301d8907
 def frames_between(
     path,           # Video file
@@ -347,6 +400,7 @@ def frames_between(
 ) -> tuple: # (decoded frames, their times)
     "The frames shown in [start, end) that `pick(their times)` asks for by index. Raises `VideoError`."
     import av
+    if info.alone and (found := _skim(path, info, start, end, pick)): return found
     try: likely = set(pick(promised_times(info, start, end)))
     except VideoError: likely = set() # Too few frames according to the packets, but the decoder decides
     for seek_to in (start, 0) if start > 0 else (0,):
@@ -422,18 +476,27 @@ def read_frames(
 # %% ../../nbs/engine/video.ipynb #9e87b90a
 class Upright:
     "Turns the decoded frames of one video into pictures as a player shows them, arrays uint8 [H, W, C]."
-    def __init__(self):
+    def __init__(self,
+        short:int|None=None, # Make larger pictures smaller, to this short side in pixels; None: keep their size
+    ):
         from av.video.reformatter import VideoReformatter
         # A separate converter, because PyAV 19's shared one hangs forked workers
-        self.rgb, self.tiny, self.tinies = VideoReformatter(), VideoReformatter(), {}
+        self.rgb, self.tiny, self.tinies, self.short = VideoReformatter(), VideoReformatter(), {}, short
 
     def __call__(self, frames):
         first = frames[0]
         if first.rotation not in self.tinies: # `side_data` would hold the frame itself until a garbage collection
             size = dict(width=16, height=16, interpolation="POINT")
             self.tinies[first.rotation] = self.tiny.reformat(first, format="gray", **size)
-        like = self.tinies[first.rotation]
-        return [_turned(self.rgb.reformat(f, format="rgb24").to_ndarray(), like) for f in frames]
+        like, size = self.tinies[first.rotation], _smaller(first, self.short)
+        return [_turned(self.rgb.reformat(f, format="rgb24", **size).to_ndarray(), like) for f in frames]
+
+def _smaller(frame, short):
+    "What the converter needs to make a frame smaller; nothing if the frame is small enough."
+    share = (short or math.inf)/min(frame.width, frame.height)
+    if share >= 1: return {}
+    # Averaging over areas loses least; the other ways would see only some of the pixels
+    return dict(width=round(frame.width*share), height=round(frame.height*share), interpolation="AREA")
 
 def _turned(a, frame):
     "A picture [H, W, C], rotated by quarter turns and mirrored as the frame's display matrix says."
@@ -460,9 +523,10 @@ def to_rgb(
 # %% ../../nbs/engine/video.ipynb #ab4b7380
 def iter_frames(
     path, # Video file
+    short:int|None=None, # Make larger pictures smaller, to this short side in pixels; None: full size
 ): # Yields (seconds, uint8 [H, W, C])
-    "Yield every frame of a video at full size, as a player shows it. Raises `VideoError` at the first damage."
-    size, upright = None, Upright()
+    "Yield every frame of a video, as a player shows it. Raises `VideoError` at the first damage."
+    size, upright = None, Upright(short)
     for t,f in good_frames(path):
         if size not in (None, (f.width, f.height)):
             raise VideoError(f"{path} changes the size of its frames: convert it.")

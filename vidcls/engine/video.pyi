@@ -86,6 +86,7 @@ class VideoInfo:
     clock: tuple = field(default=(), repr=False, compare=False)
     begin: float = field(default=0.0, repr=False)
     end: float = field(default=math.inf, repr=False)
+    alone: bool = field(default=False, repr=False, compare=False)
 
 def probe_video(path) -> VideoInfo:
     """Describe a video without decoding it. Remembers the answer until the file changes. Raises `VideoError`."""
@@ -116,6 +117,14 @@ def _delay(path, ticks):
     """How many further packets the decoder reads before it returns a picture."""
     ...
 
+def _stands_alone(codec_context, keys, ticks):
+    """Whether each packet is a picture that needs no other; `keys` says for every packet whether it is a key frame."""
+    ...
+
+def _read_packets(container, stream, stamps):
+    """Count packets; returns (which are key frames, their ticks, how many early ones have none, last tick, its length)."""
+    ...
+
 @lru_cache(maxsize=100000)
 def _probe(path, _stat):
     ...
@@ -126,6 +135,14 @@ def frame_times(frames, stream, info):
 
 def in_span(t: float, start: float, end: float) -> bool:
     """Whether a frame belongs to the span, with a tolerance of a nanosecond."""
+    ...
+
+def _seconds_of(info):
+    """A function from a tick to the seconds since the start of the video."""
+    ...
+
+def _promised(info, start, end):
+    """The ticks in [start, end) at which frames are shown, according to the packets."""
     ...
 
 def promised_times(info: VideoInfo, start: float, end: float) -> list:
@@ -152,6 +169,10 @@ class _Decoder:
 class _BadSeek(Exception):
     """The frames after a seek cannot be trusted."""
 
+def _seek(container, stream, info, start):
+    """Go to the last key frame before `start`, where that is possible and safe; returns whether it was."""
+    ...
+
 def _decode(container, stream, info, start, end):
     """Yield (seconds, frame, whether it is good) from the key frame before `start` until frames reach `end`."""
     ...
@@ -166,6 +187,14 @@ def _warn_once(text):
 
 def _say_damage(path, times, bad):
     """Raise `VideoError` if more than a tenth of a span is damaged; otherwise warn about what is left out."""
+    ...
+
+def _single_frames(container, stream, info, start, need):
+    """Yield (tick, frame) for the ticks in `need`, decoding nothing else."""
+    ...
+
+def _skim(path, info, start, end, pick):
+    """What `frames_between` returns, of a file whose packets can be decoded alone; None if it has to be read in full."""
     ...
 
 def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tuple:
@@ -191,14 +220,19 @@ def read_frames(path, start: float=0.0, end: float=math.inf, pick=range) -> tupl
 class Upright:
     """Turns the decoded frames of one video into pictures as a player shows them, arrays uint8 [H, W, C]."""
     rgb: _Any
+    short: int | None
     tinies: _Any
     tiny: _Any
 
-    def __init__(self):
+    def __init__(self, short: int | None=None):
         ...
 
     def __call__(self, frames):
         ...
+
+def _smaller(frame, short):
+    """What the converter needs to make a frame smaller; nothing if the frame is small enough."""
+    ...
 
 def _turned(a, frame):
     """A picture [H, W, C], rotated by quarter turns and mirrored as the frame's display matrix says."""
@@ -208,6 +242,6 @@ def to_rgb(frames: list, path, upright: Upright | None=None) -> list:
     """Decoded frames in RGB, rotated and mirrored as the file requires. Raises `VideoError`."""
     ...
 
-def iter_frames(path):
-    """Yield every frame of a video at full size, as a player shows it. Raises `VideoError` at the first damage."""
+def iter_frames(path, short: int | None=None):
+    """Yield every frame of a video, as a player shows it. Raises `VideoError` at the first damage."""
     ...
