@@ -386,8 +386,10 @@ def drive(model, manifest, out, address, readers=0):
 
 
 def wait_for_part(out, process, also=lambda: True, seconds=240):
-    until = time.monotonic() + seconds
-    while not (list(out.glob("[!.]*.parquet")) and also()) and process.poll() is None and time.monotonic() < until: time.sleep(.02)
+    "Wait until a part is written to its end: Ray's sink writes under the last name, so a part may be seen half-written."
+    until, whole = time.monotonic() + seconds, lambda p: p.read_bytes()[-4:] == b"PAR1"
+    while not (any(map(whole, out.glob("[!.]*.parquet"))) and also()) and process.poll() is None and time.monotonic() < until:
+        time.sleep(.02)
     assert process.poll() is None, "it has ended already"
 
 

@@ -300,9 +300,13 @@ def step_race(
 ) -> "pd.DataFrame": # Clips per second, TFLOP/s, share of a matrix product's speed, times as fast as the first row
     "Time training steps with the guide's settings as written, with today's defaults, and with half precision."
     import pandas as pd
-    from vidcls.engine.machine import get_device
+    from vidcls.engine.machine import cpu_has_bfloat16, get_device
     device, rows = get_device(), {}
-    for name,how in {**_STEPS, **({"bfloat16, compiled": (*_STEPS["bfloat16"], True)} if compile else {})}.items():
+    ways = {**_STEPS, **({"bfloat16, compiled": (*_STEPS["bfloat16"], True)} if compile else {})}
+    if device == "cpu" and not cpu_has_bfloat16():
+        ways = {name: how for name,how in ways.items() if how[0] != torch.bfloat16}
+        logger.info("This CPU could only emulate bfloat16, so the race leaves it out.")
+    for name,how in ways.items():
         rate, flops = _rate(config, batch, steps, device, *how)
         rows[name] = {"clips per second": rate, "TFLOP/s": rate*flops/1e12,
                       "share of a matrix product": rate*flops/matmul_speed(device, how[0])}
