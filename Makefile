@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export VIDCLS_HOME ?= $(CURDIR)/runs
 RECIPE ?= stick
 
-.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench matrix cleanroom lab site ja export outputs stats checkpoint methods tables clean
+.PHONY: help setup tutorial test test-slow test-spawn lint test-browser fuzz bench gpu matrix cleanroom lab site ja export outputs stats checkpoint methods tables clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -94,6 +94,9 @@ stats: $(STAMP)  ## print the cell lengths and other figures of the notebooks
 
 bench: $(STAMP)  ## compare the speed of the input pipelines and the training step with the guide's; writes runs/bench/
 	@$(PY) tools/bench.py --out $(VIDCLS_HOME)/bench
+
+gpu: $(STAMP)  ## show what a GPU can do (PART=steps, reading, training, pretraining or tests: only that; 25 minutes); writes runs/gpu/
+	@$(PY) tools/gpu_day.py $(PART) --out $(VIDCLS_HOME)/gpu
 
 checkpoint: $(STAMP)  ## train both shipped checkpoints again and make their tables (three hours on two cores)
 	@$(PY) tools/make_checkpoint.py
