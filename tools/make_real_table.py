@@ -2,7 +2,8 @@
 
 The videos are not part of the package, so name a folder `split/class/video.avi`. The table that ships was made with six
 classes of UCF101 (Archery, BasketballDunk, Diving, PlayingPiano, PlayingViolin, Surfing; 60 training and 30 test
-clips). The script continues where it stopped."""
+clips), before pre-training had the positional start, so the script would not give the same numbers again. It continues
+where it stopped."""
 import argparse, shutil
 from dataclasses import replace
 from pathlib import Path
