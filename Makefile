@@ -40,6 +40,9 @@ setup: $(STAMP)  ## create .venv and install everything
 tutorial: $(STAMP)  ## run the course in order (RECIPE=stick: offline; RECIPE=ucf101: on a GPU; ALL=1: all other notebooks as well)
 	@$(PY) nbs/_tools/run_chapters.py --recipe $(RECIPE) --out $(VIDCLS_HOME)/tutorial $(if $(ALL),--all)
 
+# Each of the workers has one core, which the threads of PyTorch would only fight for
+test test-slow test-spawn: export OMP_NUM_THREADS ?= 1
+
 test: $(STAMP)  ## run the notebooks' checks and the fast part of tests/ (about twelve minutes)
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 

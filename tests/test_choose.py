@@ -189,6 +189,7 @@ def test_the_clock_stops_a_training_and_the_best_epoch_is_kept(data, tiny, tmp_p
     assert record["recipe"]["epochs"] == MOST and 1 <= len(ends) < MOST and done.metrics["seconds"] < 40
 
 
+@pytest.mark.slow
 def test_a_budgeted_run_goes_on_with_its_plan(data, tiny, tmp_path, monkeypatch):
     recipe = replace(as_recipe(str(data), tiny), batch_size=2)
     def die(self, args, state, control, **kwargs):
@@ -252,6 +253,7 @@ def test_only_named_recipes_and_checkpoints_bring_the_stick_figures(data, monkey
     assert as_recipe(str(data)).checkpoint == "videomae-stick"
 
 
+@pytest.mark.slow
 def test_what_the_stick_figures_are_worth_is_said_where_they_meet_own_videos(data, caplog):
     caplog.set_level("INFO", "vidcls")
     make_plan(as_recipe(str(data), "videomae-stick"))

@@ -117,6 +117,7 @@ def test_errors_name_the_member(packed, tmp_path):
 
 # -- one folder, two owners --------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     code = "import sys, time; from vidcls.engine.run import Run; run = Run(sys.argv[1]).claim(); print('mine', flush=True); time.sleep(99)"
     p = subprocess.Popen([sys.executable, "-c", code, str(tmp_path/"m")], stdout=subprocess.PIPE, text=True, cwd=ROOT)

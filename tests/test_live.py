@@ -337,7 +337,8 @@ def test_ctrl_c_ends_with_what_is_certain(model, film, offline, monkeypatch, cap
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_in_a_process_of_its_own(model, film):
     "As on the command line: a row that was open is printed, and the program goes on to its end."
-    code = ("import sys\nfrom vidcls.engine.finder import Rule\nfrom vidcls.engine.live import live_rows\n"
+    code = ("import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler) # Ignored where the tests run in the background\n"
+            "from vidcls.engine.finder import Rule\nfrom vidcls.engine.live import live_rows\n"
             "rows = live_rows(sys.argv[1], sys.argv[2], rule=Rule(share=.4, cost=.5), pace=.5)\nprint('END', len(rows))\n")
     p = subprocess.Popen([sys.executable, "-c", code, str(model), str(film)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

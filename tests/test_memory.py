@@ -67,6 +67,7 @@ print(json.dumps(out))
 
 
 @needs_proc
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_extracting_takes_the_memory_of_a_few_batches_whatever_the_number_of_videos(workers, tmp_path, monkeypatch):
     "400 videos have 177 MB of clips and 79 MB of tokens; what they need more than 50 videos is a fraction of either."
@@ -137,6 +138,7 @@ def slow_videos(tmp_path, monkeypatch):
     return files, backbones.load_backbone(Elsewhere(.08), spec=SPEC)
 
 
+@pytest.mark.slow
 def test_reading_and_a_device_of_its_own_do_not_wait_for_each_other(slow_videos):
     "One after the other would be 0.6 of the best, and before clips were read ahead it was; the start of four videos remains."
     shares = feature_race(slow_videos[1], slow_videos[0], workers=0, shared=False, rounds=3, batch_size=4)["share of the best"]

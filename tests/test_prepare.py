@@ -323,6 +323,7 @@ def test_an_encoder_s_full_disk_is_not_blamed_on_the_video():
     with pytest.raises(VideoError, match="a.avi cannot be encoded"), P._encoding("a.avi"): raise FFmpegError(1094995529, "Invalid data")
 
 
+@pytest.mark.slow
 def test_a_killed_call_leaves_whole_files_and_goes_on(tmp_path):
     films = write_dataset(tmp_path/"films", per_split=dict(train=8, val=2, test=2), frames=250, size=(320, 240))
     code = f"from vidcls.engine.prepare import prepare_videos as p\nif __name__ == '__main__': p({str(films)!r}, {str(tmp_path/'out')!r}, 120, workers=2, progress=False)"

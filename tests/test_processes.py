@@ -65,6 +65,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(set10, checkpoint, tmp_path):
     assert r.returncode and "A batch of 3 cannot be shared by 2 processes" in r.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_pretrain_one_model_and_name_a_bad_video_once(set10, checkpoint, tmp_path):
     videos = shutil.copytree(set10/"train", tmp_path/"videos")
     (videos/"broken.avi").write_text("no film")
@@ -77,6 +78,7 @@ def test_two_processes_pretrain_one_model_and_name_a_bad_video_once(set10, check
     assert not (tmp_path/"m"/"checkpoints").exists() and VideoMAEForPreTraining.from_pretrained(tmp_path/"m")
 
 
+@pytest.mark.slow
 def test_two_processes_score_what_one_scores(together, set10, tmp_path):
     model = together[3]
     for who, name in ((ONE, "a"), (TWO, "b")):
@@ -88,6 +90,7 @@ def test_two_processes_score_what_one_scores(together, set10, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "b.csv", "b.jsonl"]
 
 
+@pytest.mark.slow
 def test_two_processes_predict_a_folder_once(together, set10, tmp_path):
     model, out = together[3], tmp_path/"answers.jsonl"
     said = json.loads(run(TWO, "predict", model, set10/"train", "--out", out, "--json"))

@@ -110,7 +110,8 @@ class GS(Store): protocol = "gs"
 """
 
 
-@pytest.mark.parametrize("scheme", ["s3", pytest.param("gs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_videos_in_a_cloud_are_listed_read_and_noticed_when_they_change(scheme, films, manifest, model, truth, tmp_path):
     "In processes of their own, as from a shell: whoever reads a video finds the package for its address by itself."
     about = tmp_path/"packages"/"cloud-1.dist-info"
@@ -206,6 +207,7 @@ def test_what_does_not_belong_together_is_refused(manifest, model, tmp_path):
     assert sorted(p.name for p in tmp_path.glob("*/*") if not p.name.startswith(".")) == ["job.json", "thesis.txt"]
 
 
+@pytest.mark.slow
 def test_another_models_half_finished_folder_stays_as_it_is(manifest, model, tmp_path):
     "Another model of the same name, with the same labels, in the middle of whose work the first one was stopped."
     out = tmp_path/"r"
@@ -243,6 +245,7 @@ def parts(folder): return {f: f.read_bytes() for f in folder.glob("*.parquet")}
 FULL = "^The disk is full while writing to .*: free space, then run again.$"
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_written(manifest, model, truth, little_disk):
     "One sentence, nothing overwritten, no half files; with room again, the rest is done."
     job, out = score_job(model, device="cpu"), little_disk/"r"
