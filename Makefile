@@ -95,7 +95,11 @@ outputs: $(STAMP)  ## run every notebook and store the outputs in nbs/
 stats: $(STAMP)  ## print the cell lengths and other figures of the notebooks
 	@$(PY) nbs/_tools/stats.py
 
+RIVALS = torchcodec opencv-python-headless
 bench: $(STAMP)  ## compare the speed of the input pipelines and the training step with the guide's; writes runs/bench/
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) $(RIVALS); \
+	  else $(PY) -m pip install --quiet --disable-pip-version-check $(RIVALS); fi || \
+	  echo "$(RIVALS) cannot be installed here: the race goes on without them."
 	@$(PY) tools/bench.py --out $(VIDCLS_HOME)/bench
 
 gpu: $(STAMP)  ## show what a GPU can do (PART=steps, reading, training, pretraining or tests: only that; 25 minutes); writes runs/gpu/
