@@ -70,14 +70,14 @@ class Leakage:
     def __init__(self,
         groups, # Groups in more than one split: group, labels, splits, videos
         files,  # Byte-identical files: rows of the table with their sha256
-        alike=None, # From `look_alikes`; None: nobody looked
+        alike=None, # From `look_alikes`; None: not searched for
         overlapping=(), # From `overlaps`: parts of a file that overlap, with other labels or in other splits
     ):
         self.groups, self.files, self.overlapping = groups, files, overlapping
         known = files.groupby("path").sha256.first().to_dict()
         if alike is not None: # Identical files, and parts of one file, are reported as such already
             new = [known.get(a, a) != known.get(b, b) for a,b in zip(alike.path, alike.other)]
-            alike = alike[np.array(new, bool)].reset_index(drop=True) # An empty list would mean no columns
+            alike = alike[np.array(new, bool)].reset_index(drop=True) # As an empty list it would select columns
         self.alike = alike
         per_file = files.groupby(_same(files), dropna=False)
         self.crossing = per_file.filter(lambda g: g.split.nunique() > 1)
@@ -114,7 +114,7 @@ def audit_leakage(
 
 # %% ../../nbs/engine/audit.ipynb #c3280887
 def _most_repeated(info, times, spec):
-    "How many frames are repeats in the worst span that a random view may cover."
+    "How many frames are repeated in the worst span that a random view may cover."
     # A span has the fewest frames if it begins just after one
     last = info.begin + max(0., info.duration - spec.seconds)
     starts = np.array([info.begin, last, *(t + 2e-9 for t in times if t + 2e-9 <= last)])
@@ -145,7 +145,7 @@ def _check_video(path, spec, how):
         times, frame = promised_times(info, info.begin if info.begin else -math.inf, info.end), 1/info.fps
         ends = info.begin, info.begin + max(0., info.duration - frame/2)
         read_views(path, [View(t) for t in ends], ClipSpec(1, 1.5*frame, 8))
-    # In a part between two frames, a player still shows the one before it
+    # In a part that lies between two frames, a player still shows the frame before it
     return _most_repeated(info, times or promised_times(info, -math.inf, info.begin)[-1:], spec)
 
 # %% ../../nbs/engine/audit.ipynb #599e6571
@@ -288,7 +288,7 @@ def prepare_table(
     table,               # From `video_table`
     spec:ClipSpec,       # What a clip is
     strict:bool=False,   # Stop at a bad file or one with too few frames?
-    seed:int=0,          # Of the split, where the data has none
+    seed:int=0,          # Of the random split, if the data has none
     progress:bool=True,  # Show a progress bar?
     how:str|None=None,   # As for `check_videos`
     workers:int|None=None, # As for `check_videos`
@@ -306,12 +306,12 @@ def prepare_table(
 
 # %% ../../nbs/engine/audit.ipynb #0d62c867
 def split_alike(
-    table,                 # With splits that were drawn
+    table,                 # After a random split
     workers:int|None=None, # Processes; None: as many as cores
     progress:bool=True,    # Show a progress bar?
 ) -> str: # Two sentences; empty if nothing is suspicious, groups are known, or the search would take long
-    "What to say where a random split has put videos that look alike on both sides."
-    if len(set(recordings(table))) < len(set(table.path)): return "" # Somebody knows the recordings
+    "The warning to give if a random split has put videos that look alike on both sides."
+    if len(set(recordings(table))) < len(set(table.path)): return "" # The recordings are known
     if check_depth(table.path, workers, verbose=False) != "full": return ""
     found = look_alikes(table, workers=workers, progress=progress)
     if not len(found := found[found.split != found.other_split]): return ""
@@ -321,7 +321,6 @@ def split_alike(
     return (f"{many} alike but the split divides them, such as {names}, so the test may repeat what was trained on. "
             f"To see them and to get a list of recordings to train with: "
             f"vidcls look {folder} --suggest-groups groups.csv")
-
 
 # %% ../../nbs/engine/audit.ipynb #6a605593
 def _found(share, numbers, good, bad):
@@ -341,7 +340,7 @@ def usable_videos(
     how:str|None=None,   # As for `check_videos`
     workers:int|None=None, # As for `check_videos`
 ) -> tuple: # As from `check_videos`
-    "Share `check_videos` among all processes. Raises `VideoError` if no video is usable, or with `strict` at one."
+    "Share `check_videos` among all processes. Raises `VideoError` if none is usable, or with `strict` if one is not."
     state = process_state()
     if state.num_processes > 1: agree(videos=len(table), hash_of_videos=_ordered_hash(table))
     how = how or from_main(lambda: check_depth(table.path, workers)) # Decide once for all shares

@@ -62,7 +62,7 @@ def audit_leakage(table, alike=False, workers: int | None=None, progress: bool=F
     ...
 
 def _most_repeated(info, times, spec):
-    """How many frames are repeats in the worst span that a random view may cover."""
+    """How many frames are repeated in the worst span that a random view may cover."""
     ...
 
 def _decoded_times(path, info):
@@ -145,7 +145,7 @@ def prepare_table(table, spec: ClipSpec, strict: bool=False, seed: int=0, progre
     ...
 
 def split_alike(table, workers: int | None=None, progress: bool=True) -> str:
-    """What to say where a random split has put videos that look alike on both sides."""
+    """The warning to give if a random split has put videos that look alike on both sides."""
     ...
 
 def _found(share, numbers, good, bad):
@@ -156,7 +156,7 @@ def _ordered_hash(table):
     ...
 
 def usable_videos(table, spec: ClipSpec, strict: bool=False, progress: bool=True, how: str | None=None, workers: int | None=None) -> tuple:
-    """Share `check_videos` among all processes. Raises `VideoError` if no video is usable, or with `strict` at one."""
+    """Share `check_videos` among all processes. Raises `VideoError` if none is usable, or with `strict` if one is not."""
     ...
 
 def short_videos(table) -> list:

@@ -1,4 +1,4 @@
-"""Measure for a few seconds what training costs on this machine, list what could be done in a given time, take the best of it, and keep to the time while it runs."""
+"""Measure for a few seconds how fast training is on this machine, work out how long each possible plan would take, choose the best one that fits into a given time, and keep to that time while it runs."""
 from typing import Any as _Any
 __all__ = ['UNITS', 'FIXED', 'CAUTION', 'SPARE', 'ENOUGH', 'STEPS', 'MOST', 'SHARES', 'MARGIN', 'seconds_of', 'Measured', 'Plan', 'price', 'all_plans', 'worth', 'choose', 'repeated', 'in_turn', 'measure', 'Deadline']
 import logging, math, os, re, time
@@ -20,7 +20,7 @@ from ..transforms import train_transform
 UNITS = {'': 1, 's': 1, 'm': 60, 'min': 60, 'h': 3600}
 
 def seconds_of(budget) -> float:
-    """Read a time. Raises `ValueError` if it is not one, or not above zero."""
+    """Parse a time. Raises `ValueError` if it is not one, or not above zero."""
     ...
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Measured:
     classes: int = 2
 
     def clip(self, compute: float) -> float:
-        """A clip, read and computed."""
+        """The time for reading a clip and computing with it."""
         ...
 
     @property
     def enough(self) -> int:
-        """How many epochs are not a hasty training: a few, and with few videos enough for some steps."""
+        """The fewest epochs that are not a hasty training: `ENOUGH`, or more, so that they have `STEPS` steps."""
         ...
 
 @dataclass(frozen=True)
@@ -68,39 +68,39 @@ class Plan:
 
     @property
     def features_until(self) -> float | None:
-        """When a probe must have its features; None: no hurry."""
+        """When a probe must have computed its features; None: no limit."""
         ...
 
     @property
     def after(self) -> float:
-        """What comes after training and test: the model folder, and what nobody plans for."""
+        """The time reserved for what comes after the test: writing the model folder, and the unforeseen."""
         ...
 FIXED = 3.0
 CAUTION = 1.3
 SPARE = 0.02
 
 def price(m: Measured, method: str, epochs: int, clips: int, share: float, size: int) -> float:
-    """What a plan takes."""
+    """How long a plan takes."""
     ...
 ENOUGH, STEPS = (5, 100)
 MOST = 60
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
 
 def all_plans(m: Measured) -> list:
-    """Everything that could be done with a backbone."""
+    """All possible plans for a backbone."""
     ...
 
 def worth(plan: Plan, rank: int=0) -> tuple:
-    """The order of plans."""
+    """The criteria by which plans are compared, the most important first."""
     ...
 MARGIN = 1.15
 
 def choose(found: list, seconds: float) -> Plan:
-    """The best plan for some time. Raises `ValueError`, which names the least time, if there is none."""
+    """The best plan that fits. Raises `ValueError`, which names the shortest possible time, if none does."""
     ...
 
 def _enough_videos(plan):
-    """A part of the videos must still be worth the name: two per class for training."""
+    """Whether a part of the videos is large enough: at least two training videos per class."""
     ...
 
 def repeated(f, limit: float) -> float:
@@ -112,15 +112,15 @@ def _pass(net, spec, train):
     ...
 
 def _per_clip(run, batch, limit):
-    """Seconds per clip, alone and in the largest batches for which there are time and memory."""
+    """Seconds per clip: the shortest of those for one clip and for batches, as far as time and memory allow."""
     ...
 
 def _step_times(net, spec, recipe, methods, limit, forward):
-    """Seconds of a clip in a training step of each method; LoRA comes last, because it changes the network."""
+    """Seconds per clip of a training step with each method; LoRA comes last, because it changes the network."""
     ...
 
 def _fit_time(net, classes, train, limit):
-    """Seconds of a clip in the fit of a linear probe, on noise, which is the slowest."""
+    """Seconds per clip to fit a linear probe, on noise, which takes longest."""
     ...
 
 def _gflop(net, spec):
@@ -128,15 +128,15 @@ def _gflop(net, spec):
     ...
 
 def in_turn(table, seed: int=0) -> 'pd.DataFrame':
-    """Order videos so that any first part of them has its share of every split and class."""
+    """Order videos so that any first part of them contains each split and class in proportion."""
     ...
 
 def _read_time(table, spec, recipe, limit):
-    """Seconds to read a random clip in one process; 0 if no video can be read, which the check will say."""
+    """Seconds to read a random clip in one process; 0 if no video can be read, which the check will report."""
     ...
 
 def _counts(table):
-    """Training, validation and test videos; those that will be, where there are no splits."""
+    """Numbers of training, validation and test videos; without splits, those after a random split."""
     ...
 
 def _sizes(config, recipe):
@@ -144,7 +144,7 @@ def _sizes(config, recipe):
     ...
 
 def measure(recipe: Recipe, table, methods: tuple, limit: float=5.0, workers: int | None=None) -> Measured:
-    """Try a few videos and a few clips on this machine."""
+    """Measure with a few videos and clips on this machine."""
     ...
 
 def _save_time(net):
@@ -152,7 +152,7 @@ def _save_time(net):
     ...
 
 class Deadline(TrainerCallback):
-    """Ends a training in time for its validation, its test and its model folder."""
+    """Stops training in time for the validation, the test and the model folder."""
     after: _Any
     begin: _Any
     clip: _Any
@@ -171,23 +171,23 @@ class Deadline(TrainerCallback):
 
     @property
     def step(self) -> float:
-        """A step, by the last ones; as planned while there are few, because the first ones start up."""
+        """The median time of the last steps; the planned time until there are five, because the first ones are slow."""
         ...
 
     def rest(self, caution: float=CAUTION) -> float:
-        """What still happens after a training is stopped, if the machine is as slow as in the last steps."""
+        """The time that is needed after training stops, if the machine stays as slow as in the last steps."""
         ...
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Start the clock of the learning rate; a training that goes on knows how long its validation takes."""
+        """Start the clock of the learning rate; a resumed run already knows how long its validation takes."""
         ...
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        """The time of a step counts from here."""
+        """Start timing the first step."""
         ...
 
     def on_step_end(self, args, state, control, optimizer=None, **kwargs):
-        """Lower the learning rate with the time, and stop if another step would be too many."""
+        """Lower the learning rate with the time, and stop if another step would not fit."""
         ...
 
     def on_epoch_end(self, args, state, control, **kwargs):
@@ -199,7 +199,7 @@ class Deadline(TrainerCallback):
         ...
 
     def on_save(self, args, state, control, **kwargs):
-        """Note how long a checkpoint takes, which follows the validation."""
+        """Note how long a checkpoint takes, which is written right after the validation."""
         ...
 
     def affordable(self, dataset: ClipDataset) -> ClipDataset:

@@ -96,7 +96,7 @@ def load(self:Run) -> dict: # Empty if there is no model of vidcls
 # %% ../../nbs/engine/run.ipynb #5364cd5d
 @patch(as_prop=True)
 def begun(self:Run) -> dict: # Its task, recipe and what else it stored; empty if there is none
-    "What the interrupted or finished run in the folder is."
+    "The identity of the interrupted run in the folder, or the record of the finished one."
     file = self.checkpoints/"run.json"
     return json.loads(file.read_text()) if file.is_file() else self.load()
 
@@ -159,7 +159,7 @@ def _refuse_others(self:Run):
                          "(resume=True), or start again with --overwrite (overwrite=True).")
 
 # %% ../../nbs/engine/run.ipynb #dda8cb14
-_PATIENCE = 15 # Seconds; those that read clips for a killed process live on for some, and hold its lock
+_PATIENCE = 15 # Seconds; the workers of a killed process run on for a while, and still hold its lock
 
 @patch
 def _hold(self:Run):
@@ -186,7 +186,7 @@ def release(self:Run):
     if lock and lock.lock_counter == 1:
         for name in _OWN: (self.checkpoints/name).unlink(missing_ok=True)
     if lock: lock.release()
-    with suppress(OSError): # There is something in it
+    with suppress(OSError): # A folder is not empty
         for p in (self.checkpoints, *self._new): p.rmdir()
 
 # %% ../../nbs/engine/run.ipynb #e85ccd06
@@ -214,17 +214,17 @@ def _see(self:Run, owner):
 def resume(self:Run,
     table, # The usable videos, which are part of the identity
 ) -> tuple: # (record if the run is finished, else None; its last checkpoint, else None)
-    "Look for results of this run, and prepare the folder if there are none. Raises `ValueError` for another run's."
+    "Look for results of this run, and prepare the folder if it has none. Raises `ValueError` if it is another run's."
     recipe = self.identity["recipe"]
     known = dict(recipe=recipe_identity(recipe), videos_hash=table_hash(table), start_hash=start_hash(recipe))
     known |= prepared_facts(recipe.data) # Only where the data is a copy made for training
-    self.identity = json.loads(json.dumps(self.identity | known)) # In the form that reading a file gives
+    self.identity = json.loads(json.dumps(self.identity | known)) # In the form in which it is read from a file
     agree(**self.identity["recipe"], videos_hash=self.identity["videos_hash"], start_hash=self.identity["start_hash"])
     return from_main(lambda: self._found() or self._begin())
 
 # %% ../../nbs/engine/run.ipynb #50488de1
 def recipe_identity(
-    recipe:Recipe, # Recipe of a training
+    recipe:Recipe, # Recipe of a run
 ) -> dict: # Its settings
     "A recipe as a dict, with only the names of local folders, because their contents are hashed."
     local = lambda k, v: k in ("data", "checkpoint") and Path(v).expanduser().exists()
@@ -316,7 +316,7 @@ def train(self:Run,
     results,         # Function (trainer, seconds) -> results for the record
     card=model_card, # Function record -> Markdown for the README
 ) -> dict: # The record
-    "Train, continue a training or find it finished; the main process saves the model."
+    "Train, resume, or return the record of a finished run; the main process saves the model."
     record, last = self.resume(table)
     if not record:
         start = time.time()

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def begun(self) -> dict:
-        """What the interrupted or finished run in the folder is."""
+        """The identity of the interrupted run in the folder, or the record of the finished one."""
         ...
 
     @property
@@ -103,7 +103,7 @@ class Run:
         ...
 
     def resume(self, table) -> tuple:
-        """Look for results of this run, and prepare the folder if there are none. Raises `ValueError` for another run's."""
+        """Look for results of this run, and prepare the folder if it has none. Raises `ValueError` if it is another run's."""
         ...
 
     def _found(self):
@@ -134,7 +134,7 @@ class Run:
         ...
 
     def train(self, trainer, table, bad, results, card=model_card) -> dict:
-        """Train, continue a training or find it finished; the main process saves the model."""
+        """Train, resume, or return the record of a finished run; the main process saves the model."""
         ...
 _OWN = {'.lock', '.owner'}
 _PATIENCE = 15

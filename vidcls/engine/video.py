@@ -83,7 +83,7 @@ def open_video(
         if not file_size(path): raise VideoError(f"{path} is empty (0 bytes): copy or download it again.")
         # Not `options`: PyAV 17 crashes on them where FFmpeg finds streams late (its issue 2010)
         options = dict(format_whitelist=_no_lists())
-        # A title in Latin-1 is not damage
+        # A title in Latin-1 must not count as damage
         try: container = av.open(source, container_options=options, metadata_errors="replace")
         except (av.error.FFmpegError, ValueError) as e:
             why = "damaged, or a list of other files" if getattr(e, "errno", 0) == errno.EINVAL else _reason(e)
@@ -97,7 +97,7 @@ class Segment(os.PathLike):
     "A part of a video file; it can stand for the file wherever a path is expected. Raises `ValueError`."
     path: str             # The file
     start: float = 0.     # Seconds from the start of the video
-    end: float = math.inf # Seconds; nothing from this moment on belongs to it
+    end: float = math.inf # Seconds; frames from this moment on are not part of it
 
     def __post_init__(self):
         object.__setattr__(self, "path", os.fspath(self.path))
@@ -110,14 +110,14 @@ class Segment(os.PathLike):
 
     @property
     def times(self) -> str: # Such as "from 3 to 7.5 s"
-        "When it is, in words."
+        "Its start and end, in words."
         return f"from {_exact(self.start)} " + (f"to {_exact(self.end)} s" if self.end < math.inf else "s on")
 
     def __str__(self):
         return f"{self.path}#t={_exact(self.start)}" + (f",{_exact(self.end)}" if self.end < math.inf else "")
 
 # %% ../../nbs/engine/video.ipynb #8d5d2af4
-def _exact(seconds): return repr(seconds).removesuffix(".0") # Never rounded: it is a key
+def _exact(seconds): return repr(seconds).removesuffix(".0") # Not rounded, because the text identifies the segment
 
 def _seconds(path, name, value):
     "A time as a float. Raises `ValueError` if it is not a number."
@@ -141,7 +141,7 @@ class VideoInfo:
     stamps: str     # The time stamps to trust: "pts", "dts" (in AVI), or "" if there are none
     clock: tuple = field(default=(), repr=False, compare=False) # (ticks of frames, tick of time 0, seconds per tick)
     begin: float = field(default=0., repr=False)     # Of a `Segment`: where it begins; `duration` is then its length
-    end: float = field(default=math.inf, repr=False) # Of a `Segment`: nothing from this moment on belongs to it
+    end: float = field(default=math.inf, repr=False) # Of a `Segment`: frames from this moment on are not part of it
     alone: bool = field(default=False, repr=False, compare=False) # Can each packet be decoded without the others?
 
 def probe_video(
@@ -199,7 +199,7 @@ def _delay(path, ticks):
 
 # %% ../../nbs/engine/video.ipynb #a10e5c32
 def _stands_alone(codec_context, keys, ticks):
-    "Whether each packet is a picture that needs no other; `keys` says for every packet whether it is a key frame."
+    "Whether each packet can be decoded alone; `keys` says for every packet whether it is a key frame."
     ordered = len(ticks) == len(keys) and all(a < b for a,b in itertools.pairwise(ticks))
     return ordered and all(keys) and (codec_context.codec.intra_only or codec_context.name in ("h264", "hevc"))
 
@@ -339,7 +339,7 @@ def _decode(container, stream, info, start, end):
         if t >= end - 1e-9: return
         before = before if tick is None else tick
         yield t, f, decoder.good
-    if seek and (before is None or decoder.error): raise _BadSeek # It led behind the last key frame, or nowhere
+    if seek and (before is None or decoder.error): raise _BadSeek # It led past the last key frame, or nowhere
 
 # %% ../../nbs/engine/video.ipynb #30a1738f
 def _collect(path, info, seek_to, start, end, wanted):
@@ -377,7 +377,7 @@ def _single_frames(container, stream, info, start, need):
 
 # %% ../../nbs/engine/video.ipynb #a10e5c36
 def _skim(path, info, start, end, pick):
-    "What `frames_between` returns, of a file whose packets can be decoded alone; None if it has to be read in full."
+    "As `frames_between`, for a file whose packets can be decoded alone; None if it has to be read in full."
     import av
     ticks, times = _promised(info, start, end), promised_times(info, start, end)
     try:
@@ -423,7 +423,7 @@ def decoded_frames(
     path, # Video file
     start:float=0., # First moment, in seconds
 ): # Yields (seconds, decoded frame, undamaged?)
-    "Every frame from `start` on that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."
+    "Every frame from `start` on that can be decoded, in order. Raises `VideoError` if the rest cannot be decoded."
     import av
     info, t, last = probe_video(os.fspath(path)), 0., -math.inf
     if start > 0:
@@ -432,7 +432,7 @@ def decoded_frames(
                 last = t
                 yield t, f, good
             return
-        except (_BadSeek, av.error.FFmpegError): pass # Then from the beginning, as far as it has not been shown
+        except (_BadSeek, av.error.FFmpegError): pass # Read from the beginning instead, and skip what was yielded
     with open_video(path) as (container, stream):
         decoder = _Decoder(container, stream)
         for t,f in frame_times(decoder, stream, info):
@@ -470,7 +470,7 @@ def read_frames(
     if not frames:
         raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: "
                          "ask for an earlier part.")
-    import torch # Only here: listing videos does without
+    import torch # Imported here, because listing videos does not need it
     return torch.from_numpy(np.stack(to_rgb(frames, path))).permute(0, 3, 1, 2), times
 
 # %% ../../nbs/engine/video.ipynb #9e87b90a

@@ -59,7 +59,7 @@ class Segment(os.PathLike):
 
     @property
     def times(self) -> str:
-        """When it is, in words."""
+        """Its start and end, in words."""
         ...
 
     def __str__(self):
@@ -118,7 +118,7 @@ def _delay(path, ticks):
     ...
 
 def _stands_alone(codec_context, keys, ticks):
-    """Whether each packet is a picture that needs no other; `keys` says for every packet whether it is a key frame."""
+    """Whether each packet can be decoded alone; `keys` says for every packet whether it is a key frame."""
     ...
 
 def _read_packets(container, stream, stamps):
@@ -194,7 +194,7 @@ def _single_frames(container, stream, info, start, need):
     ...
 
 def _skim(path, info, start, end, pick):
-    """What `frames_between` returns, of a file whose packets can be decoded alone; None if it has to be read in full."""
+    """As `frames_between`, for a file whose packets can be decoded alone; None if it has to be read in full."""
     ...
 
 def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tuple:
@@ -202,7 +202,7 @@ def frames_between(path, info: VideoInfo, start: float, end: float, pick) -> tup
     ...
 
 def decoded_frames(path, start: float=0.0):
-    """Every frame from `start` on that can be decoded, in order. Raises `VideoError` where the rest of the file cannot."""
+    """Every frame from `start` on that can be decoded, in order. Raises `VideoError` if the rest cannot be decoded."""
     ...
 
 def _from(path, info, start):
