@@ -1,4 +1,4 @@
-"""Keep the features of a million videos in a few hundred files, continue after an interruption, and refuse what does not belong together."""
+"""Keep the features of a million videos in a few hundred files, continue after an interruption, and never mix features of different kinds."""
 from typing import Any as _Any
 __all__ = ['FileHashes', 'read_shard', 'StoredArray', 'FeatureStore', 'make_room']
 import json, os, shutil, sqlite3, time, uuid
@@ -18,7 +18,7 @@ def _content(path):
     ...
 
 class FileHashes:
-    """The content hashes of files, remembered in a database until a file's size or time of change differs."""
+    """The content hashes of files, remembered in a database until a file's size or modification time changes."""
     file: _Any
 
     def __init__(self, file):
@@ -45,7 +45,7 @@ def read_shard(file) -> tuple:
     ...
 
 class StoredArray:
-    """The rows of several arrays as one array; an index copies the rows that it names and no others."""
+    """The rows of several arrays as one array; indexing copies only the selected rows."""
     arrays: list
     row: _Any
     which: _Any
@@ -61,7 +61,7 @@ class StoredArray:
 
     @property
     def shape(self) -> tuple:
-        """The shape, as NumPy says it."""
+        """The shape, as in NumPy."""
         ...
 
     @property
@@ -113,7 +113,7 @@ class FeatureStore:
         ...
 
     def find(self, keys: list) -> np.ndarray:
-        """Where features are."""
+        """The places of videos in the index."""
         ...
 
     def rows(self, keys: list) -> StoredArray:

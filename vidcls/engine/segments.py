@@ -19,7 +19,7 @@ from .machine import atomic_write
 def printable(
     name, # Of a file
 ) -> str:
-    "A file name with everything that cannot be printed or written as text escaped."
+    "A file name in which everything that cannot be printed or written as text is escaped."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 # %% ../../nbs/engine/segments.ipynb #43c10ae0
@@ -55,10 +55,10 @@ def _annotated(file, video, about):
     except (ValueError, TypeError) as e: raise ValueError(f"{file} is wrong at {video} ({e}): correct it.") from e
 
 def read_annotations(
-    file, # JSON in ActivityNet's form
+    file, # JSON in ActivityNet's format
     subset:str|None=None, # "training", "validation" or "testing"; None: all
 ) -> tuple: # (table of true segments, {video: seconds})
-    "The segments of an annotation file. Raises `ValueError` for what cannot be true."
+    "The segments of an annotation file. Raises `ValueError` if they cannot be true."
     try: known = json.loads(Path(file).read_text(encoding="utf-8"))["database"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise ValueError(f"{file} is not a list of annotations in ActivityNet's form ({type(e).__name__}): "
@@ -91,7 +91,7 @@ def clock(
 def as_vtt(
     table, # Segments of one video
 ) -> str:
-    "Subtitles."
+    "Segments as subtitles in WebVTT."
     name = lambda r: html.escape(" ".join(r.label.split()), quote=False) # A line break would end the cue
     say = lambda r: name(r) + ("" if math.isnan(r.score) else f" {r.score:.0%}")
     cues = [f"{clock(r.start)} --> {clock(r.end)}\n{say(r)}\n" for r in table.itertuples()]
@@ -139,7 +139,7 @@ def tiou(
 TIOUS = tuple(np.arange(50, 100, 5)/100)
 
 def average_precision(
-    right:np.ndarray, # [n] bool: is each found segment right? The surest first
+    right:np.ndarray, # [n] bool: is each found segment right? The highest score first
     truths:int,       # How many there are to find
 ) -> float:
     "Area under the curve of precision over recall, as ActivityNet interpolates it."
@@ -153,7 +153,7 @@ def matches(
     truth,    # True segments of one label
     found,    # Found segments of that label
     tious=TIOUS, # tIoUs that count as right
-) -> np.ndarray: # [found, tious] bool, the surest first
+) -> np.ndarray: # [found, tious] bool, the highest score first
     "Which found segments are right; each true one can be claimed once."
     tious = np.atleast_1d(tious)
     spans = {v: d[["start", "end"]].to_numpy() for v,d in truth.groupby("video")}
@@ -184,7 +184,7 @@ def edit_score(
     truth:list, # Labels of the true segments of a video, in order
     found:list, # Labels of the found ones
 ) -> float: # 0 to 100
-    "How well the order of the labels fits: Levenshtein's distance, as a share of the longer list."
+    "How well the order of the labels fits: 100 minus Levenshtein's distance in percent of the longer list."
     row = list(range(len(found) + 1))
     for i,t in enumerate(truth, 1):
         last, row = row, [i]
@@ -197,7 +197,7 @@ def overlap_counts(
     found, # Found ones
     at:float, # tIoU that counts as right
 ) -> np.ndarray: # (right, wrong, missed)
-    "What F1@k is made of."
+    "The counts from which F1@k is computed."
     free, right = np.ones(len(truth), bool), 0
     same = found.label.to_numpy()[:, None] == truth.label.to_numpy()[None]
     fits = tiou(found[["start", "end"]], truth[["start", "end"]])*same
@@ -226,12 +226,12 @@ def labels_at(
 # %% ../../nbs/engine/segments.ipynb #c7b68fb4
 @dataclass
 class Judged:
-    "What all scores are made of, film by film, so that films can be drawn again and again."
+    "The counts behind all scores, film by film, so that films can be drawn at random again and again."
     truths: np.ndarray # [labels, films] how many true segments
-    found: list        # Per label: (number of the film [n], right? [n, tious]), the surest first
+    found: list        # Per label: (number of the film [n], right? [n, tious]), the highest score first
     counts: np.ndarray # [films, 3, 3]: for F1@10, 25 and 50: right, wrong, missed
     edit: np.ndarray   # [films] edit scores
-    same: np.ndarray   # [films, 2] moments with the right label; moments
+    same: np.ndarray   # [films, 2] moments with the right label; all moments
 
 def judge_segments(
     truth, # True segments
@@ -254,7 +254,7 @@ def _guesses(truth, found, label, films):
     return film, matches(truth[truth.label == label], own)
 
 def _same(truth, found, at):
-    "How many moments have the right label, of how many."
+    "The number of moments with the right label, and of all moments."
     same = labels_at(truth, at) == labels_at(found, at)
     return same.sum(), len(at)
 
@@ -283,7 +283,7 @@ def segment_scores(
     return total_scores(judge_segments(truth, found, durations, fps))
 
 # %% ../../nbs/engine/segments.ipynb #b11844cb
-MIN_FILMS = 8 # With fewer, no interval keeps its promise
+MIN_FILMS = 8 # With fewer, an interval would be too narrow
 
 def score_interval(
     truth, # True segments

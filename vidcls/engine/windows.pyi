@@ -1,4 +1,4 @@
-"""Cut overlapping clips out of a film or a stream, decode and convert each frame once, and hold only the frames of one window."""
+"""Cut overlapping clips out of a film or a stream, decode and convert each frame once, and keep only the frames of about one window in memory."""
 from typing import Any as _Any
 __all__ = ['logger', 'Windows', 'read_ahead', 'window_clips']
 import logging, math, os, queue, re, threading
@@ -38,7 +38,7 @@ class Windows:
         ...
 
     def _small(self, entries):
-        """The pictures of entries as the model sees them; their frames are given up."""
+        """The pictures of entries as the model sees them; their frames are released."""
         ...
 
     def _clip(self, start):
@@ -46,7 +46,7 @@ class Windows:
         ...
 
     def _next(self):
-        """Go on to the next window, and forget the frames before the one that is done."""
+        """Go on to the next window, and drop the frames before the one that is done."""
         ...
 
     def push(self, t: float, frame) -> list:
@@ -58,7 +58,7 @@ class Windows:
         ...
 
 def read_ahead(items, n: int=32):
-    """Let an iterator run in a thread of its own, a bounded number of items ahead."""
+    """Run an iterator in a separate thread, at most `n` items ahead."""
     ...
 
 def _file_windows(path, windows):
