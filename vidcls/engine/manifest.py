@@ -246,7 +246,7 @@ def _facts(row):
     return info.duration, info.frames, ""
 
 # %% ../../nbs/engine/manifest.ipynb #2783454d
-_CHUNK = 500 # Videos per file; at most these are lost
+_CHUNK = 500 # Videos per file; a killed run loses at most this many
 _FOUND = ("id", "version", "duration", "frames", "problem")
 
 def _kept_facts(folder):
@@ -293,7 +293,7 @@ def _joined(old, new):
     for k in ("size", "offset", "split", "label", "group"):
         old.loc[[where[i] for i in known], k] = new[k].iloc[known].tolist()
     told = [v and _is_remote(p) for p,v in zip(new.path.tolist(), new.version.tolist())]
-    far = [i for i in known if told[i]] # Nobody looks at these files again: the listing says if they have changed
+    far = [i for i in known if told[i]] # Not examined again, because the listing says if they changed
     old.loc[[where[i] for i in far], "version"] = new.version.iloc[far].tolist()
     return pd.concat([old, new.iloc[fresh].drop_duplicates(["path", "member", "start", "end"])], ignore_index=True)
 
@@ -375,7 +375,7 @@ def read_manifest(
 
 # %% ../../nbs/engine/manifest.ipynb #c6416731
 def _check_usable(t, file):
-    "Raise an error if a manifest's rows cannot make a table."
+    "Raise an error if a manifest's rows cannot be used as a table."
     names = t[["path", "member"]].to_dict("records")
     if far := next(filter(_is_remote, t.path), None):
         raise ValueError(f"{file} lists {far}, which would be fetched in every epoch: copy the videos to a disk that "

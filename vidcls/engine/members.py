@@ -76,7 +76,7 @@ def seek(self:MemberFile,
 @patch
 def read(self:MemberFile,
     n:int=-1, # Bytes; -1: up to the end
-) -> bytes: # Perhaps fewer
+) -> bytes: # May be fewer
     "The next bytes of the member."
     left = max(0, self.size - self.at)
     try:
@@ -88,7 +88,7 @@ def read(self:MemberFile,
 
 # %% ../../nbs/engine/members.ipynb #f8fda8de
 def _is_there(file):
-    "Whether the header before a `MemberFile` is the member's."
+    "Whether the header before a `MemberFile` belongs to the member."
     file.file.seek(max(0, file.offset - 512))
     try: head = tarfile.TarInfo.frombuf(file.file.read(512), "utf-8", "surrogateescape")
     except tarfile.HeaderError: return False

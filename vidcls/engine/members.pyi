@@ -52,7 +52,7 @@ class MemberFile(RawIOBase):
         ...
 
 def _is_there(file):
-    """Whether the header before a `MemberFile` is the member's."""
+    """Whether the header before a `MemberFile` belongs to the member."""
     ...
 
 def open_member(path: str) -> MemberFile:

@@ -40,7 +40,7 @@ def _lines(items, what, unit, total):
 
 # %% ../../nbs/engine/progress.ipynb #4ec317e9
 def duration(
-    seconds:float, # Any
+    seconds:float, # Rounded to whole ones
 ) -> str: # In words
     "A time in words."
     hours, rest = divmod(round(seconds), 3600)
@@ -86,7 +86,7 @@ class Work:
     "A task that takes a while, and its progress."
     what:str              # "training" or "evaluation"
     total:int             # Steps or batches
-    epochs:int=0          # Of a training
+    epochs:int=0          # Of a training run
     done:int=0            # Steps or batches
     inner:str=""          # What goes on inside an epoch, such as "validating 2/6"
     history:list=field(default_factory=list) # `Trainer`'s log
@@ -151,7 +151,7 @@ class LogScreen:
     def show(self,
         work:Work, # What is shown
     ):
-        "Write what was held back, or where a long epoch is."
+        "Write the line that was held back, or the progress within a long epoch."
         age = time.perf_counter() - self.last
         if self.held and age >= EVERY: self._write(self.held)
         elif age >= 3*EVERY: self._write(", ".join(filter(None, [work.where(), work.latest()])))
@@ -160,7 +160,7 @@ class LogScreen:
         work:Work, # What is shown
         line:str,  # Of an epoch
     ):
-        "Write an epoch's line, now or when its time has come."
+        "Write an epoch's line, now or when ten seconds have passed."
         self.held = line
         self.show(work)
 
@@ -171,7 +171,7 @@ class LogScreen:
     def end(self,
         work:Work, # What is shown
     ):
-        "Write the last line of a training."
+        "Write the last line of a training run."
         if work.epochs: say(work.summary())
 
 # %% ../../nbs/engine/progress.ipynb #735f87e1
@@ -214,7 +214,7 @@ class TerminalScreen:
 
 # %% ../../nbs/engine/progress.ipynb #d4a19135
 class Page:
-    "A table of epochs, with a bar while they last."
+    "A table of epochs, with a bar as long as the work goes on."
     def __init__(self,
         work:Work,       # What is shown
         over:bool=False, # Has it ended?
@@ -241,7 +241,7 @@ def draw_history(
     axs,          # Two axes; one: only the loss
     epochs:int|None=None, # Length of the training; None: up to the last logged epoch
 ):
-    "Training loss and validation accuracy by epoch."
+    "Draw the training loss and the validation accuracy by epoch."
     for ax,key,name in zip(axs, ("loss", "eval_accuracy"), ("training loss", "validation accuracy, by clip")):
         points = [(h["epoch"], h[key]) for h in history if key in h and h.get("epoch") is not None]
         if points: ax.plot(*zip(*points), marker="." if len(points) < 50 else None)
@@ -251,7 +251,7 @@ def draw_history(
 
 # %% ../../nbs/engine/progress.ipynb #0e4adfb2
 def history_png(
-    work:Work, # A training
+    work:Work, # A training run
 ) -> bytes: # A PNG file
     "The curves as a picture, drawn without pyplot, so that open figures are not affected."
     from matplotlib.figure import Figure
@@ -268,7 +268,7 @@ class NotebookScreen:
     def start(self,
         work:Work, # What is shown
     ):
-        "Nothing is shown yet."
+        "Begin; nothing is shown yet."
         self.page = self.curves = None
         self.shown, self.drawn = time.perf_counter(), time.perf_counter()
 
@@ -293,7 +293,7 @@ class NotebookScreen:
     def end(self,
         work:Work, # What is shown
     ):
-        "The last state, which is what a notebook stores."
+        "Show the last state, which the notebook stores."
         if work.epochs or self.page: self._put("page", Page(work, over=True))
         self._draw(work)
 

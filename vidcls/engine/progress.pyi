@@ -81,18 +81,18 @@ class LogScreen:
         ...
 
     def show(self, work: Work):
-        """Write what was held back, or where a long epoch is."""
+        """Write the line that was held back, or the progress within a long epoch."""
         ...
 
     def keep(self, work: Work, line: str):
-        """Write an epoch's line, now or when its time has come."""
+        """Write an epoch's line, now or when ten seconds have passed."""
         ...
 
     def _write(self, line):
         ...
 
     def end(self, work: Work):
-        """Write the last line of a training."""
+        """Write the last line of a training run."""
         ...
 BAR = '{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}{postfix}'
 
@@ -118,7 +118,7 @@ class TerminalScreen:
         ...
 
 class Page:
-    """A table of epochs, with a bar while they last."""
+    """A table of epochs, with a bar as long as the work goes on."""
     over: bool
     work: Work
 
@@ -139,7 +139,7 @@ class Page:
         ...
 
 def draw_history(history: list, axs, epochs: int | None=None):
-    """Training loss and validation accuracy by epoch."""
+    """Draw the training loss and the validation accuracy by epoch."""
     ...
 
 def history_png(work: Work) -> bytes:
@@ -153,7 +153,7 @@ class NotebookScreen:
     shown: _Any
 
     def start(self, work: Work):
-        """Nothing is shown yet."""
+        """Begin; nothing is shown yet."""
         ...
 
     def show(self, work: Work):
@@ -165,7 +165,7 @@ class NotebookScreen:
         ...
 
     def end(self, work: Work):
-        """The last state, which is what a notebook stores."""
+        """Show the last state, which the notebook stores."""
         ...
 
     def _put(self, name, what):

@@ -45,7 +45,7 @@ class Results:
         identity:dict, # What all rows have in common
         shard=None,    # "2/8"; None: all
         seconds:float=15, # Rows are written at least this often
-        rows:int=1000,    # ... and whenever there are so many
+        rows:int=1000,    # ... and as soon as this many are waiting
     ):
         self.folder, self.identity = Path(folder), json.loads(json.dumps(identity))
         self.shard, self.seconds, self.rows = parse_shard(shard), seconds, rows
@@ -155,7 +155,7 @@ def newest(
     ids:np.ndarray, # [rows]
     at:np.ndarray,  # [rows] when each was written
 ) -> np.ndarray: # Row numbers, by increasing id
-    "Of the rows of each video the one that was written last."
+    "For each video, the row that was written last."
     order = np.lexsort((at, ids))
     ids = ids[order]
     return order[np.append(ids[1:] != ids[:-1], np.ones(min(1, len(ids)), bool))]
@@ -182,7 +182,7 @@ def states(self:Results,
         place = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
         mine = known[place] == ids if len(known) else np.zeros(len(ids), bool)
         rows = order[place[mine]]
-        new = at[mine] >= latest[rows] # If a video is here twice, its later row comes later and stays
+        new = at[mine] >= latest[rows] # If a video is here twice, its later row comes last and wins
         rows, mine = rows[new], np.flatnonzero(mine)[new]
         latest[rows], found[rows] = at[mine], np.where(versions[mine] == version[rows], state[mine], 0)
     return found

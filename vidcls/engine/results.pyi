@@ -79,7 +79,7 @@ def remove_cut(folder):
     ...
 
 def newest(ids: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Of the rows of each video the one that was written last."""
+    """For each video, the row that was written last."""
     ...
 
 def _told(table):
