@@ -22,7 +22,7 @@ logger = logging.getLogger("vidcls.engine.finder")
 class Rule:
     "How windows are turned into segments."
     nothing: str|None = None # The label that means that nothing happens; None: the model does not have one
-    share: float = .5 # An action needs more than this share of its probability plus that of `nothing` (or of 1)
+    share: float = .5 # An action's probability must exceed this share of the sum of its own and `nothing`'s (or of 1)
     cost: float = 6. # What a change costs, in nats of evidence
 
     def __post_init__(self):
@@ -76,7 +76,7 @@ def load_rule(
         raise ValueError(f"{file} is not a rule for this model ({e}): calibrate it again.") from e
 
 # %% ../../nbs/engine/finder.ipynb #d77f2045
-FLOOR = 1e-4 # A window's least probability
+FLOOR = 1e-4 # Smaller probabilities count as this one
 
 def evidence(
     probabilities, # [W, classes] or [classes]
@@ -94,7 +94,7 @@ class SteadyPath:
     "The most likely sequence of states, with a price for every change."
     def __init__(self,
         cost:float,     # Of a change, in nats
-        delay:int=240,  # After so many undecided windows the best path so far is taken
+        delay:int=240,  # After this many undecided windows, the best path so far is taken
     ):
         self.cost, self.delay = cost, delay
         self.total, self.came = None, deque() # Best path to each state; where the last steps came from
@@ -159,7 +159,7 @@ class Finder:
         labels,         # Of the model, in its order
         seconds:float,  # Length of a window
         rule:Rule,      # How windows are turned into segments
-        delay:int=240,  # After so many undecided windows the best path so far is taken
+        delay:int=240,  # After this many undecided windows, the best path so far is taken
     ):
         self.labels, self.seconds, self.rule = list(labels), seconds, rule
         self.names, self.path = actions(labels, rule), SteadyPath(rule.cost, delay)

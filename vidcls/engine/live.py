@@ -196,7 +196,7 @@ class Ring:
 def end(self:Ring,
     error:BaseException|None=None, # What ended it
 ):
-    "Nothing more will come."
+    "Say that nothing more will come."
     with self.change:
         self.done, self.error = True, error
         self.change.notify_all()
@@ -206,7 +206,7 @@ def end(self:Ring,
 def put(self:Ring,
     item, # Anything
     may_drop=lambda: False, # Whether the oldest may be dropped for it
-) -> bool: # Whether to go on
+) -> bool: # Whether to continue
     "Add an item; waits for room, or makes it."
     with self.change:
         while len(self.items) >= self.n and not self.closed.is_set():
@@ -228,7 +228,7 @@ def take(self:Ring,
     with self.change:
         while not (self.items or self.done):
             if self.now() - self.beat > patience: return None
-            self.change.wait(.1) # Briefly, because on Windows Ctrl-C waits as well
+            self.change.wait(.1) # Only briefly, because on Windows Ctrl-C has to wait as well
         out = list(self.items)
         self.items.clear()
         self.change.notify_all()
@@ -241,8 +241,8 @@ class Feed:
         source,          # As for `source_kind`
         spec:ClipSpec,   # What a clip is
         stride:float=.5, # Seconds from one window to the next
-        pace:float=0.,   # Play a file at this speed; 0: as fast as the model is
-        live:bool|None=None, # May windows be dropped? None: not those of a plain file
+        pace:float=0.,   # Play a file at this speed; 0: as fast as the model can
+        live:bool|None=None, # May windows be dropped? None: yes, unless it is a plain file
         waiting:int=4,   # How many windows may wait for the model
         timeout:float=10., # Seconds without a picture after which a source counts as dead
     ):
@@ -341,7 +341,7 @@ def _say_end(self:Feed, error):
 class Moment:
     "What is known after a window."
     seconds: float   # The end of the newest window, since the first picture
-    label: str|None  # The answer for this window alone; None: nothing, for a model without a label for that
+    label: str|None  # The answer for this window alone; None: nothing, if the model has no label for that
     score: float     # Its probability; without a label the highest one
     segments: list = field(default_factory=list) # [label, start, end, score] of each that has just become certain
     delay: float = 0. # Seconds from the window's last picture to this answer
@@ -366,11 +366,11 @@ def stream(
     rule:Rule|None=None,   # How windows are turned into segments; None: the model's rule
     device:str|None=None,  # None: the fastest available
     revision:str|None=None, # Commit, tag or branch on the Hub
-    pace:float=0.,         # Play a file like a camera, at this speed (True is 1); 0: as fast as the model is
-    live:bool|None=None,   # May windows be dropped if the model cannot keep up? None: not those of a plain file
+    pace:float=0.,         # Play a file like a camera, at this speed (True is 1); 0: as fast as the model can
+    live:bool|None=None,   # May windows be dropped if the model cannot keep up? None: yes, unless it is a plain file
     waiting:int=4,         # How many windows may wait for the model, which takes all of them at once
     timeout:float=10.,     # Seconds without a picture after which a source counts as dead
-    delay:int=240,         # After so many undecided windows the best segments so far are taken
+    delay:int=240,         # After this many undecided windows, the best segments so far are taken
 ): # Yields `Moment`s
     "Find segments in a camera or a stream as they become certain, as `timeline` does. Raises `VideoError`."
     for name,value in dict(waiting=waiting, timeout=timeout).items():

@@ -89,7 +89,7 @@ class Ring:
         ...
 
     def end(self, error: BaseException | None=None):
-        """Nothing more will come."""
+        """Say that nothing more will come."""
         ...
 
     def put(self, item, may_drop=lambda: False) -> bool:

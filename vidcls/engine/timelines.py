@@ -39,7 +39,7 @@ class KeptWindows:
             first, *lines = map(json.loads, whole)
             if first != self.about: raise ValueError
             for line in lines: self._take(**line)
-        except (ValueError, TypeError): # Nothing in it, or the windows of something else
+        except (ValueError, TypeError): # It is empty, or about something else
             self.starts, self.rows, self.done, whole = [], [], False, [json.dumps(self.about).encode()]
         with open(self.file, "wb") as f: f.write(b"\n".join(whole) + b"\n")
 
@@ -167,7 +167,7 @@ def _bars(t, colour):
 
 # %% ../../nbs/engine/timelines.ipynb #28bbddd2
 def _curves(t, colour, height=90):
-    "The probability of each label that occurs over time; at most 1,000 points, each the highest around it."
+    "The probability over time of each label that occurs; at most 1,000 points, each the maximum around it."
     out, middles = [], np.minimum(t.starts + t.seconds/2, t.duration)
     wide = -(-len(middles)//_W) # Windows per point
     bins = [slice(k, k + wide) for k in range(0, len(middles), wide)]
@@ -178,7 +178,7 @@ def _curves(t, colour, height=90):
     return "".join(out)
 
 def _axis(t, y):
-    "Time below the curves."
+    "The time axis below the curves."
     step = next(s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 36000, math.inf) if t.duration/s <= 12)
     at = np.arange(0, t.duration, step) if step < math.inf else []
     say = lambda s: clock(s)[:8].removeprefix("00:")
@@ -190,7 +190,7 @@ def _axis(t, y):
 def chart(
     t:Timeline, # Of one video
 ) -> str: # SVG, with a legend
-    "The segments of a video and the probabilities that they come from."
+    "The segments of a video, and the probabilities from which they were found."
     names = set(t.segments.label)
     few = len(t.labels) <= len(COLOURS) + 1 # Then a label has the same colour in every video
     colour = {l: COLOURS[i % len(COLOURS)] for i,l in enumerate(t.labels if few else sorted(names)) if l in names}

@@ -70,15 +70,15 @@ def _bars(t, colour):
     ...
 
 def _curves(t, colour, height=90):
-    """The probability of each label that occurs over time; at most 1,000 points, each the highest around it."""
+    """The probability over time of each label that occurs; at most 1,000 points, each the maximum around it."""
     ...
 
 def _axis(t, y):
-    """Time below the curves."""
+    """The time axis below the curves."""
     ...
 
 def chart(t: Timeline) -> str:
-    """The segments of a video and the probabilities that they come from."""
+    """The segments of a video, and the probabilities from which they were found."""
     ...
 
 def _thumbnails(t, n=10):
