@@ -209,21 +209,19 @@ class Look:
 # %% ../../nbs/engine/look.ipynb #5466f6b5
 @patch(as_prop=True)
 def merged(self:Look) -> list: # Of lists of row numbers, the largest first
-    "The proposed recordings that join videos which had different groups, or none."
+    "The proposed recordings that join videos which had different groups, or no groups."
     import pandas as pd
     before, rows = recordings(self.table), pd.Series(range(len(self.table)))
     joined = before.groupby(self.groups).nunique()
     parts = [list(g) for k,g in rows.groupby(self.groups.to_numpy()) if joined[k] > 1]
     return sorted(parts, key=len, reverse=True)
 
-
-
 # %% ../../nbs/engine/look.ipynb #cca558e2
 @patch
 def save_groups(self:Look,
     file, # CSV file to write
 ) -> Path: # The file
-    "Write the proposed recordings as a list for `video_table`. Splits that cut through one are left out."
+    "Write the proposed recordings as a list for `video_table`. If a split cuts through one, splits are left out."
     file = Path(file)
     below = file.absolute().parent
     def name(p):
@@ -317,7 +315,7 @@ def _strips(self:Look, album, shown=4):
 
 # %% ../../nbs/engine/look.ipynb #f0e138c1
 def _method(model, device, revision):
-    "The faster kind of map if it fits the model, else the one that fits every model."
+    "The faster kind of map if it works with the model, else the one that works with every model."
     from vidcls.see import check_method
     try: check_method(model, "gradcam", None, device, revision)
     except ValueError: return "occlusion"
@@ -405,7 +403,7 @@ def _writable(file):
         raise OSError(f"{file} cannot be written ({e.strerror}): name a file in another folder.") from None
 
 def _spare_inputs(data, table, files):
-    "Raise `ValueError` if a file to write is one that is read, or is named twice."
+    "Raise `ValueError` if an output file is also an input, or is named twice."
     taken = {os.path.realpath(p) for p in table.path}
     if isinstance(data, (str, os.PathLike)): taken.add(os.path.realpath(Path(data).expanduser()))
     for file in filter(None, files):
@@ -415,7 +413,7 @@ def _spare_inputs(data, table, files):
 
 # %% ../../nbs/engine/look.ipynb #5e8f2b71
 def _to_judge(model, table, device, revision):
-    "The videos by which a model is judged: those of the test, or all. Raises `ValueError` if it cannot be."
+    "The videos by which a model is judged: the test split, or all. Raises `ValueError` if it cannot be judged."
     from vidcls.infer import loaded
     if not (table.label != "").all():
         raise ValueError("The videos have no classes, so a model cannot be judged by them: use vidcls predict.")

@@ -124,11 +124,11 @@ class Look:
 
     @property
     def merged(self) -> list:
-        """The proposed recordings that join videos which had different groups, or none."""
+        """The proposed recordings that join videos which had different groups, or no groups."""
         ...
 
     def save_groups(self, file) -> Path:
-        """Write the proposed recordings as a list for `video_table`. Splits that cut through one are left out."""
+        """Write the proposed recordings as a list for `video_table`. If a split cuts through one, splits are left out."""
         ...
 
     def _pair_shots(self, rows):
@@ -168,7 +168,7 @@ def _strip(sources_, names, album, title):
     ...
 
 def _method(model, device, revision):
-    """The faster kind of map if it fits the model, else the one that fits every model."""
+    """The faster kind of map if it works with the model, else the one that works with every model."""
     ...
 _STYLE = 'h3{font-size:1rem;margin:.6rem 0 .2rem}figure{margin:4px;display:inline-block;vertical-align:top;\nwidth:124px;font-size:12px}figure.pair{width:auto;max-width:290px}\n.pair td{text-align:left;vertical-align:top;width:124px;white-space:normal;overflow-wrap:anywhere;border:0}\n.s{white-space:nowrap;margin:0}.s figure{white-space:normal}.f{display:flex;flex-wrap:wrap;gap:0 1.5rem}.h td{border:0}\n.h td:first-child,th:first-child,td:first-child{text-align:left}\n.b{width:4rem}.b i{display:block;height:.7em;background:#4a7fb5}\nsummary{cursor:pointer;padding:2px 0}ul{margin:.2rem 0}nav li{margin:2px 0}'
 
@@ -177,11 +177,11 @@ def _writable(file):
     ...
 
 def _spare_inputs(data, table, files):
-    """Raise `ValueError` if a file to write is one that is read, or is named twice."""
+    """Raise `ValueError` if an output file is also an input, or is named twice."""
     ...
 
 def _to_judge(model, table, device, revision):
-    """The videos by which a model is judged: those of the test, or all. Raises `ValueError` if it cannot be."""
+    """The videos by which a model is judged: the test split, or all. Raises `ValueError` if it cannot be judged."""
     ...
 
 def _scored(model, table, bad, workers, device, revision, progress):

@@ -79,7 +79,7 @@ def _inside(name, file):
 
 # %% ../../nbs/engine/videofolder.ipynb #7c14e3b8
 def _spelled(place, folder):
-    "A place as the disk spells it."
+    "A path as it is spelled on the disk."
     if place.isascii() or (folder/place).exists(): return place
     found, plain = Path(), lambda name: unicodedata.normalize("NFC", name)
     for part in Path(place).parts:
@@ -89,7 +89,7 @@ def _spelled(place, folder):
 
 # %% ../../nbs/engine/videofolder.ipynb #aba96a23
 def _labelled(df, file, split):
-    "The rows with a label and a split each."
+    "The rows, each with a label and a split."
     names = [Path(_spelled(_inside(n, file), Path(file).parent)) for n in df.file_name]
     folders = lambda p: p.parts[:-1] if split or p.parts[0] not in _SPLIT_OF else p.parts[1:-1]
     own = [folders(p)[-1] if folders(p) else "" for p in names]
@@ -105,7 +105,7 @@ def _labelled(df, file, split):
 def metadata_table(
     root:Path, # Folder with metadata.csv, .jsonl or .parquet, at the top or in each split's folder
 ) -> "pd.DataFrame": # Columns path, split, label, group, clip[, start, end]
-    "The table of a folder with metadata. Warns about videos that are not listed; raises for what cannot be right."
+    "The table of a folder with metadata. Warns about videos that are not listed; raises if it cannot be right."
     import pandas as pd
     read = [(file, _labelled(_read(file), file, split)) for split,file in metadata_files(root)]
     first = lambda file: 2 if file.suffix == ".csv" else 1
@@ -128,7 +128,7 @@ def described_table(
 
 # %% ../../nbs/engine/videofolder.ipynb #3a85bbc5
 def _bytes(df, form):
-    "A metadata file in one of the forms."
+    "A metadata file in one of the formats."
     if form == "csv": return df.to_csv(index=False).encode()
     if form == "parquet":
         df.to_parquet(file := io.BytesIO(), index=False)
@@ -146,7 +146,7 @@ def metadata_parts(
     if form not in FORMS: raise ValueError(f"Metadata is written as {', '.join(FORMS)}, not as {form!r}: choose one.")
     if odd := [p for p in places if "\\" in p]:
         raise ValueError(f"{odd[0]} has a backslash in its name, which other systems take for a folder: rename it.")
-    groups = ["" if g == str(p) else g for g,p in zip(recordings(table), table.path)] # No path of this machine
+    groups = ["" if g == str(p) else g for g,p in zip(recordings(table), table.path)] # Do not publish paths
     times = {c: [v if math.isfinite(v) else math.nan for v in table[c].astype(float)] for c in TIMES if c in table}
     df = pd.DataFrame(dict(file_name=places, label=list(table.label), group=groups) | times)
     if not all(s and p.startswith(f"{s}/") for s,p in zip(table.split, places)):
