@@ -17,7 +17,7 @@ from .tables import recordings, sources
 from .video import decoded_frames, frames_between, probe_video, to_rgb, VideoInfo
 
 # %% ../../nbs/engine/alike.ipynb #5772bed2
-MOST, EVERY = 24, .25 # Pictures of a video at most, and seconds from one to the next at least
+MOST, EVERY = 24, .25 # Most pictures per video; least distance between two, in seconds
 
 def moments(
     info:VideoInfo, # From `probe_video`
@@ -31,7 +31,7 @@ def moments(
 _LONG = 60 # Seconds from which on seeking is faster than decoding everything
 
 def _shown(path, info, times):
-    "Yield (seconds, decoded frame) of what is shown at rising times. Raises `VideoError`."
+    "Yield (seconds, decoded frame) of what is shown at increasing times. Raises `VideoError`."
     if info.duration > _LONG:
         for t in times:
             frames, at = frames_between(info.path, info, t, t + 1.5/info.fps, lambda found: [0] if found else [])
@@ -47,7 +47,7 @@ def _shown(path, info, times):
 
 # %% ../../nbs/engine/alike.ipynb #05ddbe4f
 _SIDE, _GREY, _COLOUR = 32, 12, 5 # Pixels, frequencies of grey, and of each of the two colours
-_FLAT = 2. # Grey levels: a picture with less contrast has no content
+_FLAT = 2. # Grey levels; a picture with less contrast does not have content
 
 @lru_cache
 def _cosines(n):
@@ -67,14 +67,14 @@ def _unit(x, least=1e-9):
 # %% ../../nbs/engine/alike.ipynb #cba23073
 @lru_cache
 def _order():
-    "The order that puts those frequencies first that mirroring leaves alone, and how many these are."
+    "The order in which the frequencies that mirroring does not change come first, and the number of these."
     across = np.concatenate([np.arange(k*k) % k for k in (_GREY, _COLOUR, _COLOUR)])
     return np.argsort(across % 2, kind="stable"), int((across % 2 == 0).sum())
 
 def spectra(
     small:np.ndarray, # uint8 [n, _SIDE, _SIDE, 3]: pictures in YCbCr
 ) -> tuple: # (float32 [m, 194] of length one, bool [n]: which pictures have content and are in it)
-    "What is compared of small pictures: first the part that mirroring leaves alone, then the part that it negates."
+    "The vectors for small pictures: first the part that mirroring does not change, then the part that it negates."
     x = np.moveaxis(small.astype(np.float64), -1, 0)
     has = x[0].std((1, 2)) > _FLAT
     colours = np.concatenate([_roots(c - 128, _COLOUR) for c in x[1:]], 1)
@@ -131,7 +131,7 @@ def all_looks(
     return [found[s] for s in rows]
 
 # %% ../../nbs/engine/alike.ipynb #a76324a3
-ALIKE, _LEAST = .86, 3 # Correlation from which on pictures are alike, and how many of them must be
+ALIKE, _LEAST = .86, 3 # Correlation of pictures that are alike, and how many must be
 
 def _kth(c, k):
     "The k-th largest of the best correlations of each row and of each column, whichever is smaller."
@@ -141,7 +141,7 @@ def compare(
     a:Looks, # Of a video
     b:Looks, # Of another one
 ) -> tuple: # (correlation, is one mirrored?, moment in a, moment in b)
-    "How much alike two videos are, and where most."
+    "How much alike two videos are, and at which moments most."
     even, k = _order()[1], min(_LEAST, len(a.spectra), len(b.spectra))
     if not k: return 0., False, 0., 0.
     e, o = (a.spectra[:, part] @ b.spectra[:, part].T for part in (slice(even), slice(even, None)))
@@ -150,7 +150,7 @@ def compare(
     return value, mirrored, a.times[i], b.times[j]
 
 # %% ../../nbs/engine/alike.ipynb #748dba1d
-_BLOCK, _MOST = 512, 50 # Pictures whose correlations are in memory at once; pairs of a video at most
+_BLOCK, _MOST = 512, 50 # Pictures in a block; most pairs per video
 
 def _counts(hit, rows, columns):
     "How many pictures of one video are like one of another, and the reverse: two arrays [videos, others]."
@@ -164,7 +164,6 @@ def _block(even, odd, a, b, threshold, width=4096):
         both = (odd[a:b] @ odd[c:c + width].T).abs_().addmm_(even[a:b], even[c:c + width].T)
         torch.ge(both, threshold, out=like[:, c - a:c - a + width])
     return like.numpy()
-
 
 # %% ../../nbs/engine/alike.ipynb #2f6b9101
 def _candidates(x, size, threshold):
@@ -190,7 +189,7 @@ def alike_pairs(
     found:list,            # `Looks` per video, or something else for a video that cannot be read
     threshold:float=ALIKE, # Correlation of the pictures
 ) -> list: # (number, other number, correlation, is one mirrored?, moment, other moment), most alike first
-    "Which videos show the same; of each video at most 50 pairs with later ones."
+    "Which videos are alike; for each video at most 50 pairs with later ones."
     rows = [i for i,l in enumerate(found) if isinstance(l, Looks) and len(l.spectra)]
     if not rows: return []
     size, x = np.array([len(found[i].spectra) for i in rows]), np.concatenate([found[i].spectra for i in rows])
@@ -215,7 +214,7 @@ def proposed_groups(
     table,      # From `video_table`
     pairs:list, # From `alike_pairs`
 ) -> "pd.Series": # The group of each row
-    "Groups that keep videos together that look alike, or that were in one group before."
+    "Groups that keep videos together if they look alike or were in one group before."
     import pandas as pd
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
