@@ -96,7 +96,7 @@ class Answers:
 # %% ../../nbs/engine/answers.ipynb #51a0f447
 @patch
 def _no_map(self:Answers):
-    "Why this model's answers cannot be explained, or nothing. Raises `ValueError` for a method that does not exist."
+    "Why this model's answers cannot be explained; empty if they can. Raises `ValueError` for an unknown method."
     map_method(self.method)
     try: check_method(self.model, self.method, **self.how)
     except ValueError as e: return plain_sentence(e, self.model)
@@ -159,7 +159,7 @@ def _when(self:Answers, video, info):
 def pieces(self:Answers,
     video, # File
 ): # Yields (label → probability, HTML of the notes, of the frames, of the map and of the timeline), each time with more
-    "The answer for a video, as far as it is known. Raises `VideoError`."
+    "The answer for a video, as far as it is known so far. Raises `VideoError`."
     with self.busy:
         info = check_upload(video, self.max_minutes)
         scores, note = self._scores(video, info)

@@ -56,7 +56,7 @@ class Answers:
         ...
 
     def _no_map(self):
-        """Why this model's answers cannot be explained, or nothing. Raises `ValueError` for a method that does not exist."""
+        """Why this model's answers cannot be explained; empty if they can. Raises `ValueError` for an unknown method."""
         ...
 
     def _scores(self, video, info):
@@ -76,7 +76,7 @@ class Answers:
         ...
 
     def pieces(self, video):
-        """The answer for a video, as far as it is known. Raises `VideoError`."""
+        """The answer for a video, as far as it is known so far. Raises `VideoError`."""
         ...
 
 class Camera:

@@ -60,7 +60,7 @@ def _quiet():
     finally: logging.disable(was)
 
 def _cause(e):
-    "The first line of the error that an error was caused by."
+    "The first line of the message of an error's original cause."
     while e.__cause__: e = e.__cause__
     return (str(e).strip().splitlines() or [type(e).__name__])[0].rstrip(".")[:160]
 
@@ -147,7 +147,7 @@ def parity(
     apart = float(np.abs(ours - theirs).max())
     label = lambda logits: video_probabilities(logits, num_clips).argmax(1)
     other = int((label(ours) != label(theirs)).sum())
-    if apart <= tolerance and not other: return apart # NaN is not at most anything
+    if apart <= tolerance and not other: return apart # False for NaN
     raise ValueError(f"The exported network is not the same: its logits differ by up to {apart:.1e} (allowed: "
                      f"{tolerance:.0e}), and {other} of {len(ours)//num_clips} videos have another label, so it was "
                      "not kept.")
@@ -222,7 +222,7 @@ class Exported:
 
     @property
     def file(self):
-        "The `model.onnx`, which every function takes that takes a model."
+        "The `model.onnx`, which you can pass to every function that expects a model."
         return self.model_dir/MODEL
 
 # %% ../../nbs/engine/export.ipynb #6a4a6c69
@@ -251,7 +251,7 @@ def rows(self:Exported) -> list: # Pairs (name, text)
 def __str__(self:Exported): return "\n".join(f"{k:16} {v}" for k,v in self.rows())
 
 @patch
-def _repr_markdown_(self:Exported): # Without the folder, whose place is of no interest there
+def _repr_markdown_(self:Exported): # Without the folder, which does not matter in a notebook
     return "\n".join(["| exported | |\n|---|---|", *[f"| {k} | {v} |" for k,v in self.rows()[1:]]])
 
 # %% ../../nbs/engine/export.ipynb #4cc06b7d
@@ -318,7 +318,7 @@ def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, prog
 
 # %% ../../nbs/engine/export.ipynb #89f7b80c
 def _loaded(model, revision):
-    "The folder of a model that can be exported, the network in float32, and what it expects."
+    "The folder of a model to export, the network in float32, and the clips that it expects."
     folder = model_folder(model, revision)
     if (folder/MODEL).is_file():
         raise ValueError(f"{model} is an exported network already: name the model that it was made from.")

@@ -42,7 +42,7 @@ def _quiet():
     ...
 
 def _cause(e):
-    """The first line of the error that an error was caused by."""
+    """The first line of the message of an error's original cause."""
     ...
 
 def write_graph(net, spec: ClipSpec, file):
@@ -98,7 +98,7 @@ class Exported:
 
     @property
     def file(self):
-        """The `model.onnx`, which every function takes that takes a model."""
+        """The `model.onnx`, which you can pass to every function that expects a model."""
         ...
 
     def rows(self) -> list:
@@ -136,7 +136,7 @@ def _measure(tmp, net, spec, videos, num_clips, int8, most_lost, tolerance, prog
     ...
 
 def _loaded(model, revision):
-    """The folder of a model that can be exported, the network in float32, and what it expects."""
+    """The folder of a model to export, the network in float32, and the clips that it expects."""
     ...
 
 def _check_numbers(most_lost, num_clips, tolerance):

@@ -1,4 +1,4 @@
-"""Run a network that was exported to ONNX like any other model of vidcls, with the same clips, and refuse what only a network of PyTorch can do."""
+"""Run a network that was exported to ONNX like any other model of vidcls, with the same clips, and raise clear errors for clips that it does not take."""
 from typing import Any as _Any
 __all__ = ['MODEL', 'onnx_runtime', 'OnnxConfig', 'OnnxNet', 'register_onnx']
 import logging
@@ -39,12 +39,12 @@ class OnnxNet(PreTrainedModel):
 
     @property
     def device(self):
-        """Where it takes its clips."""
+        """The device on which it takes its clips."""
         ...
 
     @property
     def dtype(self):
-        """Of its logits."""
+        """The type of its logits."""
         ...
 
     def to(self, device=None, *_, **__):
