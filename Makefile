@@ -97,6 +97,8 @@ stats: $(STAMP)  ## print the cell lengths and other figures of the notebooks
 
 RIVALS = torchcodec opencv-python-headless
 bench: $(STAMP)  ## compare the speed of the input pipelines and the training step with the guide's; writes runs/bench/
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! ldconfig -p | grep -q libavcodec; then \
+	  echo "Installing FFmpeg's libraries with apt-get ..."; apt-get update -qq && apt-get install -y -qq --no-install-recommends ffmpeg >/dev/null || true; fi
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(PY) $(RIVALS); \
 	  else $(PY) -m pip install --quiet --disable-pip-version-check $(RIVALS); fi || \
 	  echo "$(RIVALS) cannot be installed here: the race goes on without them."
