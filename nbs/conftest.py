@@ -15,19 +15,24 @@ def pytest_collect_file(file_path, parent):
         return Notebook.from_parent(parent, path=file_path)
 
 
-SLOW = {"13_speed", "solutions/13_speed"} # They measure speed for a long time; `make test-slow` runs them
+# Speed is measured for a long time, shards start many processes, and answers repeat much of their chapters: see `make test-slow`
+SLOW = ("13_speed", "14_scale", "engine/costs", "engine/shards", "solutions/")
+
+
+TRAINS = "06_train" # Trains the model that the others take; on its own, each of them would train it too
 
 
 class Notebook(pytest.File):
     def collect(self):
         run = Run.from_parent(self, name="runs")
-        if self.path.relative_to(here).with_suffix("").as_posix() in SLOW: run.add_marker("slow")
+        if self.path.relative_to(here).as_posix().startswith(SLOW): run.add_marker("slow")
         yield run
 
 
 class Run(pytest.Item):
     def runtest(self):
-        env = nbtest.own_home(self.config, "-".join(self.path.relative_to(here.parent).with_suffix("").parts))
+        name = "-".join(self.path.relative_to(here.parent).with_suffix("").parts)
+        env = nbtest.own_home(self.config, name, TRAINS not in name and "tutorial_model(" in self.path.read_text(encoding="utf-8"))
         many = sum(isinstance(i, Run) for i in self.session.items) > 3
         (alone := Path(env["VIDCLS_HOME"])/"alone").mkdir()  # A notebook gets nothing from the folder that it lies in
         rc, out = nbtest.notebook(self.path, env, alone, many)

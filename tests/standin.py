@@ -2,7 +2,7 @@
 
 Real folders in UCF101's layout and with ten of its class names, 320 x 240 AVI files, two or fewer for each class and split;
 a checkpoint with a decoder, 16 frames of 224 x 224 and `pixel_values` at full size, but two narrow layers.
-`python standin.py FOLDER NOTEBOOK` runs a chapter with it."""
+`python standin.py FOLDER NOTEBOOK` runs a chapter with it, and `python standin.py FOLDER train` trains the chapters' model."""
 import json, os, shutil, sys
 from dataclasses import replace
 from pathlib import Path
@@ -46,4 +46,8 @@ if __name__ == "__main__":
     from vidcls.engine import recipes
     folder, notebook = map(Path, sys.argv[1:])
     recipes.RECIPES[NAME] = recipe(folder)
+    if str(notebook) == "train":
+        from vidcls.train import tutorial_model
+        tutorial_model(recipes.RECIPES[NAME], progress=False)
+        sys.exit()
     os._exit(nbtest.main(notebook.resolve()))

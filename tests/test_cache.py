@@ -126,6 +126,7 @@ def test_what_a_killed_process_left_in_a_cache_goes_and_what_is_being_written_st
     assert not old.exists() and new.exists() and not layout.exists()
 
 
+@pytest.mark.slow
 def test_filling_takes_little_more_memory_than_a_frame(tmp_path):
     "300 frames of 640 x 480 are 276 MB; the process that keeps them grows by less than a third of that."
     path = write_video(tmp_path/"a.mp4", frames=300, size=(640, 480), codec="libx264")

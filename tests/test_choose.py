@@ -175,6 +175,7 @@ def test_a_budget_is_kept_and_the_best_model_with_it(data, tiny, tmp_path, caplo
     assert predict(done.model_dir, next(Path(data).glob("test/*/*.avi")))
 
 
+@pytest.mark.slow
 def test_the_clock_stops_a_training_and_the_best_epoch_is_kept(data, tiny, tmp_path, monkeypatch):
     "A machine that is far slower than when it was measured."
     def slow(self, args, state, control, **kwargs):

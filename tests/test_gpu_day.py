@@ -21,6 +21,7 @@ def test_a_part_that_fails_is_written_and_the_page_says_so(tmp_path, monkeypatch
     assert "&lt;no&gt; memory" in gpu_day.write_day(tmp_path).read_text()
 
 
+@pytest.mark.slow
 def test_unknown_parts_and_machines_without_a_gpu_are_refused():
     run = lambda *a: subprocess.run([sys.executable, ROOT/"tools"/"gpu_day.py", *a], capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
     said = run("speed")

@@ -118,6 +118,7 @@ def test_a_title_in_another_encoding_is_no_reason_to_refuse(tmp_path):
     assert numbers(read_clip(path, View(), SPEC)) == due([i/25 for i in range(60)], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory a process has had")
 def test_a_clip_of_8k_frames_is_right_and_takes_little_memory(tmp_path):
     "In a process of its own. Four frames of 8K are 0.2 GB as the decoder hands them out, 0.4 GB in RGB, and what the crop keeps 0.2 GB."

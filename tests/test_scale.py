@@ -167,6 +167,7 @@ def test_ids_stay_whatever_is_added_before(films, tmp_path):
 
 # -- processes --------------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_shards_give_what_one_loop_gives(manifest, model, truth, tmp_path):
     done = [run_shard(*score_job(model, device="cpu"), manifest, tmp_path/"r", f"{i}/2", 1, progress=False) for i in range(2)]
     assert [d["scored"] for d in done] == [6, 6] and not any(d["failed"] for d in done)

@@ -1,5 +1,5 @@
 "The chapters under a small stand-in for the recipe `ucf101`: the very same cells, at its geometry, without a GPU."
-import sys
+import shutil, sys
 from pathlib import Path
 
 import nbtest, pytest, run_chapters, standin
@@ -11,11 +11,20 @@ CHAPTERS = [n for n in run_chapters.chapters(NBS, floors=["course", "engine"])
 RECIPES = "engine/recipes" # Defines the recipes itself, and loads nothing
 
 
+TRAINS = "06_train" # Trains the model that the others take
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_runs_as_if_its_recipe_were_ucf101(name, once, pytestconfig):
     folder = once("ucf101-standin", standin.write)
+    def train(home):
+        env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=standin.NAME, VIDCLS_HOME=str(home))
+        rc, out = nbtest.run([sys.executable, Path(__file__).with_name("standin.py"), folder, "train"], env=env, cwd=NBS)
+        assert rc == 0, out
     home = folder.parent/"standin-homes"/name
     home.mkdir(parents=True)
+    if name != TRAINS and "tutorial_model(" in (NBS/f"{name}.ipynb").read_text(encoding="utf-8"):
+        shutil.copytree(once("ucf101-standin-model", train)/"tutorial", home/"tutorial")
     recipe = "ucf101" if name == RECIPES else standin.NAME
     env = nbtest.clean_env(pytestconfig, VIDCLS_RECIPE=recipe, VIDCLS_HOME=str(home))
     rc, out = nbtest.run([sys.executable, Path(__file__).with_name("standin.py"), folder, NBS/f"{name}.ipynb"], env=env, cwd=NBS)

@@ -277,7 +277,7 @@ def test_notebooks_are_tests(tmp_path, more):
     for i in range(more): notebook(tmp_path/"nbs"/"engine"/f"{i}_more.ipynb", f"print({i})")
     notebook(tmp_path/"nbs"/"engine"/".ipynb_checkpoints"/"0_more-checkpoint.ipynb", "1/0")
     (tmp_path/"kept").mkdir()
-    (tmp_path/"kept"/".ready").touch()  # No data needed here
+    (tmp_path/"kept"/".data").touch()  # No data needed here
     env = {**os.environ, "VIDCLS_TEST_HOME": str(tmp_path/"kept")}
     for k in [k for k in env if k.startswith("PYTEST_")]: del env[k]
     rc, out = nbtest.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "nbs"], cwd=tmp_path, env=env)
@@ -286,5 +286,6 @@ def test_notebooks_are_tests(tmp_path, more):
 
 
 def test_the_slow_notebooks_are_there():
-    [names] = re.findall(r"^SLOW = (\{.*?\})", (NBS/"conftest.py").read_text(encoding="utf-8"), re.M)
-    assert all((NBS/f"{n}.ipynb").exists() for n in ast.literal_eval(names)), names
+    text = (NBS/"conftest.py").read_text(encoding="utf-8")
+    [slow], [trains] = (re.findall(rf"^{name} = (\(.*?\)|\".*?\")", text, re.M) for name in ("SLOW", "TRAINS"))
+    for n in (*ast.literal_eval(slow), ast.literal_eval(trains)): assert list(NBS.glob(f"{n}*")), n

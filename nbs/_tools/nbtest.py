@@ -16,6 +16,13 @@ from vidcls.data import data_root
 from vidcls.engine.recipes import get_recipe
 data_root(get_recipe(), progress=False)
 """
+MAKE_MODEL = """
+from vidcls.engine.machine import home
+(home()/"data").symlink_to({data!r}, target_is_directory=True)
+from vidcls.engine.recipes import get_recipe
+from vidcls.train import tutorial_model
+tutorial_model(get_recipe(), progress=False)
+"""
 
 
 def tracked(root=ROOT):
@@ -74,21 +81,29 @@ def run(cmd, timeout=1800, **kw):
     return p.returncode, out
 
 
-def own_home(config, name):
-    "A fresh home for one test, with the session's data, which the first caller makes and all others share."
-    env, tmp = clean_env(config), shared_tmp(config)
-    shared, home = data_home(config), tmp/"homes"/name
+def made_once(config, home, what, code):
+    "Run Python code in the first process of the session that asks for it; what it makes is in `home`."
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home/".lock"):
+        if not (done := home/f".{what}").exists():
+            rc, out = run([sys.executable, "-c", code], env=clean_env(config, VIDCLS_HOME=str(home)), cwd=ROOT)
+            if rc: sys.stderr.write(f"Making the shared {what} failed, so each notebook will make its own:\n{out}\n")
+            done.touch()
+
+
+def own_home(config, name, trained=False):
+    "A fresh home for one test, with the session's data and perhaps a copy of its model; the first caller makes both."
+    shared, home, model = data_home(config), shared_tmp(config)/"homes"/name, shared_tmp(config)/"trained"
     (shared/"data").mkdir(parents=True, exist_ok=True)
-    with FileLock(shared/".lock"):
-        if not (shared/".ready").exists():
-            rc, out = run([sys.executable, "-c", MAKE_DATA], env=env, cwd=ROOT)
-            if rc: sys.stderr.write(f"Making the shared test data failed, so each notebook will make its own:\n{out}\n")
-            (shared/".ready").touch()
+    made_once(config, shared, "data", MAKE_DATA)
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home/"data").symlink_to(shared/"data", target_is_directory=True)
+    if trained:
+        made_once(config, model, "model", MAKE_MODEL.format(data=str(shared/"data")))
+        if (model/"tutorial").exists(): shutil.copytree(model/"tutorial", home/"tutorial")
     # `evaluate` imports metric scripts from this folder
-    return {**env, "VIDCLS_HOME": str(home), "HF_MODULES_CACHE": str(home/"modules")}
+    return {**clean_env(config), "VIDCLS_HOME": str(home), "HF_MODULES_CACHE": str(home/"modules")}
 
 
 # -- a process for each notebook --------------------------------------------------------------------------------------
