@@ -24,7 +24,7 @@ def videos(tmp_path_factory):
         [("avi", "mpeg4", 12), ("avi", "mpeg4", 1), ("mp4", "libx264", 20), ("mkv", "libx264", 250), ("avi", "mpeg4", 60)])]
 
 
-def kept(cache): return [f for f in cache.folder.glob("*.npy") if not f.name.endswith(".times.npy")]
+def kept_files(cache): return [f for f in cache.folder.glob("*.npy") if not f.name.endswith(".times.npy")]
 
 
 def on_disk(cache): return sum(f.stat().st_size for f in cache.folder.glob("*.npy"))
@@ -39,27 +39,50 @@ def test_cached_clips_are_the_decoded_ones(videos, tmp_path):
         spec = replace(SPEC, num_frames=8)
         many = eval_views(probe_video(path), spec, 4, 3) + [View(s, (.2, .7, .8), True) for s in (.1, .52)]
         for _ in range(2): assert torch.equal(clips.read_views(path, many, spec, cache), clips.read_views(path, many, spec))
-    assert len(kept(cache)) == len(videos) and cache.size() == on_disk(cache)
+    assert len(kept_files(cache)) == len(videos) and cache.size() == on_disk(cache)
 
 
 def test_the_files_are_numpys(videos, tmp_path):
     cache = FrameCache(tmp_path/"frames", 10**9)
     read_clip(videos[0], View(.3), SPEC, cache)
-    [file] = kept(cache)
+    [file] = kept_files(cache)
     assert np.array_equal(np.load(file), read_frames(videos[0])[0].permute(0, 2, 3, 1).numpy())
+
+
+def test_small_frames_give_the_same_clips_whether_they_are_kept_or_not(videos, tmp_path):
+    "The run's result must not depend on how much memory is free."
+    kept, full = FrameCache(tmp_path/"frames", 10**9, short=24), FrameCache(tmp_path/"none", 1, short=24)
+    for path in videos:
+        few, spec = eval_views(probe_video(path), SPEC, 2, 3), SPEC
+        for views in (few, [View(.3), View(.9, (.2, .8, .75), True)]):
+            a, b = (clips.read_views(path, views, spec, c) for c in (kept, full))
+            assert torch.equal(a, b) and not torch.equal(a, clips.read_views(path, views, spec))
+    assert len(kept_files(kept)) == len(videos) and not kept_files(full)
+
+
+def test_small_frames_are_reserved_as_small(tmp_path):
+    path, needed = write_video(tmp_path/"a.avi"), None
+    with FrameCache(tmp_path/"a", 10**9, short=24) as cache:
+        read_clip(path, View(.3), SPEC, cache)
+        needed = cache.size()
+    for name,most in (("b", needed + 4096), ("c", needed - 1)):
+        with FrameCache(tmp_path/name, most, short=24) as cache:
+            read_clip(path, View(.3), SPEC, cache)
+            assert bool(kept_files(cache)) == (name == "b")
+    with FrameCache(tmp_path/"a", 10**9) as cache: assert same(path, cache) and len(kept_files(cache)) == 2 # Another size, another file
 
 
 def test_a_cache_never_outgrows_its_limit_and_the_rest_is_decoded(videos, tmp_path):
     cache = FrameCache(tmp_path/"frames", 2*ONE + ONE//2)
     assert all(same(v, cache) for v in videos)
-    assert len(kept(cache)) == 2 and cache.size() == on_disk(cache) <= cache.max_bytes
+    assert len(kept_files(cache)) == 2 and cache.size() == on_disk(cache) <= cache.max_bytes
 
 
 def test_a_video_that_does_not_fit_keeps_no_smaller_one_out(videos, tmp_path):
     large = write_video(tmp_path/"large.avi", size=(320, 240))
     cache = FrameCache(tmp_path/"frames", 2*ONE + ONE//2)
     assert all(same(v, cache) for v in (large, videos[0], large, videos[1]))
-    assert len(kept(cache)) == 2
+    assert len(kept_files(cache)) == 2
 
 
 def test_the_size_is_not_found_by_asking_every_file(videos, tmp_path, monkeypatch):
@@ -95,14 +118,14 @@ def test_two_processes_share_a_cache(videos, tmp_path):
     assert [p.wait(120) for p in both] == [0, 0]
     cache = FrameCache.__new__(FrameCache)
     cache.folder = tmp_path/"frames"
-    assert len(kept(cache)) == len(videos) and not list(cache.folder.glob("*.tmp")) and cache.size() == on_disk(cache)
+    assert len(kept_files(cache)) == len(videos) and not list(cache.folder.glob("*.tmp")) and cache.size() == on_disk(cache)
 
 
 @pytest.mark.parametrize("cut", [lambda b: b[:-300_000], lambda b: b"", lambda b: b"no array"])
 def test_a_damaged_cache_file_is_named(videos, tmp_path, cut):
     cache = FrameCache(tmp_path/"frames", 10**9)
     read_clip(videos[0], View(.3), SPEC, cache)
-    [file] = kept(cache)
+    [file] = kept_files(cache)
     file.write_bytes(cut(file.read_bytes()))
     with pytest.raises(VideoError, match=file.name): read_clip(videos[0], View(1.3), SPEC, cache)
 
@@ -112,7 +135,7 @@ def test_a_full_disk_ends_the_keeping_not_the_reading(videos, tmp_path, monkeypa
     def full(*_): raise OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(cache_module, "_write_frames", full)
     with pytest.warns(UserWarning, match="No more frames are kept in .*No space left"): clip = read_clip(videos[0], View(.3), SPEC, cache)
-    assert torch.equal(clip, read_clip(videos[0], View(.3), SPEC)) and cache.full and not kept(cache)
+    assert torch.equal(clip, read_clip(videos[0], View(.3), SPEC)) and cache.full and not kept_files(cache)
     assert cache.size() == 0 and not list(cache.folder.glob("*.tmp"))
 
 
@@ -163,7 +186,7 @@ def test_memory_for_frames_is_given_back_when_it_is_closed_and_at_the_latest_wit
     code = "from vidcls.engine.cache import frame_cache; print(frame_cache('ram').folder)"
     folder = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
     assert folder.parent == Path("/dev/shm") and not folder.exists()
-    with pytest.raises(ValueError, match="'ram', 'disk' or None"): frame_cache("gpu")
+    with pytest.raises(ValueError, match="ram-small, disk-small or None, not 'gpu'"): frame_cache("gpu")
 
 
 HOLDER = "import sys, time; from vidcls.engine.cache import MemoryCache; print(MemoryCache(sys.argv[1], 10**9).folder, flush=True); time.sleep(600)"
@@ -212,4 +235,4 @@ def test_who_opens_the_folder_meanwhile_does_not_forget_what_is_booked(videos, t
         read_clip(videos[0], View(.3), SPEC, cache)
     assert cache.size() == on_disk(cache)
     read_clip(videos[1], View(.3), SPEC, cache)
-    assert len(kept(cache)) == 1 and cache.size() == on_disk(cache) <= cache.max_bytes
+    assert len(kept_files(cache)) == 1 and cache.size() == on_disk(cache) <= cache.max_bytes

@@ -422,8 +422,21 @@ def test_a_frame_cache_changes_nothing_but_the_time(recipe, tmp_path, monkeypatc
     assert (len(list((tmp_path/"home"/"frames").glob("*.times.npy"))) == 12) == (kind == "disk")
 
 
+def test_a_run_with_small_kept_frames_goes_on_only_with_them(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
+    small = finetune(recipe, tmp_path/"small", workers=0, progress=False, cache="disk-small")
+    files = [f for f in (tmp_path/"home"/"frames").glob("*.npy") if not f.name.endswith(".times.npy")]
+    assert len(files) == 8 and {min(np.load(f, mmap_mode="r").shape[1:3]) for f in files} == {38} # 32/.85; test videos are read in full
+    assert load_record(small.model_dir)["kept_frames"] == 38
+    again = finetune(recipe, tmp_path/"small", workers=0, progress=False, cache="ram-small", resume=True)
+    assert again.metrics == small.metrics
+    for kind in (None, "ram"):
+        with pytest.raises(ValueError, match="another run .kept_frames was 38, is now None"):
+            finetune(recipe, tmp_path/"small", workers=0, progress=False, cache=kind, resume=True)
+
+
 def test_a_cache_of_no_kind_is_refused_before_anything_is_done(recipe, tmp_path):
-    with pytest.raises(ValueError, match="cache must be 'ram', 'disk' or None, not 'gpu'"): finetune(recipe, tmp_path/"model", cache="gpu")
+    with pytest.raises(ValueError, match="cache must be ram, disk, ram-small, disk-small or None, not 'gpu'"): finetune(recipe, tmp_path/"model", cache="gpu")
     assert not (tmp_path/"model").exists()
 
 

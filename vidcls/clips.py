@@ -20,7 +20,7 @@ from vidcls.engine.families import (
     check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 )
 from .engine.tables import sources
-from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
+from .engine.video import frames_between, promised_times, to_rgb, Upright, in_span, probe_video, VideoError, VideoInfo
 
 # %% ../nbs/02_clips.ipynb #dbec196f
 @dataclass(frozen=True)
@@ -259,9 +259,11 @@ def _full_size(path, info, spans, spec, cache):
         which.update({s: clip_frames_at(info, times, s[0], spec, s[1]) for s in spans})
         return sorted(set().union(*which.values()))
     kept = cache and cache.frames(path, first, last, pick)
-    rgb = kept if kept is not None else to_rgb(frames_between(path, info, first, last, pick)[0], path)
+    rgb = kept if kept is not None else to_rgb(frames_between(path, info, first, last, pick)[0], path, _sized(cache))
     frames = dict(zip(sorted(set().union(*which.values())), rgb))
     return {s: [frames[i] for i in which[s]] for s in spans}
+
+def _sized(cache): return Upright(cache.short if cache else None) # A cache may keep small frames
 
 # %% ../nbs/02_clips.ipynb #d02bff22
 def read_views(

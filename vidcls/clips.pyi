@@ -11,7 +11,7 @@ from scipy.special import softmax
 from .data import label_maps
 from vidcls.engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.tables import sources
-from .engine.video import frames_between, promised_times, to_rgb, in_span, probe_video, VideoError, VideoInfo
+from .engine.video import frames_between, promised_times, to_rgb, Upright, in_span, probe_video, VideoError, VideoInfo
 
 @dataclass(frozen=True)
 class ClipSpec:
@@ -115,6 +115,9 @@ def _runs(spans):
 
 def _full_size(path, info, spans, spec, cache):
     """The clips of one run before crop and resize: span → arrays [H, W, C]."""
+    ...
+
+def _sized(cache):
     ...
 
 def read_views(path, views: list, spec: ClipSpec=ClipSpec(), cache=None) -> torch.Tensor:

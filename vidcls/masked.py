@@ -22,12 +22,13 @@ _all_ = ["data_hash", "MASKED", "step_losses", "TARGETS"]
 from vidcls.clips import ClipDataset, ClipSpec, normalize
 from vidcls.data import data_root, parse_name, video_files, video_table
 from vidcls.engine.audit import known_check, usable_videos
-from vidcls.engine.cache import frame_cache
+from vidcls.engine.cache import frame_cache, known_cache
 from vidcls.engine.hosts import watched
 from vidcls.engine.machine import get_device, home, process_state
 from vidcls.engine.masked_run import (
     check_loss, check_target, data_hash, MASKED, masked_config, pretrain_card, step_losses, TARGETS
 )
+from vidcls.engine.prepare import copy_size
 from vidcls.engine.recipes import Recipe
 from vidcls.engine.record import checkpoint_path, weight_errors, weights_folder
 from vidcls.engine.run import Run
@@ -285,9 +286,12 @@ def _pretrained(recipe, run, how, cache, workers, progress, strict, check):
     spec = ClipSpec.from_checkpoint(recipe.checkpoint, recipe, recipe.checkpoint_revision)
     table, bad = usable_videos(unlabelled(root), spec, strict, progress, check, workers)
     for reason in bad.reason if run.is_main else []: logger.warning(f"Left out: {reason}")
-    trainer = masked_trainer(recipe, table, run.checkpoints, cache=cache, workers=workers,
-                             disable_tqdm=not progress, **how)
-    return run.train(trainer, table, bad, lambda *done: _learned(*done, recipe), pretrain_card), bad
+    short = copy_size(spec.size, recipe.scale, spec.part)
+    with frame_cache(cache, short=short) or nullcontext() as frames: # Its memory is freed at the end
+        run.identity["kept_frames"] = frames.short if frames else None
+        trainer = masked_trainer(recipe, table, run.checkpoints, cache=frames, workers=workers,
+                                 disable_tqdm=not progress, **how)
+        return run.train(trainer, table, bad, lambda *done: _learned(*done, recipe), pretrain_card), bad
 
 # %% ../nbs/09_pretrain.ipynb #0228f2ba
 def _refuse(recipe, mask_ratio, target, masking):
@@ -307,18 +311,18 @@ def pretrain(
     strict:bool=False,     # Stop at a bad video or one with too few frames?
     workers:int|None=None, # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,    # Show a progress bar?
-    cache:str|None=None,   # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
+    cache:str|None=None,   # Keep decoded frames: one of `CACHES`, such as "ram"; None: decode in every epoch
     overwrite:bool=False,  # Start again if another or an interrupted run has left checkpoints?
     check:str|None=None,   # Check of the videos: "full", "quick", "none"; None: in full if that takes about a minute
 ) -> PretrainResult: # Model folder and losses
     "Pre-train VideoMAE on a folder of videos, also under `torchrun`. Raises `FloatingPointError` if the loss explodes."
     known_check(check)
+    known_cache(cache)
     how = dict(mask_ratio=mask_ratio, target=target, masking=masking)
     _refuse(recipe, **how)
     run = Run(output_dir or home()/"models"/recipe.name, dict(task="pretrain", recipe=recipe, **how))
-    # The claim on the folder and the memory are released at the end
-    with watched(), run.claim(resume, overwrite), frame_cache(cache) or nullcontext() as frames:
-        record, bad = _pretrained(recipe, run, how, frames, workers, progress and run.is_main, strict, check)
+    with watched(), run.claim(resume, overwrite): # The claim on the folder is released at the end
+        record, bad = _pretrained(recipe, run, how, cache, workers, progress and run.is_main, strict, check)
     return PretrainResult(run.folder, record["metrics"], [tuple(l) for l in record["losses"]], bad.reason.tolist())
 
 # %% ../nbs/09_pretrain.ipynb #5083f4e8

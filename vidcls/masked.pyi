@@ -13,10 +13,11 @@ _all_ = ['data_hash', 'MASKED', 'step_losses', 'TARGETS']
 from vidcls.clips import ClipDataset, ClipSpec, normalize
 from vidcls.data import data_root, parse_name, video_files, video_table
 from vidcls.engine.audit import known_check, usable_videos
-from vidcls.engine.cache import frame_cache
+from vidcls.engine.cache import frame_cache, known_cache
 from vidcls.engine.hosts import watched
 from vidcls.engine.machine import get_device, home, process_state
 from vidcls.engine.masked_run import check_loss, check_target, data_hash, MASKED, masked_config, pretrain_card, step_losses, TARGETS
+from vidcls.engine.prepare import copy_size
 from vidcls.engine.recipes import Recipe
 from vidcls.engine.record import checkpoint_path, weight_errors, weights_folder
 from vidcls.engine.run import Run

@@ -48,7 +48,9 @@ def make_datasets(
     label2id, rows = label_maps(table)[0], {s: table[table.split == s] for s in SPLITS}
     check_classes(table)
     if recipe.balance: rows["train"] = balance_classes(rows["train"])
-    return {s: ClipDataset(rows[s], spec, label2id, cache=cache, **kwargs[s]) for s in SPLITS}
+    exact = None if cache and cache.short else cache # The test sees every video at its full size
+    caches = dict(train=cache, val=cache, test=exact)
+    return {s: ClipDataset(rows[s], spec, label2id, cache=caches[s], **kwargs[s]) for s in SPLITS}
 
 # %% ../nbs/06_train.ipynb #33e12e86
 def collate_fn(
@@ -162,11 +164,11 @@ from functools import partial
 from .backbones import probe_table
 from .engine.audit import known_check, prepare_table
 from .engine.budget import Deadline
-from .engine.cache import frame_cache
+from .engine.cache import frame_cache, known_cache
 from .engine.choose import make_plan
 from .engine.hosts import watched
 from .engine.machine import tell
-from .engine.prepare import with_copy
+from .engine.prepare import copy_size, with_copy
 from .engine.progress import duration
 from .engine.run import Run
 from .share import check_token
@@ -175,8 +177,9 @@ from .share import check_token
 def _trained(plan, run, cache, workers, progress, strict, kwargs):
     "Check the videos of a plan, then train or resume."
     set_seed(plan.recipe.seed)
-    run.identity, spec = dict(task="finetune", recipe=plan.recipe), replace(plan.spec, pad=not strict)
-    with frame_cache(cache) or nullcontext() as frames: # Frees the memory at the end
+    spec, short = replace(plan.spec, pad=not strict), copy_size(plan.spec.size, plan.recipe.scale, plan.spec.part)
+    with frame_cache(cache, short=short) or nullcontext() as frames: # Frees the memory at the end
+        run.identity = dict(task="finetune", recipe=plan.recipe, kept_frames=frames.short if frames else None)
         table, bad = prepare_table(plan.table, spec, strict, plan.recipe.seed, progress, plan.check, workers)
         trainer = _trainer(plan.recipe, spec, table, frames, run.checkpoints, workers,
                            **dict(disable_tqdm=not progress) | kwargs)
@@ -198,9 +201,10 @@ def _done(plan, run, prepare, cache, workers, progress, strict, kwargs):
     return done
 
 # %% ../nbs/06_train.ipynb #48964d61
-def _refuse(batch_size, check, push_to_hub, trackers):
+def _refuse(batch_size, check, cache, push_to_hub, trackers):
     "Raise an error now for anything that would otherwise fail after hours."
     known_check(check)
+    known_cache(cache)
     check_trackers(trackers)
     if push_to_hub: check_token()
     batch_share(batch_size) # Not every number of processes can share every batch
@@ -214,7 +218,7 @@ def finetune(
     push_to_hub:str|None=None, # Repository to push to, "owner/name"; needs a token
     workers:int|None=None,    # Processes that read clips; None: as many as cores, at most 8
     progress:bool=True,       # Show progress?
-    cache:str|None=None,      # Keep decoded frames in "ram" or on "disk"; None: decode in every epoch
+    cache:str|None=None,      # Keep decoded frames: one of `CACHES`, such as "ram"; None: decode in every epoch
     overwrite:bool=False,     # Start again, even if `output_dir` has another run's or an interrupted run's checkpoints?
     check:str|None=None,      # Check the videos: "full", "quick", "none"; None: in full if that takes about a minute
     checkpoint:str|None=None, # Start from this one; None: the recipe's, or for your own videos what suits the machine
@@ -225,7 +229,7 @@ def finetune(
 ) -> FinetuneResult: # Model folder, scores, history
     "Fine-tune by a recipe, keep the best epoch, test it per video, and store how it was made. Works under `torchrun`."
     start, recipe = time.monotonic(), as_recipe(what, checkpoint)
-    _refuse(recipe.batch_size, check, push_to_hub, kwargs.get("report_to"))
+    _refuse(recipe.batch_size, check, cache, push_to_hub, kwargs.get("report_to"))
     with watched(), Run(output_dir or home()/"models"/recipe.name).claim(resume, overwrite) as run:
         plan = make_plan(recipe, method, budget, start, run.begun if resume else None, check, workers, progress)
         done = _done(plan, run, prepare, cache, workers, progress and run.is_main, strict, kwargs)

@@ -1,7 +1,7 @@
 """Keep decoded frames on disk or in memory, share them among all workers, stay within a limit, and free the space at the end."""
 from typing import Any as _Any
-__all__ = ['FrameCache', 'MemoryCache', 'frame_cache']
-import atexit, hashlib, os, re, shutil, tempfile, time, warnings
+__all__ = ['CACHES', 'FrameCache', 'MemoryCache', 'known_cache', 'frame_cache']
+import atexit, hashlib, math, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
@@ -14,7 +14,7 @@ def _npy_header(f, shape):
     """Write the header of a NumPy file of bytes. Its length is fixed, so it can be rewritten later."""
     ...
 
-def _write_frames(file, path):
+def _write_frames(file, path, short=None):
     """Decode a whole video into a NumPy file [T, H, W, C], frame by frame, and return the frames' times."""
     ...
 
@@ -32,8 +32,9 @@ class FrameCache:
     folder: _Any
     full: _Any
     max_bytes: int
+    short: int | None
 
-    def __init__(self, folder, max_bytes: int=16 * 2 ** 30):
+    def __init__(self, folder, max_bytes: int=16 * 2 ** 30, short: int | None=None):
         ...
 
     def _lock(self):
@@ -80,6 +81,10 @@ class FrameCache:
     def __exit__(self, *_):
         ...
 
+def _bytes(info, short):
+    """The space for the frames of a video. Their times, and the headers of the files, are small."""
+    ...
+
 def _remove_orphan(folder):
     """Remove a `MemoryCache`'s folder if the process that owned it has ended."""
     ...
@@ -89,7 +94,7 @@ class MemoryCache(FrameCache):
     _alive: _Any
     _owner: _Any
 
-    def __init__(self, memory, max_bytes: int):
+    def __init__(self, memory, max_bytes: int, short: int | None=None):
         ...
 
     def __getstate__(self):
@@ -98,7 +103,12 @@ class MemoryCache(FrameCache):
     def close(self):
         """Free the memory, if this process owns the cache."""
         ...
+CACHES = ('ram', 'disk', 'ram-small', 'disk-small')
 
-def frame_cache(kind: str | None, max_bytes: int | None=None) -> FrameCache | None:
+def known_cache(kind):
+    """Raise `ValueError` if it is neither None nor one of `CACHES`."""
+    ...
+
+def frame_cache(kind: str | None, max_bytes: int | None=None, short: int | None=None) -> FrameCache | None:
     """A cache on disk below `home()`, which stays, or one in memory, which is removed when it is closed or at exit."""
     ...

@@ -105,7 +105,7 @@ def finetune_command(
     strict:bool=False,       # Stop at a video that cannot be read or has too few frames
     check:str=None, # Check the videos first: full, quick or none; default: full if that takes at most about a minute
     workers:int=None,        # Worker processes that read clips
-    cache:str=None,          # Keep decoded frames: ram or disk
+    cache:str=None,          # Keep decoded frames: ram, disk, or small ones: ram-small, disk-small
     prepare:bool=False,      # Make a smaller copy of the videos first, which is read much faster, and train on that
     compile:bool=False,      # Compile the model with torch.compile; worth it on GPUs and in long runs
     track:str=None,          # Send the log to trackio, tensorboard or wandb
@@ -510,11 +510,11 @@ def pretrain_command(
     strict:bool=False,       # Stop at a video that cannot be read or has too few frames
     check:str=None, # Check the videos first: full, quick or none; default: full if that takes at most about a minute
     workers:int=None,        # Worker processes that read clips
-    cache:str=None,          # Keep decoded frames: ram or disk; default: decode in every epoch
+    cache:str=None,          # Keep decoded frames: ram, disk, or small ones: ram-small, disk-small
     json:bool=False,         # Print JSON
 ):
     "Pre-train VideoMAE on videos without labels: hide most of each clip and learn to reconstruct it."
-    _known(check=(check, ("full", "quick", "none")), cache=(cache, ("ram", "disk")))
+    _known(check=(check, ("full", "quick", "none")))
     from vidcls.masked import MASKED, pretrain
     r = replace(MASKED, name=f"{Path(data).stem}-masked", data=data, checkpoint=checkpoint or MASKED.checkpoint,
                 from_scratch=checkpoint is None, per_class=None, precision=None, epochs=epochs, batch_size=batch_size,
