@@ -248,6 +248,7 @@ def frame_times(
 ): # Yields (seconds from the start of the video, frame)
     "When each frame is shown, by the time stamps that are reliable in this file (FFmpeg's `guess_correct_pts`)."
     zero, base, t = info.clock[1] if info.clock else stream.start_time or 0, Fraction(stream.time_base), None
+    n, d = base.numerator, base.denominator
     last, wrong = dict(pts=-math.inf, dts=-math.inf), dict(pts=0, dts=0)
     for f in frames:
         for k in last:
@@ -257,7 +258,7 @@ def frame_times(
             last[k] = tick
         better = info.stamps == "pts" and wrong["pts"] > wrong["dts"] and f.dts is not None
         tick = getattr(f, "dts" if better else info.stamps, None)
-        if tick is not None: t = (tick - zero)*base.numerator/base.denominator
+        if tick is not None: t = (tick - zero)*n/d
         else: t = 0. if t is None else t + 1/info.fps
         yield t, f
 
@@ -274,7 +275,8 @@ def in_span(
 def _seconds_of(info):
     "A function from a tick to the seconds since the start of the video."
     _, zero, base = info.clock
-    return lambda tick: (int(tick) - zero)*base.numerator/base.denominator
+    n, d = base.numerator, base.denominator
+    return lambda tick: (int(tick) - zero)*n/d
 
 def _promised(info, start, end):
     "The ticks in [start, end) at which frames are shown, according to the packets."
