@@ -74,7 +74,7 @@ def test_outputs_links_and_formulas_are_there(built):
     assert start.count('<img class="shown"') == 4 and 'href="#Now-with-a-folder-of-your-own"' in start
     assert "validation loss</th>" in start and "video_accuracy" in start and "colab-badge" not in start
     assert see.count("<math") > 3 and 'display="block"' in see
-    assert re.search(r'href="\.\./[^"]*"', video) and not re.search(r'href="(?!https://github)[^"]*\.ipynb', video)
+    assert re.search(r'href="\.\./[^"]*"', video) and not re.search(r'href="(?!https:)[^"]*\.ipynb', video)
     assert re.search(r'<a href="https://github.com/[^"]*/nbs/solutions/00_start.ipynb">Worked answers', start), "what is no page here is on GitHub"
     assert "#| export" not in video and 'class="module">vidcls.engine.video<' in video
 
