@@ -15,10 +15,10 @@ def pytest_collect_file(file_path, parent):
         return Notebook.from_parent(parent, path=file_path)
 
 
-# Speed is measured for a long time, shards start many processes, and answers repeat much of their chapters: see `make test-slow`
-SLOW = ("13_speed", "14_scale", "engine/costs", "engine/shards", "solutions/")
-
-
+# Speed is measured for a long time, answers repeat much of their chapters, and the other ones train or start many processes
+SLOW = ("13_speed", "14_scale", "16_yours", "engine/answers", "engine/app", "engine/cli", "engine/cluster", "engine/costs", "engine/export",
+        "engine/hosts", "engine/judge", "engine/live", "engine/look", "engine/manifest", "engine/prepare", "engine/results", "engine/shards",
+        "solutions/", "synthetic/long", "synthetic/masks", "synthetic/phone")
 TRAINS = "06_train" # Trains the model that the others take; on its own, each of them would train it too
 
 

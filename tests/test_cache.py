@@ -110,6 +110,7 @@ def test_a_changed_video_is_decoded_anew(tmp_path):
     assert not torch.equal(first, again) and torch.equal(again, read_clip(path, View(.3), SPEC))
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_cache(videos, tmp_path):
     code = ("import sys, torch\nfrom vidcls.clips import *\nfrom vidcls.engine.cache import *\nfrom vidcls.engine.video import *\nfrom dataclasses import replace\n"
             "c = FrameCache(sys.argv[1], 10**9); s = ClipSpec(seconds=1., size=32)\n"

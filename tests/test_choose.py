@@ -264,6 +264,7 @@ def test_what_the_stick_figures_are_worth_is_said_where_they_meet_own_videos(dat
     assert not caplog.text
 
 
+@pytest.mark.slow
 def test_a_choice_is_seen_without_any_logging(data, tmp_path):
     "Python shows only warnings if nobody has asked for messages."
     code = f"from vidcls.engine.choose import make_plan; from vidcls.engine.recipes import as_recipe; make_plan(as_recipe({str(data)!r}, 'videomae-stick'))"

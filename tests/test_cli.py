@@ -73,6 +73,7 @@ def test_a_run_without_data_leaves_no_folder(tmp_path, capsys, what):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_predict_answers_what_it_can(model, data, tmp_path):
     good = next(data.glob("test/*/*.avi"))
     text, short = tmp_path/"text.avi", write_video(tmp_path/"short.avi", frames=5)
@@ -84,6 +85,7 @@ def test_predict_answers_what_it_can(model, data, tmp_path):
     assert answers[2]["repeated_frames"] == 11 and "11 of 16 repeat others" in r.stderr
 
 
+@pytest.mark.slow
 def test_a_reading_process_answers_in_one_sentence(model, data, tmp_path):
     root = shutil.copytree(data, tmp_path/"set")
     bad = sorted(root.glob("test/*/*.avi"))[0]
@@ -92,6 +94,7 @@ def test_a_reading_process_answers_in_one_sentence(model, data, tmp_path):
     assert r.returncode == 1 and r.stderr.strip().splitlines()[-1].startswith(f"vidcls evaluate: {bad} is not a readable video") and "Caught" not in r.stderr
 
 
+@pytest.mark.slow
 def test_names_that_a_terminal_cannot_show_are_shown_as_codes(model, data, tmp_path):
     video = shutil.copy(next(data.glob("test/*/*.avi")), tmp_path/"übung.avi")
     r = vidcls("predict", model, video, "--device", "cpu", PYTHONIOENCODING="ascii")
@@ -110,6 +113,7 @@ def test_a_model_without_its_spec_is_refused(model, data, tmp_path, capsys):
     assert status == 1 and not out and "clip_spec.json" in err
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_model(data, tmp_path):
     r = vidcls("finetune", "--data", data, "--out", tmp_path/"model", "--workers", 0, limit=1_000_000)
     assert r.returncode == 1 and "vidcls finetune: The disk is full" in r.stderr, r.stderr

@@ -196,6 +196,7 @@ def test_a_short_video_is_taken_whole(tmp_path):
     assert number(read_frames(path, 0, 5, lambda n: pick_frames(n, spec))[0]) == pick_frames(20, spec)
 
 
+@pytest.mark.slow
 def test_an_hour_is_read_without_loading_it(tmp_path):
     "Peak memory of reading one clip in the middle of an hour, in a process of its own."
     path = write_long(tmp_path/"hour.avi", 3600, size=(320, 240))

@@ -144,6 +144,7 @@ def test_the_pipeline_takes_it(model, exported, data):
     assert np.allclose([[a["score"] for a in v] for v in ours], [[a["score"] for a in v] for v in theirs], atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_extra
 def test_the_command_line(model, data, tmp_path, capsys):
     assert main(["export", str(model), "--out", str(tmp_path/"m"), "--data", str(data), "--json"]) == 0
@@ -211,6 +212,7 @@ def bent(net, spec, file, write=X.write_graph):
     with torch.no_grad(): net.classifier.bias += torch.tensor([0., .01])
 
 
+@pytest.mark.slow
 @needs_extra
 def test_a_wrong_export_leaves_nothing(model, data, tmp_path, monkeypatch):
     monkeypatch.setattr(X, "write_graph", bent)

@@ -173,6 +173,7 @@ extract_features(Slow(), {data!r}, spec=test_features.SPEC, workers=0, batch_siz
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_only_what_it_was_doing(data):
     code = KILLED.format(tests=str(ROOT/"tests"), data=str(data))
     p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)

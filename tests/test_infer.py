@@ -82,6 +82,7 @@ def ask_often(video):
     return [len(predict("tester/moving", video)) for _ in range(5)]
 
 
+@pytest.mark.slow
 def test_weights_and_spec_are_of_one_commit(tmp_path, videos):
     "`main` has moved on to other weights and other clips; a revision still gives its own of both."
     folders = []
@@ -117,6 +118,7 @@ def pipeline_of(name, seconds):
     return error, pipe.spec.seconds
 
 
+@pytest.mark.slow
 def test_of_two_specs_for_the_same_weights_none_is_guessed(tmp_path):
     (tmp_path/"home").mkdir()
     folder = write_model(tmp_path/"m", "AB")

@@ -149,6 +149,7 @@ def test_names_are_text(person, tmp_path):
     assert "<b onclick" not in page and "<i>.avi" not in page and "&lt;i&gt;.avi" in page
 
 
+@pytest.mark.slow
 @needs_odd
 def test_odd_files_are_shown_or_named(tmp_path):
     for k, p in enumerate(sorted(ODD.iterdir())):

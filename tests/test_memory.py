@@ -210,6 +210,7 @@ if __name__ == "__main__": print(*clip_loader(Clips(), 1, batch_size=None, worke
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked to keep freed memory")
 def test_a_worker_uses_its_memory_again(tmp_path): # Without it, some 4,800 pages are mapped for each clip
     (tmp_path/"read.py").write_text(MAPPED)

@@ -71,6 +71,7 @@ def test_a_command_shows_messages_on_stderr_in_the_main_process(rank, tmp_path, 
     assert not said.out and said.err.count("Recipe: smoke (asked for by name).") == (rank == "0")
 
 
+@pytest.mark.slow
 def test_a_command_as_a_process(tmp_path):
     "What training says is on standard error, a line each, the result on standard output."
     data = write_dataset(tmp_path/"set")

@@ -15,6 +15,7 @@ def recipe(tmp_path, data):
     return replace(RECIPES["smoke"], data=str(data), checkpoint=str(checkpoint), per_class=None, batch_size=2)
 
 
+@pytest.mark.slow
 def test_every_method_gives_a_row_and_none_is_made_twice(recipe, tmp_path, monkeypatch):
     folder, runs = tmp_path/"t", [(1., 0), (1., 1)]
     monkeypatch.setattr(M, "EPOCHS", 1)

@@ -168,6 +168,7 @@ def test_shipping_goes_on_after_it_was_killed_anywhere(recipe, data, tmp_path, m
     assert VideoMAEForPreTraining.from_pretrained(one).dtype == torch.float32 # As the config says
 
 
+@pytest.mark.slow
 def test_what_is_made_in_miniature_does_not_replace_what_ships():
     before = {f: f.stat().st_mtime_ns for d in (SHIPPED, MASKED) for f in d.iterdir()}
     p = subprocess.run([sys.executable, M.__file__, "--tiny"], capture_output=True, text=True)

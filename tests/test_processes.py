@@ -10,6 +10,7 @@ from vidcls.engine.record import load_record
 from vidcls.scoring import evaluate_videos
 from videos import tiny_config, write_checkpoint, write_dataset
 
+pytestmark = pytest.mark.slow # Most start several processes, and the others need what these have made
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "VIDCLS_RECIPE": "stick"}
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vidcls"]
 ONE = [sys.executable, "-m", "vidcls"]
@@ -65,7 +66,6 @@ def test_a_batch_that_cannot_be_shared_is_refused(set10, checkpoint, tmp_path):
     assert r.returncode and "A batch of 3 cannot be shared by 2 processes" in r.stderr
 
 
-@pytest.mark.slow
 def test_two_processes_pretrain_one_model_and_name_a_bad_video_once(set10, checkpoint, tmp_path):
     videos = shutil.copytree(set10/"train", tmp_path/"videos")
     (videos/"broken.avi").write_text("no film")
@@ -78,7 +78,6 @@ def test_two_processes_pretrain_one_model_and_name_a_bad_video_once(set10, check
     assert not (tmp_path/"m"/"checkpoints").exists() and VideoMAEForPreTraining.from_pretrained(tmp_path/"m")
 
 
-@pytest.mark.slow
 def test_two_processes_score_what_one_scores(together, set10, tmp_path):
     model = together[3]
     for who, name in ((ONE, "a"), (TWO, "b")):
@@ -90,7 +89,6 @@ def test_two_processes_score_what_one_scores(together, set10, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "b.csv", "b.jsonl"]
 
 
-@pytest.mark.slow
 def test_two_processes_predict_a_folder_once(together, set10, tmp_path):
     model, out = together[3], tmp_path/"answers.jsonl"
     said = json.loads(run(TWO, "predict", model, set10/"train", "--out", out, "--json"))
@@ -177,7 +175,6 @@ def test_a_file_that_holds_no_results_is_kept(together, set10, tmp_path, content
     assert (tmp_path/"notes.txt").read_bytes() == content
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_path, seed):
     "Kill -9 at random moments, resume, until it is done; with workers, blended clips and smaller steps below, too, if `seed`."

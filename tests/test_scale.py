@@ -77,6 +77,7 @@ def test_a_manifest_from_a_shell(films, tmp_path, capsys):
     assert main(["manifest", str(tmp_path/"nowhere"), "--out", str(tmp_path/"n.parquet")]) == 1 and not (tmp_path/"n.parquet").exists()
 
 
+@pytest.mark.slow
 def test_videos_on_the_web_are_listed_and_read(films, model, tmp_path):
     Films.data = next(films.rglob("*.avi")).read_bytes()
     server = HTTPServer(("127.0.0.1", 0), Films)
@@ -142,6 +143,7 @@ def test_videos_in_a_cloud_are_listed_read_and_noticed_when_they_change(scheme, 
     assert (again["values"][rows.path[0]] == t["values"][rows.path[5]]).all()
 
 
+@pytest.mark.slow
 def test_films_in_tar_files_give_what_they_give_alone(films, manifest, model, truth, tmp_path):
     files = sorted(films.rglob("*.avi"))
     with tarfile.open(tmp_path/"s.tar", "w") as tar:
@@ -174,6 +176,7 @@ def test_shards_give_what_one_loop_gives(manifest, model, truth, tmp_path):
     same(tmp_path/"r", truth)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_a_row_and_no_reason_to_stop(manifest, model, tmp_path):
     rows = read_manifest(manifest)
     (tmp_path/"text.avi").write_text("no film")
@@ -316,6 +319,7 @@ def test_a_killed_driver_goes_on_where_it_was(manifest, model, truth, tmp_path):
 
 # -- judged without the model -----------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_scores_come_from_kept_results(films, manifest, model, tmp_path, caplog):
     job = score_job(model, device="cpu")
     run_shard(*job, manifest, tmp_path/"r", processes=1, progress=False)
@@ -330,6 +334,7 @@ def test_scores_come_from_kept_results(films, manifest, model, tmp_path, caplog)
     assert main(["evaluate", str(tmp_path/"r"), str(manifest), "--json"]) == 0
 
 
+@pytest.mark.slow
 def test_a_shard_from_a_shell(manifest, model, tmp_path, capsys):
     args = ["predict", str(model), str(manifest), "--device", "cpu", "--processes", "1"]
     assert main([*args, "--out", str(tmp_path/"r"), "--shard", "1/6", "--json"]) == 0

@@ -47,6 +47,7 @@ def test_predicting_says_what_to_do(model, data, tmp_path, too_little):
         predict_files(model, video_table(data).path, tmp_path/"out.jsonl", workers=1, device="cpu", progress=False)
 
 
+@pytest.mark.slow
 def test_a_pipeline_says_what_to_do(model, data, too_little):
     pipe = pipeline("video-classification", str(model), device="cpu", pipeline_class=VidclsPipeline)
     with pytest.raises(SharedMemoryError, match=WAYS_OUT): pipe(list(video_table(data).path), batch_size=2, num_workers=1)
@@ -102,6 +103,7 @@ print(len(check_videos(video_table(sys.argv[1]), ClipSpec(seconds=1., size=32), 
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_block_is_not_blamed_on_the_files(data, tmp_path):
     "On macOS and Windows a worker imports the script, which would start workers again."
     (tmp_path/"script.py").write_text(SCRIPT)

@@ -287,5 +287,5 @@ def test_notebooks_are_tests(tmp_path, more):
 
 def test_the_slow_notebooks_are_there():
     text = (NBS/"conftest.py").read_text(encoding="utf-8")
-    [slow], [trains] = (re.findall(rf"^{name} = (\(.*?\)|\".*?\")", text, re.M) for name in ("SLOW", "TRAINS"))
+    [slow], [trains] = (re.findall(rf"^{name} = (\(.*?\)|\".*?\")", text, re.M | re.S) for name in ("SLOW", "TRAINS"))
     for n in (*ast.literal_eval(slow), ast.literal_eval(trains)): assert list(NBS.glob(f"{n}*")), n

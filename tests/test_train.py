@@ -348,6 +348,7 @@ def test_the_processes_that_read_clips_leave_alone_what_they_inherit(recipe, tmp
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.slow
 def test_a_slow_loader_shows_as_waiting_and_evaluation_does_not(recipe, tmp_path, monkeypatch):
     trainer = trainer_for(recipe, tmp_path, logging_steps=1)
     real, wait = ClipDataset.__getitem__, .5
