@@ -91,7 +91,7 @@ def test_a_model_without_a_map_says_so(model, data, monkeypatch):
     def no_map(*args, **kwargs): raise ValueError("/srv/models/m has no tokens.")
     monkeypatch.setattr("vidcls.engine.answers.check_method", no_map)
     looked = last(Answers(model), next(data.glob("test/*/*.avi")))[3]
-    assert "This model has no map: m has no tokens." in looked and "/srv" not in looked
+    assert "There is no heat map for this model: m has no tokens." in looked and "/srv" not in looked
     assert last(Answers(model, method=None), next(data.glob("test/*/*.avi")))[3] == ""
 
 
@@ -235,7 +235,7 @@ def test_an_address_that_is_none_is_named_before_the_model_is_loaded(model, monk
     monkeypatch.setattr(app, "make_app", lambda *a, **k: pytest.fail("began to work"))
     for host in ("999.1.1.1", "nowhere.invalid"):
         assert main(["app", str(model), "--host", host]) == 1
-        assert capsys.readouterr().err == f"vidcls app: {host} is not an address: name one of this machine, or 0.0.0.0 for all of them.\n"
+        assert capsys.readouterr().err == f"vidcls app: {host} is not an address: name one of this machine's, or 0.0.0.0 for all of them.\n"
 
 
 @needs_app

@@ -176,7 +176,7 @@ def test_a_camera_that_hangs_ends_with_its_tail(model, film, caplog):
     moments = run(model, camera(), live=False, timeout=2)
     hang.set()
     assert moments[-1].seconds == pytest.approx(130/25) and segments(moments)[-1][2] == pytest.approx(130/25)
-    assert [r.message for r in caplog.records if "sent nothing" in r.message] == ["The camera sent nothing for 2 s. What it showed in 5.2 s counts."]
+    assert [r.message for r in caplog.records if "sent nothing" in r.message] == ["The camera sent nothing for 2 s. The 5.2 s that it showed are used."]
 
 
 def test_a_camera_that_never_sends_is_an_error(model):
@@ -195,7 +195,7 @@ def test_a_change_of_size_ends_it_with_what_was_seen(model, film, caplog):
     pairs = list(iter_frames(film))[:60]
     moments = run(model, [*pairs, (2.4, np.zeros((96, 128, 3), np.uint8))], live=False)
     assert moments[-1].seconds == pytest.approx(2.4)
-    assert "The camera changes the size of its frames: convert it. What it showed in 2.4 s counts." in caplog.text
+    assert "The camera has frames of different sizes: convert it. The 2.4 s that it showed are used." in caplog.text
 
 
 def test_a_clock_that_is_set_back_goes_on(model, film, offline, caplog):
@@ -321,7 +321,7 @@ def test_ctrl_c_ends_with_what_is_certain(model, film, offline, monkeypatch, cap
     monkeypatch.setattr(live, "run_inference", interrupted)
     moments = run(model, film)
     assert len(moments) == 12 and segments(moments)[0] == offline[0] and segments(moments)[-1][2] == pytest.approx(moments[-1].seconds)
-    assert "stopped. What was seen until then counts." in caplog.text
+    assert "stopped. What it showed until then is used." in caplog.text
     monkeypatch.setattr(live, "run_inference", run_inference)
     class Out(io.StringIO):
         def write(self, text):
@@ -424,7 +424,7 @@ def test_a_stream_from_a_server_gives_the_same(model, broadcast, offline, serve,
     address, _ = serve(broadcast, rate=.01)
     moments = run(model, f"{address}/film.ts", live=False)
     same(segments(moments), offline)
-    assert caplog.text.count("What it showed in 10.0 s counts.") == 1
+    assert caplog.text.count("The 10.0 s that it showed are used.") == 1
 
 
 @pytest.mark.parametrize("form, kind", [("mkv", "video/x-matroska"), ("mp4", "video/mp4")])
@@ -457,7 +457,7 @@ def test_a_server_that_stalls_for_good_ends_with_what_is_certain(model, broadcas
     address, _ = serve(broadcast, upto=.6)
     moments = run(model, f"{address}/film.ts", live=False, timeout=3)
     assert 4 < moments[-1].seconds < 8 and segments(moments)[-1][2] == pytest.approx(moments[-1].seconds)
-    assert caplog.text.count("sent nothing for 3 s. What it showed in") == 1
+    assert caplog.text.count("sent nothing for 3 s. The ") == 1
 
 
 @pytest.mark.parametrize("path", ["silent", "empty"])
@@ -525,7 +525,7 @@ def test_a_camera_is_read_like_a_device(model, monkeypatch):
 def test_a_camera_that_is_unplugged_ends_with_what_is_certain(model, monkeypatch, caplog):
     monkeypatch.setattr(live, "camera_address", lambda source: ("lavfi", "testsrc=size=64x48:rate=25:duration=4", {}))
     moments = run(model, 0, live=False)
-    assert moments[-1].seconds == pytest.approx(4) and caplog.text.count("Camera 0 ended. What it showed in 4.0 s counts.") == 1
+    assert moments[-1].seconds == pytest.approx(4) and caplog.text.count("Camera 0 ended. The 4.0 s that it showed are used.") == 1
 
 
 def test_a_camera_without_a_new_picture_is_asked_again(film):

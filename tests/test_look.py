@@ -199,7 +199,7 @@ def test_neither_a_video_nor_a_list_is_replaced(films, tmp_path, capsys):
     for args in ([films, "--out", video], [listed, "--out", video], [listed, "--suggest-groups", listed, "--out", tmp_path/"p.html"],
                  [films, "--out", tmp_path/"p.html", "--suggest-groups", tmp_path/"p.html"], [video, "--out", video]):
         assert cli.main(["look", *map(str, args)]) == 1
-        assert re.fullmatch("vidcls look: .* would replace what is looked at, or another result: name another file.\n", capsys.readouterr().err)
+        assert re.fullmatch("vidcls look: .* would replace the data itself, or another result: name another file.\n", capsys.readouterr().err)
     assert before == (video.read_bytes(), listed.read_text()) and not (tmp_path/"p.html").exists()
 
 
@@ -258,7 +258,7 @@ def test_a_model_shows_what_it_is_sure_of(tmp_path, monkeypatch):
     model = write_model(tmp_path/"model", sorted(set(table.label)))
     seen = quick(root, model=str(model), n=2)
     sound(seen.page)
-    assert "Least sure" in seen.page and len(seen.scores.predictions) == (table.split == "test").sum()
+    assert "The least confident answers" in seen.page and len(seen.scores.predictions) == (table.split == "test").sum()
     monkeypatch.setattr(look_module, "check_videos", lambda *a, **k: pytest.fail("began to work"))
     for data, made, error, says in ((Path(table.path[0]), model, ValueError, "use vidcls predict"), (root, tmp_path/"none", OSError, "There is no model folder"),
                                     (table.assign(label="x"), model, ValueError, "does not know the class 'x': it knows Nod, Wave")):
@@ -284,7 +284,7 @@ def test_a_random_split_through_a_recording_is_said(person, tmp_path, caplog):
     spec = audit.ClipSpec(4, .5, 32)
     caplog.set_level("INFO", "vidcls")
     split, _ = audit.prepare_table(table, spec, workers=0, progress=False)
-    assert re.search(r"\d+ pairs of videos look alike but the split divides them", caplog.text)
+    assert re.search(r"\d+ pairs of videos look alike but are in different splits", caplog.text)
     assert f"vidcls look {tmp_path/'films'} --suggest-groups groups.csv" in caplog.text
     for kind in (dict(how="none"), dict(how="quick")):
         caplog.clear()

@@ -194,6 +194,6 @@ def test_look_shows_pairs_and_what_the_model_makes_of_them(model, checkout, env,
     look(page, tmp_path/"look.html", shots/"look")
     pair = page.locator("figure.pair").filter(has_text="copy.mp4").first
     assert "mirrored back" in pair.inner_text() and all(td.bounding_box()["height"] > 110 for td in pair.locator("td").all())
-    assert [h.inner_text() for h in page.locator("h3").all()[-3:]] == ["The most confident mistakes", "Most sure, and correct", "Least sure"]
+    assert [h.inner_text() for h in page.locator("h3").all()[-3:]] == ["The most confident mistakes", "The most confident correct answers", "The least confident answers"]
     page.set_viewport_size(dict(width=WIDE, height=900))
     assert len({round(s.bounding_box()["y"]) for s in page.locator(".f > section").all()}) == 1  # Four tables in one row

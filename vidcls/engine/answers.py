@@ -39,7 +39,7 @@ def check_upload(
                          "make them 4096 × 2304 or smaller.")
     if info.duration > 60*max_minutes or info.frames > 60*max_minutes*120:
         raise VideoError(f"{video} lasts {info.duration:.1f} s and has {info.frames} frames, "
-                         f"and {60*max_minutes:g} s at 120 frames per second are allowed: send a part of it.")
+                         f"but at most {60*max_minutes:g} s at 120 frames per second are allowed: send a part of it.")
     return info
 
 # %% ../../nbs/engine/answers.ipynb #2cd7c165
@@ -110,7 +110,7 @@ def _scores(self:Answers, video, info):
     found = predict(self.model, video, reject=self.reject, **self.how)
     notes = [f"{Path(video).name}: {info.duration:.1f} s, {info.frames} frames of {info.width} × {info.height} pixels. "
              f"The model took {time.monotonic() - start:.2f} s."]
-    if found.rejected: notes += ["None of these, as far as the model can tell: the likeliest are listed."]
+    if found.rejected: notes += ["None of these, as far as the model can tell. The most likely ones are listed anyway."]
     if found.repeated_frames:
         notes += [f"The video has fewer frames than a clip needs: {found.repeated_frames} of "
                   f"{self.spec.num_frames} repeat others."]
@@ -135,9 +135,10 @@ def _frames(self:Answers, video):
 @patch
 def _map(self:Answers, video):
     "The heat map, or the reason why it is missing."
-    if self.no_map: return _section("What it looked at", text_html(f"This model has no map: {self.no_map}"))
+    if self.no_map:
+        return _section("What it looked at", text_html(f"There is no heat map for this model: {self.no_map}"))
     e = explain(self.model, video, self.method, **self.how)
-    text = f"What speaks for {e.label} in the middle of the video, by {e.method}: the brighter, the more."
+    text = f"The evidence for {e.label} in the middle of the video, by {e.method}: the brighter, the stronger."
     return _section("What it looked at", e._repr_html_(), text_html(text))
 
 # %% ../../nbs/engine/answers.ipynb #0e101739
@@ -148,7 +149,7 @@ def _when(self:Answers, video, info):
     stride = max(.5, info.duration/200)
     t = timeline(self.model, video, stride, self.rule, progress=False, **self.how)
     about = f"Times are in seconds; the model looked every {stride:.1f} s."
-    if not self.calibrated: about += " It was not calibrated for long videos, so take it with care."
+    if not self.calibrated: about += " It was not calibrated for long videos, so treat this with caution."
     if not len(t.segments): return _section("When", text_html(f"Nothing lasts long enough to be a segment. {about}"))
     picture = _figure(plot_film(video, {"found": t.segments}, 10 if info.duration < 60 else 0), "a timeline")
     rows = t.segments.drop(columns="video").to_html(index=False, float_format="%.2f", border=0)
@@ -218,7 +219,7 @@ def said(self:Camera) -> tuple: # (label → probability, or None; HTML)
     "What the page shows."
     seconds, wanted = self.answers.spec.seconds, self.answers.spec.num_frames
     lines = [f"{self.rate:.1f} frames per second; the buffer spans {self.span:.1f} of {seconds:.1f} s."]
-    if not self.answer: return None, text_html(lines[0] + " The first answer comes when it is full.")
+    if not self.answer: return None, text_html(lines[0] + " The first answer will come when it is full.")
     label, score, delay = self.answer
     lines += [f"This answer came {delay:.2f} s after the last frame that it is based on."]
     if self.few: lines += [f"Too few frames arrive: {self.few} of {wanted} repeat others, so do not trust the answer."]

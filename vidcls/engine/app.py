@@ -204,11 +204,11 @@ class Limit:
         if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"): return ()
         size, sent = dict(scope["headers"]).get(b"content-length"), scope["path"].endswith("/upload")
         most = self.upload if sent else self.other
-        if size is None: return 411, "The request does not say how long it is."
+        if size is None: return 411, "The request does not state its length: send a Content-Length."
         if not size.isdigit() or int(size) > most + 2**16: # Room for the form around the file
             return 413, f"The {'file' if sent else 'request'} is too large: at most {most/1e6:.0f} MB are accepted."
         if sent and self.kept() + int(size) > 10*most + 2**16:
-            return 503, "Too many uploads wait for their answers: try again in a few minutes."
+            return 503, "Too many uploads are waiting for an answer: try again in a few minutes."
         return ()
 
     async def __call__(self, scope, receive, send):
@@ -275,7 +275,7 @@ async def _all_of(receive):
 @patch
 async def __call__(self:Gate, scope, receive, send):
     from starlette.responses import PlainTextResponse
-    refusal = PlainTextResponse("This server only answers questions about uploaded files of a usual size.", 403)
+    refusal = PlainTextResponse("This server only answers requests about uploads of a usual size.", 403)
     if self.closed(scope): return await refusal(scope, receive, send)
     if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].endswith("/upload"):
         return await self.app(scope, receive, send)
@@ -326,7 +326,7 @@ def check_address(
     "Raise an `OSError` of one sentence if no server can listen there."
     try: found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError):
-        raise OSError(f"{host} is not an address: name one of this machine, or 0.0.0.0 for all of them.") from None
+        raise OSError(f"{host} is not an address: name one of this machine's, or 0.0.0.0 for all of them.") from None
     with socket.socket(*found[:2]) as s:
         if os.name == "posix": s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1) # As servers do
         try: s.bind(found[4])

@@ -123,7 +123,7 @@ class Gate:
 
     async def __call__(self, scope, receive, send):
         from starlette.responses import PlainTextResponse
-        refusal = PlainTextResponse('This server only answers questions about uploaded files of a usual size.', 403)
+        refusal = PlainTextResponse('This server only answers requests about uploads of a usual size.', 403)
         if self.closed(scope):
             return await refusal(scope, receive, send)
         if scope['type'] != 'http' or scope['method'] != 'POST' or scope['path'].endswith('/upload'):

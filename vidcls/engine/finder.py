@@ -26,7 +26,7 @@ class Rule:
     cost: float = 6. # What a change costs, in nats of evidence
 
     def __post_init__(self):
-        if not 0 < self.share < 1: raise ValueError(f"The share must lie between 0 and 1, not be {self.share}.")
+        if not 0 < self.share < 1: raise ValueError(f"The share must be between 0 and 1, not {self.share}.")
         if not 0 <= self.cost < math.inf: raise ValueError(f"The cost must be at least 0, not {self.cost}.")
 
 # %% ../../nbs/engine/finder.ipynb #52d8cc76
@@ -50,8 +50,8 @@ def actions(
 ) -> list: # The labels without that for nothing
     "The labels that a segment can have. Raises `ValueError` for a rule about a label that the model does not have."
     if rule.nothing not in (None, *labels):
-        raise ValueError(f"The model has no label {rule.nothing!r} that could mean that nothing happens: "
-                         f"its labels are {', '.join(map(str, labels))}.")
+        raise ValueError(f"The rule's label for 'nothing happens' is {rule.nothing!r}, which the model does not know: "
+                         f"it knows {', '.join(map(str, labels))}.")
     return [l for l in labels if l != rule.nothing]
 
 # %% ../../nbs/engine/finder.ipynb #9c7984c0
@@ -65,7 +65,7 @@ def load_rule(
         rule = Rule(NOTHING if NOTHING in labels else None)
         how = "half of the probability, since no label says that nothing happens"
         if rule.nothing: how = f"a higher probability than {NOTHING!r}"
-        logger.warning(f"{folder} was not calibrated for long videos: an action needs {how}.")
+        logger.warning(f"{folder} was not calibrated for long videos, so an action counts if it has {how}.")
         return rule
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))

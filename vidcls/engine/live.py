@@ -90,12 +90,12 @@ def open_stream(
         raise VideoError(f"{name} cannot be opened ({why}): check {check}.") from e
     with container:
         if not container.streams.video or container.streams.video[0].codec_context is None:
-            raise VideoError(f"{name} sends no video that can be decoded: check {check}.")
+            raise VideoError(f"{name} does not send any video that can be decoded: check {check}.")
         container.streams.video[0].codec_context.thread_count = 1 # With more, each would hold back a picture
         yield container, container.streams.video[0]
 
 # %% ../../nbs/engine/live.ipynb #902cf3e6
-def _silent(name, timeout): return f"{name} sent no picture within {timeout:g} s: check that it is on and what it is."
+def _silent(name, timeout): return f"{name} sent no picture within {timeout:g} s: check that it is on and sends video."
 
 # %% ../../nbs/engine/live.ipynb #4da50706
 NO_STAMPS = 0x80 # FFmpeg's flag of a format without time stamps
@@ -157,7 +157,7 @@ def from_zero(
         if not math.isfinite(t): continue
         zero = t if zero is None else zero
         if t - zero < last - 1:
-            if not said: logger.warning(f"{name} set its clock back after {last:.1f} s: time goes on from there.")
+            if not said: logger.warning(f"{name} set its clock back after {last:.1f} s, so times continue from there.")
             said, zero = True, t - last - step
         if t - zero > last: step, last = min(1, t - zero - last), t - zero
         yield t - zero, f
@@ -334,7 +334,7 @@ def _say_end(self:Feed, error):
     if self.frames < min(2, self.spec.num_frames): raise VideoError(f"{self.name} sent a single picture: {check}.")
     if error is None and self.kind == "frames": return
     why = str(error or f"{self.name} ended.")
-    logger.warning(f"{why} What it showed in {self.windows.last:.1f} s counts.")
+    logger.warning(f"{why} The {self.windows.last:.1f} s that it showed are used.")
 
 # %% ../../nbs/engine/live.ipynb #9e3b16f4
 @dataclass
@@ -388,7 +388,7 @@ def _moments(net, spec, finder, feed):
         try:
             for batch in feed.batches():
                 for last in _ask(net, spec, finder, feed, batch): yield last
-        except KeyboardInterrupt: logger.warning(f"{feed.name}: stopped. What was seen until then counts.")
+        except KeyboardInterrupt: logger.warning(f"{feed.name} was stopped. What it showed until then is used.")
         if last: yield Moment(last.seconds, last.label, last.score, finder.flush(feed.end()), 0., feed.ring.dropped)
         if feed.ring.error and not isinstance(feed.ring.error, VideoError): raise feed.ring.error
     finally: feed.close()

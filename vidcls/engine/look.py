@@ -231,7 +231,7 @@ def save_groups(self:Look,
     cut = t.groupby("group").split.nunique().max() > 1
     columns = ["path", "label", "group", *(k for k in ("split",) if not cut and (t.split != "").all()),
                *(k for k in TIMES if k in t)]
-    if cut: tell("The splits cut through proposed recordings, so the list has none: a training draws new ones.")
+    if cut: tell("Some proposed recordings are in several splits, so the list names none: training will draw new ones.")
     with atomic_write(file) as tmp: t[columns].to_csv(tmp, index=False)
     return file
 
@@ -241,13 +241,11 @@ def _pair(row, shots, album):
     def one(path, label, split, shot):
         what = " · ".join(_say(x) for x in (label, split) if x)
         return f"<td>{album.img(shot)}<br><b>{what}</b><br><small>{_say(Path(path).name)}</small></td>"
-    note = ", the right one is mirrored (shown mirrored back)" if row.mirrored else ""
+    note = ", the right one is mirrored (and is shown mirrored back)" if row.mirrored else ""
     left = one(row.path, row.label, row.split, shots[0])
     right = one(row.other, row.other_label, row.other_split, shots[1])
     return (f'<figure class="pair"><table><tr>{left}{right}</tr></table>'
-            f"<figcaption>alike {row.alike:.2f}{note}</figcaption></figure>")
-
-
+            f"<figcaption>similarity {row.alike:.2f}{note}</figcaption></figure>")
 
 # %% ../../nbs/engine/look.ipynb #6f58126d
 @patch
@@ -329,11 +327,12 @@ def _opinions(self:Look, model, n, device, revision):
     draw = map_drawer(model, method, device, revision)
     spec = ClipSpec.load(model_folder(model, revision))
     p = self.scores.predictions.sort_values("score", ascending=False)
-    kinds = {"The most confident mistakes": p[~p.correct].head(n), "Most sure, and correct": p[p.correct].head(n//2),
-             "Least sure": p[::-1].head(n//2)}
+    kinds = {"The most confident mistakes": p[~p.correct].head(n),
+             "The most confident correct answers": p[p.correct].head(n//2),
+             "The least confident answers": p[::-1].head(n//2)}
     text = str(self.scores)
-    about = (f"{text[:1].upper()}{text[1:]}. Beside each video stands what speaks for the answer in its middle, "
-             f"by {method}: the brighter, the more.")
+    about = (f"{text[:1].upper()}{text[1:]}. Beside each video is a map of the evidence for the answer in its middle "
+             f"clip, by {method}: the brighter, the stronger.")
     return f"<p>{_say(about)}</p>" + "".join(
         f"<h3>{k}</h3>{gallery(rows, spec, draw) if len(rows) else '<p>There are none.</p>'}"
         for k,rows in kinds.items())
@@ -408,7 +407,7 @@ def _spare_inputs(data, table, files):
     if isinstance(data, (str, os.PathLike)): taken.add(os.path.realpath(Path(data).expanduser()))
     for file in filter(None, files):
         if (place := os.path.realpath(file)) in taken:
-            raise ValueError(f"{file} would replace what is looked at, or another result: name another file.")
+            raise ValueError(f"{file} would replace the data itself, or another result: name another file.")
         taken.add(place)
 
 # %% ../../nbs/engine/look.ipynb #5e8f2b71
@@ -430,7 +429,7 @@ def _scored(model, table, bad, workers, device, revision, progress):
     usable = table[[s not in broken for s in sources(table)]].reset_index(drop=True)
     if len(usable):
         return evaluate_videos(model, usable, None, 1, 16, workers or 0, device, progress, revision=revision)
-    tell("None of the videos by which the model is judged can be used, so nothing is said about it.")
+    tell("None of the videos for testing the model can be used, so the page does not show its predictions.")
 
 # %% ../../nbs/engine/look.ipynb #b7f880f8
 def look(

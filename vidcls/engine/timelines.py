@@ -251,7 +251,8 @@ def timeline_page(
     def section(t):
         most = set(t.segments.score.nlargest(gifs).index)
         rows = "".join(_row(t, r, r.Index in most) for r in t.segments.itertuples())
-        note = f"<p>GIFs of the {gifs} surest of {len(t.segments)} segments.</p>" if len(t.segments) > gifs else ""
+        n = len(t.segments)
+        note = f"<p>GIFs of the {gifs} most certain of {n} segments.</p>" if n > gifs else ""
         table = f"<div><table><tr><th>label<th>start<th>end<th>score<th></tr>{rows}</table></div>"
         name = html.escape(printable(t.video if several else Path(t.video).name))
         count = f"{_short(t.duration)}, {len(t.segments)} segment{'s'*(len(t.segments) != 1)}"

@@ -82,7 +82,7 @@ def push(self:Windows,
         self.dropped += 1
         return []
     shape = frame.shape[:2] if isinstance(frame, np.ndarray) else (frame.height, frame.width)
-    if self.size not in (None, shape): raise VideoError(f"{self.name} changes the size of its frames: convert it.")
+    if self.size not in (None, shape): raise VideoError(f"{self.name} has frames of different sizes: convert it.")
     out, self.size, self.last = [], shape, t
     while t >= self.start + self.spec.seconds - 1e-9:
         if not self.held or self.held[-1][0] < self.start - 1e-9: # A leap: go on where this frame belongs to a window
@@ -164,7 +164,7 @@ def _file_windows(path, windows):
     for n,what in ((windows.damaged, "damaged frames"), (windows.dropped, "frames whose time stamps jump back")):
         if n: logger.warning(f"{path}: {n} {what} are left out.")
     if windows.emitted is None and not windows.k:
-        raise VideoError(f"{path} shows nothing that could be decoded: copy it again.")
+        raise VideoError(f"{path} has no frames that can be decoded: copy it again.")
 
 # %% ../../nbs/engine/windows.ipynb #4af2ef70
 def window_clips(
