@@ -406,7 +406,7 @@ def test_examples_go_to_the_hub_only_if_asked_for(hub, films, tmp_path, monkeypa
     assert card.count("## Examples") == 1 and "| ![](examples/0.gif) | ![](examples/1.gif) |" in card and "| shows 007 | shows NA |" in card
     (model/"README.md").write_text("Mine")
     assert cli.main(["push", str(model), "--to", "tester/shown", "--examples", str(tmp_path/"films.csv")]) == 1
-    assert "is not a card of vidcls" in capsys.readouterr().err and (model/"README.md").read_text() == "Mine"
+    assert "is not a card that vidcls wrote" in capsys.readouterr().err and (model/"README.md").read_text() == "Mine"
 
 
 def test_space_is_pinned(hub, monkeypatch, capsys):
@@ -435,10 +435,10 @@ def test_nothing_is_uploaded_if_a_part_of_it_cannot_be(hub, tmp_path, monkeypatc
     model = write_model(tmp_path/"models"/"jump")
     (model/"vidcls.json").write_text(json.dumps(dict(recipe=asdict(get_recipe("stick", verbose=False)), labels=["Nod", "Wave"], metrics={})))
     for token, args, status, says in (
-            (TOKEN, ["models/jump", "--space", "tester/app"], 2, "models/jump is on this machine, and a Space shows a model on the Hub: also give --to owner/name."),
-            (TOKEN, ["models/jump", "--to", "jump"], 1, "'jump' is not a repository of the Hub: name it as owner/name."),
-            (TOKEN, ["models/jump", "--to", "tester/jump", "--space", "app"], 1, "'app' is not a repository of the Hub: name it as owner/name."),
-            (TOKEN, ["jump", "--space", "tester/app"], 1, "'jump' is not a repository of the Hub: name it as owner/name."),
+            (TOKEN, ["models/jump", "--space", "tester/app"], 2, "models/jump is on this machine, but a Space shows a model on the Hub: also give --to owner/name."),
+            (TOKEN, ["models/jump", "--to", "jump"], 1, "'jump' is not the name of a repository on the Hub: write it as owner/name."),
+            (TOKEN, ["models/jump", "--to", "tester/jump", "--space", "app"], 1, "'app' is not the name of a repository on the Hub: write it as owner/name."),
+            (TOKEN, ["jump", "--space", "tester/app"], 1, "'jump' is not the name of a repository on the Hub: write it as owner/name."),
             ("", ["models/jump", "--to", "tester/jump", "--space", "tester/app"], 1, "Pushing needs a token: set HF_TOKEN or run `hf auth login`.")):
         monkeypatch.setenv("HF_TOKEN", token)
         capsys.readouterr()

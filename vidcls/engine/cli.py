@@ -198,15 +198,15 @@ def predict_command(
     out:str=None,    # Write one line of JSON per video to this file; a second run adds only what is missing
     workers:int=0,   # Worker processes that read clips, with --out
     revision:str=None, # Commit, tag or branch of a model on the Hub
-    reject:str=None, # Report videos that show none of the classes: best probability at most this (0 to 1), or auto
+    reject:str=None, # Report a video as none of the classes if its best probability is at most this (0 to 1), or auto
     shard:str=None,  # With a manifest: do part i of n, such as 0/4
     processes:int=None, # With a manifest: processes with the model; default: as many as cores, one on a GPU
     time_limit:float=60, # With a manifest: seconds per video
-    retry:bool=False, # With a manifest: also try videos again that failed before
+    retry:bool=False, # With a manifest: also retry the videos that failed before
     ray:bool=False,  # With a manifest: use Ray, started on this machine
     ray_address:str=None, # With a manifest: use the Ray cluster at this address, such as auto
     gpus:float=0,    # With Ray: GPUs for each process with the model, such as 1 or 0.5
-    readers:int=None, # With Ray: processes that only decode; default: all free cores beside GPUs, otherwise none
+    readers:int=None, # With Ray: processes that only decode; default: all free cores if --gpus is given, else none
     json:bool=False, # Print JSON
 ):
     "Predict the classes of videos."
@@ -258,7 +258,7 @@ def explain_command(
     revision:str=None, # Commit, tag or branch of a model on the Hub
     json:bool=False, # Print JSON, with each map as numbers [moments, rows, columns]
 ):
-    "Show what a model looks at: one GIF per video, with a heat map of what speaks for a class."
+    "Show what a model looks at: one GIF per video, with a heat map of the evidence for a class."
     if not videos: raise Usage("name at least one video")
     from vidcls.engine.progress import progress_bar
     from vidcls.see import check_method, METHODS
@@ -281,8 +281,8 @@ def timeline_command(
     html:str=None,     # Write a page with curves, pictures and GIFs
     subtitles:str=None, # Write one .vtt file per video into this folder
     stride:float=.5,   # Seconds from one window to the next
-    share:float=None,  # Least probability of an action, relative to its sum with nothing's; default: the model's
-    cost:float=None,   # Price of a change, in nats; default: the model's
+    share:float=None,  # Least p(action)/(p(action) + p(nothing)) for an action to count; default: the model's
+    cost:float=None,   # Cost of each change of label, in nats; default: the model's
     truth:str=None,    # True segments (JSON in ActivityNet's format): print scores
     calibrate:bool=False, # With --truth: choose share and cost on these videos, and store them with the model
     windows:str=None,  # Keep the answers for all windows in this folder, for another run
@@ -291,7 +291,7 @@ def timeline_command(
     revision:str=None, # Commit, tag or branch of a model on the Hub
     json:bool=False,   # Print JSON
 ):
-    "Find what happens when in long videos."
+    "Find out what happens when in long videos."
     given = _rule_options(stride, share, cost)
     other = (*videos, out, html, subtitles, truth, windows, calibrate, json)
     if live: return _watch_live(live, model, stride, device, revision, given, other)
@@ -538,14 +538,14 @@ def features_command(
     time_limit:float=60, # With a manifest: seconds per video
     ray_address:str=None, # With a manifest: use the Ray cluster at this address, such as auto
     gpus:float=0,        # With Ray: GPUs for each process with the network, such as 1 or 0.5
-    readers:int=None,    # With Ray: processes that only decode; default: all free cores beside GPUs, otherwise none
+    readers:int=None,    # With Ray: processes that only decode; default: all free cores if --gpus is given, else none
     json:bool=False,     # Print JSON
 ):
     "Compute the features of videos with a frozen network, and keep them; the exit status is 1 if some cannot be read."
     _known(tokens=(tokens, ("mean", "frames", "all")))
     if data.endswith(".parquet"):
         from vidcls.scale import features_manifest
-        if tokens != "mean": raise Usage("of a manifest's videos only --tokens mean are kept")
+        if tokens != "mean": raise Usage("features of a manifest's videos can only be kept with --tokens mean")
         return _manifest_done(features_manifest, checkpoint, data, store, num_clips=clips, processes=workers,
                               device=device, shard=shard, time_limit=time_limit, address=ray_address, revision=revision,
                               gpus=gpus, readers=readers)
@@ -583,7 +583,7 @@ def app_command(
     host:str="127.0.0.1",  # Address to listen on; 0.0.0.0: all addresses of this machine
     port:int=None,         # Port; default: the first free one from 7860 on
     explain:str="occlusion", # Show a heat map: occlusion, gradcam or rollout; none: do not
-    reject:str=None, # Report videos that show none of the classes: best probability at most this (0 to 1), or auto
+    reject:str=None, # Report a video as none of the classes if its best probability is at most this (0 to 1), or auto
     max_mb:float=200,      # Largest upload, in megabytes
     max_minutes:float=10,  # Longest video
     share:bool=False,      # Also open a public address, through Gradio's servers
@@ -610,7 +610,7 @@ def manifest_command(
     workers:int=8,       # Number of videos that are examined at the same time
     json:bool=False,     # Print JSON
 ):
-    "List videos in one Parquet file, with ids that stay; the exit status is 1 if some cannot be read."
+    "List videos in one Parquet file, with permanent ids; the exit status is 1 if some cannot be read."
     from vidcls.engine.manifest import make_manifest
     if workers < 1: raise Usage(f"--workers must be at least 1, not {workers}")
     m = make_manifest(data, out, not list_only, workers)
@@ -641,7 +641,7 @@ def stick_command(
 def doctor_command(
     json:bool=False, # Print JSON
 ):
-    "Report machine, versions and known problems; the exit status is 1 if there are any."
+    "Report the machine, the versions and known problems; the exit status is 1 if there are any."
     from vidcls.engine.machine import doctor
     report = doctor()
     return asdict(report), str(report), int(bool(report.problems))
@@ -770,13 +770,13 @@ def push_command(
     json:bool=False,     # Print JSON
 ):
     "Push a model, a data set or a Space to the Hub."
-    if dataset and space: raise Usage("--dataset and --space exclude each other: a Space shows a model")
-    if license and not dataset: raise Usage("--license is for --dataset: a model's card knows the licence")
+    if dataset and space: raise Usage("--dataset and --space cannot be combined: a Space shows a model")
+    if license and not dataset: raise Usage("--license is for --dataset: a model's card states its licence already")
     if not (to or space) or dataset and not to: raise Usage("name the repository with --to owner/name")
     if examples and (dataset or not to): raise Usage("--examples is for the card of a model that is pushed with --to")
     if to and revision: raise Usage("--revision is for a model that is on the Hub: leave out --to")
     if not to and Path(what).exists():
-        raise Usage(f"{what} is on this machine, and a Space shows a model on the Hub: also give --to owner/name")
+        raise Usage(f"{what} is on this machine, but a Space shows a model on the Hub: also give --to owner/name")
     from vidcls.engine.hub import check_target, push_dataset, push_space
     for name in filter(None, (to, space)): check_target(name) # Before the first upload
     if dataset: done = dict(dataset=push_dataset(what, to, not public, license=license))

@@ -20,7 +20,7 @@ def check_target(
 ):
     "Raise `ValueError` for a name that cannot be one, and `OSError` if there is no token."
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(repo_id)):
-        raise ValueError(f"{repo_id!r} is not a repository of the Hub: name it as owner/name.")
+        raise ValueError(f"{repo_id!r} is not the name of a repository on the Hub: write it as owner/name.")
     check_token(token)
 
 # %% ../../nbs/engine/hub.ipynb #6eae18c9
@@ -121,7 +121,8 @@ def installed_version(
     try: return metadata.version(name).partition("+")[0]
     except metadata.PackageNotFoundError:
         extra = " pip install 'vidcls[app]'" if name == "gradio" else f" pip install {name}"
-        raise ImportError(f"A Space is pinned to what was tried, and {name} is not installed:{extra}.") from None
+        why = f"A Space needs the versions that are installed here, but {name} is not installed"
+        raise ImportError(f"{why}:{extra}.") from None
 
 def vidcls_requirement() -> str: # A line of requirements.txt
     "This vidcls: the commit it was installed from, or else the tag of its version."
