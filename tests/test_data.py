@@ -294,11 +294,11 @@ NAMED = json.dumps(dict(file_name="a.mp4", label="x"))
     ("csv", "file_name;label\na.mp4;x\n", "separated by ';'"), ("csv", "file_name,label\na.mp4,x, y\n", "more fields than the first line: put texts"),
     ("csv", "file_name,label\na.mp4,  \n", "line 2 has no label"), ("csv", "file_name,label\na.mp4\n", "line 2 has no label"),
     ("csv", "file_name,label\na.mp4,Öl\n".encode("latin-1"), "write it again as csv in UTF-8"),
-    ("jsonl", f"\ufeff\n{NAMED}\r\n\n", ["x"]), ("jsonl", NAMED.replace('"x"', '["x", "y"]'), "is not one value"),
+    ("jsonl", f"\ufeff\n{NAMED}\r\n\n", ["x"]), ("jsonl", NAMED.replace('"x"', '["x", "y"]'), "is not a single value"),
     ("jsonl", '{"file_name": ' + "["*100_000 + "]"*100_000 + "}", "line 1 is not a JSON object"),
     ("jsonl", NAMED.replace('"x"', "7") + '\n{"file_name": "x/b.mp4", "label": null}', ["7", "x"]),
     ("parquet", dict(file_name=["a.mp4", "x/b.mp4"], label=pd.array([7, None], "Int64")), ["7", "x"]),
-    ("parquet", dict(file_name=["a.mp4"], label=[["x", "y"]]), "is not one value"), ("parquet", dict(file_name=["a.mp4"], label=[b"x"]), "is not one value"),
+    ("parquet", dict(file_name=["a.mp4"], label=[["x", "y"]]), "is not a single value"), ("parquet", dict(file_name=["a.mp4"], label=[b"x"]), "is not a single value"),
     ("parquet", dict(file_name=[], label=[]), "does not list any videos")], ids=range(16))
 def test_odd_metadata_is_read_or_refused_in_one_sentence(form, text, says, tmp_path):
     (tmp_path/"x").mkdir()

@@ -164,7 +164,7 @@ def test_the_command_line(model, data, tmp_path, capsys):
 def test_it_answers_and_does_nothing_else(exported, data, tmp_path):
     video = next(data.glob("test/*/*.avi"))
     for method in ("gradcam", "rollout"):
-        with pytest.raises(ValueError, match="hands out neither tokens nor attention: .* use method='occlusion'"): explain(exported, video, method)
+        with pytest.raises(ValueError, match="returns neither tokens nor attention: .* use method='occlusion'"): explain(exported, video, method)
     with pytest.raises(ValueError, match="is an exported network, which cannot be trained: name the model that it was made from"):
         finetune(str(data), tmp_path/"m", checkpoint=str(exported), progress=False)
     with pytest.raises(ValueError, match="is an exported network itself: name the model"): load_backbone(str(exported))
@@ -173,7 +173,7 @@ def test_it_answers_and_does_nothing_else(exported, data, tmp_path):
     net, spec = load_trained(exported, device="cpu")
     with pytest.raises(ValueError, match="takes bytes"): run_inference(net, clips_for(spec, 1).float())
     other = ClipSpec(spec.num_frames, spec.seconds, spec.size, "crop", (.4,)*3, spec.std)
-    with pytest.raises(ValueError, match="mean .* inside, and the ClipSpec says"): predict(exported, video, spec=other)
+    with pytest.raises(ValueError, match="mean .* built in, but the ClipSpec says"): predict(exported, video, spec=other)
 
 
 @needs_extra
@@ -219,13 +219,13 @@ def test_a_wrong_export_leaves_nothing(model, data, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"logits differ by 1\.0e-02 of the largest one .* was not kept") as e: export(model, tmp_path/"m", data)
     assert "\n" not in str(e.value) and not list(tmp_path.iterdir())
     monkeypatch.setattr(X, "_check_batches", lambda *_: None) # Then the videos tell
-    with pytest.raises(ValueError, match=r"differ by up to 1\.0e-02 .* videos have another label"): export(model, tmp_path/"m", data)
+    with pytest.raises(ValueError, match=r"differ by up to 1\.0e-02 .* videos get another label"): export(model, tmp_path/"m", data)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_label_that_changes_is_refused_however_close_the_logits_are():
     ours = np.array([[0, 1e-6], [1, 0]], np.float32)
-    with pytest.raises(ValueError, match="1 of 2 videos have another label"): X.parity(ours, ours[:, ::-1]*[[1, 1], [0, 0]] + ours*[[0, 0], [1, 1]], 1)
+    with pytest.raises(ValueError, match="1 of 2 videos get another label"): X.parity(ours, ours[:, ::-1]*[[1, 1], [0, 0]] + ours*[[0, 0], [1, 1]], 1)
     assert X.parity(ours, ours + 1e-7, 1) < 1e-6
 
 
@@ -285,7 +285,7 @@ def test_without_data_it_is_the_shipped_samples_or_the_generated_data(model, tmp
 def test_the_rule_for_int8():
     fast, nan = np.full(9, 1.2), float("nan")
     assert X.why_dropped((0., -.02, .01), fast) == ""
-    assert X.why_dropped((0., -.021, .01), fast) == "it may lose 2.1 points of accuracy, and 2.0 are allowed"
+    assert X.why_dropped((0., -.021, .01), fast) == "it may lose 2.1 points of accuracy, but only 2.0 are allowed"
     assert X.why_dropped((0., -.021, .01), fast, .03) == ""
     assert "fewer than eight groups" in X.why_dropped((0., nan, nan), fast)
     assert X.why_dropped((.1, .05, .2), np.array([.9, .9, .9, 1.2, 1.2, 1.2, 1.2])) == "it was faster in only 4 of 7 rounds on this machine"
@@ -313,7 +313,7 @@ def test_int8_that_loses_too_much_is_dropped(model, tmp_path, monkeypatch):
     data = write_dataset(tmp_path/"data", per_split=dict(train=1, val=1, test=5), frames=20)
     monkeypatch.setattr(X, "time_nets", lambda nets, spec: {k: np.full(5, 1. if k == "int8" else 2.) for k in nets})
     done = export(model, tmp_path/"m", data, int8=True)
-    assert done.about["weights"] == "float32" and "points of accuracy, and 2.0 are allowed" in done.about["int8"]["dropped"]
+    assert done.about["weights"] == "float32" and "points of accuracy, but only 2.0 are allowed" in done.about["int8"]["dropped"]
 
 
 @needs_extra

@@ -125,8 +125,8 @@ def test_a_cut_store_is_one_sentence_and_removing_the_file_helps(data):
 
 @pytest.mark.parametrize("kwargs, says", [
     (dict(backbone=Net), r"pass spec=ClipSpec"), (dict(backbone=nn.Flatten(0), spec=SPEC), r"must return features \[B, D\]"),
-    (dict(backbone=Net, spec=SPEC, tokens="some"), "tokens is 'mean', 'frames' or 'all'"),
-    (dict(backbone=Net, spec=SPEC, tokens="frames"), "not a known number of moments"),
+    (dict(backbone=Net, spec=SPEC, tokens="some"), "tokens must be 'mean', 'frames' or 'all'"),
+    (dict(backbone=Net, spec=SPEC, tokens="frames"), "among an unknown number of moments"),
     (dict(backbone="no/such/net/at/all"), "There is no checkpoint"),
     (dict(backbone=Net, spec=SPEC, max_bytes=10), "keep less with tokens='mean'")])
 def test_what_cannot_be_is_said_in_one_sentence(kwargs, says, data):

@@ -158,7 +158,7 @@ def test_a_backbone_comes_from_the_hub_under_its_published_name(name, hub, tmp_p
     commit = hub.add_repo(family.example, {p.name: p.read_bytes() for p in publish(tmp_path/"published", name).iterdir()})
     caplog.set_level("INFO")
     f = extract(family.example, data)
-    assert (f"{family.example} sees single frames: {IMAGE_FRAMES} of 2.13 s" in caplog.text) == (name in IMAGE_FAMILIES)
+    assert (f"{family.example} sees single frames, so vidcls takes {IMAGE_FRAMES} from every 2.13 s" in caplog.text) == (name in IMAGE_FAMILIES)
     assert (f.backbone.revision, f.backbone.licence) == (commit, family.licence)
     done = fit(f)
     assert (done.model_dir/"model.safetensors").stat().st_size < 2000
@@ -240,7 +240,7 @@ def test_a_torchvision_model_of_single_images(data):
         assert len(predict(done.model_dir, f.table.path[0], device="cpu")) == 2
         assert len(predict(fit(extract(backbone, data)).model_dir, f.table.path[0], device="cpu")) == 2
     with pytest.raises(ValueError, match="of B = 4 frames"): load_backbone(nn.Identity(), spec=spec, layout="BCHW").tokens(clip[None])
-    with pytest.raises(ValueError, match="layout is 'BTCHW' or 'BCTHW' or 'BCHW', not 'TCHW'"): load_backbone(make, spec=spec, layout="TCHW")
+    with pytest.raises(ValueError, match="layout must be 'BTCHW' or 'BCTHW' or 'BCHW', not 'TCHW'"): load_backbone(make, spec=spec, layout="TCHW")
 
 
 def test_the_command_line_trains_a_probe_on_an_image_model(tmp_path, data, capsys):

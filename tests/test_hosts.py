@@ -310,7 +310,7 @@ def test_when_one_host_is_lost_the_other_ends_with_a_sentence(both, lab, tmp_pat
     else: lab.cable("b", "down")
     status, said, took = ended(a, 90)
     assert status and took < 60
-    assert ("Another process of this training has ended" if how == "killed" else "Process 1 of this training has given no sign of life for 10 s") in said
+    assert ("Another process of this training has ended" if how == "killed" else "Process 1 of this training has not responded for 10 s") in said
     lab.kill("b")
     ended(b)
     assert Run(tmp_path/"m").last_checkpoint

@@ -201,7 +201,7 @@ def test_a_scored_video_with_few_frames_is_marked(model, tmp_path):
     write_video(root/"test"/"A"/"v_A_g09_c01.avi", frames=5)
     s = evaluate_videos(model, video_table(root), device="cpu", progress=False)
     marked = s.predictions.set_index(s.predictions.path.map(lambda p: Path(p).name)).repeated_frames
-    assert marked.to_dict() == {Path(p).name: 3*("g09" in p) for p in s.predictions.path} and "1 video repeats frames" in str(s)
+    assert marked.to_dict() == {Path(p).name: 3*("g09" in p) for p in s.predictions.path} and "1 video has too few frames, so some are repeated" in str(s)
 
 
 def test_a_still_stays_an_error(model, tmp_path):

@@ -253,7 +253,7 @@ def test_bad_videos_are_named_or_refused(recipe, data, tmp_path, caplog):
 def test_another_family_is_refused(recipe, tmp_path):
     from transformers import TimesformerConfig
     TimesformerConfig(image_size=32, patch_size=16, num_frames=8).save_pretrained(tmp_path/"t")
-    with pytest.raises(ValueError, match="masked pre-training is VideoMAE's"): P.pretrain(replace(recipe, checkpoint=str(tmp_path/"t")), tmp_path/"m")
+    with pytest.raises(ValueError, match="only a VideoMAE can be pre-trained by masking"): P.pretrain(replace(recipe, checkpoint=str(tmp_path/"t")), tmp_path/"m")
 
 
 # --- the moves ---

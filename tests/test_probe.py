@@ -107,7 +107,7 @@ def test_own_module_and_its_function(data):
     f = extract(load_backbone(Net(), spec=SPEC, layout="BCTHW", steps=4), data)
     done = fit(f)
     path = f.table.path[0]
-    with pytest.raises(ValueError, match="made by test_probe:Net, which is not imported for you"): predict(done.model_dir, path)
+    with pytest.raises(ValueError, match="made by test_probe:Net, which vidcls does not import for you"): predict(done.model_dir, path)
     want = None
     for make in (Net, lambda: Net()):
         net, spec = load_probe(done.model_dir, make, device="cpu")
@@ -116,7 +116,7 @@ def test_own_module_and_its_function(data):
         want = now
     use_factory(lambda: nn.Linear(2, 2), "test_probe:Net")
     done.model_dir.joinpath("config.json").touch()  # `predict` keeps models in memory
-    with pytest.raises(ValueError, match="do not fit .*hand over the function"): predict(done.model_dir, path, device="cpu")
+    with pytest.raises(ValueError, match="do not fit .*pass the function"): predict(done.model_dir, path, device="cpu")
 
 
 def test_a_function_is_remembered_with_its_name(data):
@@ -137,7 +137,7 @@ class Twice(Mean): times = 2
 
 def test_another_network_without_weights_is_noticed(data):
     done = fit(extract_features(Mean, data, SPEC, workers=0, progress=False, device="cpu"))
-    with pytest.raises(ValueError, match="makes another network than the one"): load_probe(done.model_dir, Twice)
+    with pytest.raises(ValueError, match="makes a different network from the one"): load_probe(done.model_dir, Twice)
 
 
 def test_nothing_is_imported(data, tmp_path, monkeypatch):
@@ -191,8 +191,8 @@ def test_what_a_probe_cannot_learn_from_is_one_sentence(data):
     test = f.table.split == "test"
     for features, kwargs, says in (
             (of(label=""), {}, "has no label"), (of(label="Nod"), {}, "at least two classes"),
-            (of(label=f.table.label.where(~test, "Jump")), {}, "'Jump' has no training videos"), (of(group="one"), {}, "is in train and test"),
-            (f, dict(kind="attentive"), "needs tokens"), (f, dict(kind="other"), "kind is 'linear' or 'attentive'"),
+            (of(label=f.table.label.where(~test, "Jump")), {}, "'Jump' has no training videos"), (of(group="one"), {}, "is in both train and test"),
+            (f, dict(kind="attentive"), "needs tokens"), (f, dict(kind="other"), "kind must be 'linear' or 'attentive'"),
             (f, dict(kind="attentive", depth=5), "1 to 4 blocks")):
         with pytest.raises(ValueError, match=says): fit(features, **kwargs)
 

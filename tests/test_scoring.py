@@ -194,7 +194,7 @@ def test_a_recording_under_two_labels_is_one_group():
 
 def test_a_label_that_the_model_does_not_know_is_refused(model, data):
     t = video_table(data).head(2).assign(label="Yodelling")
-    with pytest.raises(ValueError, match="'Yodelling' is not one that the model knows"): S.evaluate_videos(model, t, progress=False)
+    with pytest.raises(ValueError, match="does not know the label 'Yodelling'"): S.evaluate_videos(model, t, progress=False)
 
 
 def test_any_batch_size_and_workers_give_the_same(model, data):

@@ -196,7 +196,7 @@ def test_occlusion_finds_what_a_model_reads(fill):
 def test_a_clip_that_lost_everything_has_nothing_left():
     clip = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     assert (bare_clip(clip) == bare_clip(clip)[:1, :, :1, :1]).all() and bare_clip(clip, "blur").shape == clip.shape
-    with pytest.raises(ValueError, match="fill is 'mean' or 'blur'"): bare_clip(clip, "black")
+    with pytest.raises(ValueError, match="fill must be 'mean' or 'blur'"): bare_clip(clip, "black")
 
 
 # -- what is shown --
@@ -245,7 +245,7 @@ def test_every_kind_of_video(kind, model, film):
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence(model, film, tmp_path):
-    for kwargs, words in ((dict(method="lime"), "method must be one of occlusion, gradcam, rollout, not 'lime'"), (dict(label="Fly"), "knows no class 'Fly': choose one of Nod, Wave")):
+    for kwargs, words in ((dict(method="lime"), "method must be one of occlusion, gradcam, rollout, not 'lime'"), (dict(label="Fly"), "does not know the class 'Fly': choose one of Nod, Wave")):
         with pytest.raises(ValueError, match=words): explain(model, film, **kwargs)
     with pytest.raises(VideoError, match="nowhere.mp4"): explain(model, "nowhere.mp4")
     with pytest.raises(FileNotFoundError, match="no model folder"): explain(tmp_path/"none", film)
@@ -331,7 +331,7 @@ def test_the_report_shows_a_map_beside_each_mistake(model, film, tmp_path):
     t = pd.DataFrame(dict(path=[str(film)]*2, split="test", label=["b", "b"], group=["g1", "g2"], clip="c"))
     s = score(t, np.array([[3., 0.], [0., 3.]]), {0: evil, 1: "b"}, "1 × 1")
     page = report(s, SPEC, tmp_path/"r.html", explain="gradcam", model=folder).read_text()
-    assert page.count("data:image/gif;base64,") == 4 and page.count('alt="what spoke for &lt;img') == 2 # As a mistake and as a pair
+    assert page.count("data:image/gif;base64,") == 4 and page.count('alt="evidence for &lt;img') == 2 # As a mistake and as a pair
     assert evil not in page and "<script" not in page and "://" not in page
     with pytest.raises(ValueError, match="pass model="): report(s, SPEC, tmp_path/"r.html", explain="gradcam")
 

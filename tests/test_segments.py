@@ -284,7 +284,7 @@ def test_a_segment_shorter_than_a_clip_is_used_and_said(films, model, tmp_path, 
     rows = [(f"{i}.mp4", label, start, start + .2, split) for i, split in enumerate(("train", "val", "test")) for label, start in (("Nod", .5), ("Wave", 2))]
     file = write_csv(films/"short.csv", *rows, columns="path,label,start,end,split")
     s = evaluate_videos(model, file, 1, progress=False, device="cpu")
-    assert "2 videos repeat frames" in str(s) and set(s.predictions.repeated_frames) == {3}
+    assert "2 videos have too few frames, so some are repeated" in str(s) and set(s.predictions.repeated_frames) == {3}
     with caplog.at_level(logging.WARNING): good, _ = audit.prepare_table(video_table(file), SPEC, workers=0, progress=False)
     assert "6 of 6 videos have fewer frames than a clip" in caplog.text and "0.mp4#t=0.5,0.7" in caplog.text
     row, = predict_files(model, [Segment(films/"0.mp4", .5, .7)], tmp_path/"a.jsonl", device="cpu", progress=False)

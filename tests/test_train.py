@@ -149,13 +149,13 @@ def test_resuming_where_there_is_nothing_yet_begins(recipe, tmp_path):
 
 
 def test_a_label_that_the_model_does_not_know(data):
-    with pytest.raises(ValueError, match="'Nod' is not one that the model knows: Wave"):
+    with pytest.raises(ValueError, match="does not know the label 'Nod': it knows Wave"):
         ClipDataset(video_table(data), ClipSpec(8, .8, 32), label2id={"Wave": 0})
 
 
 def test_wrong_number_of_frames(checkpoint):
     model = load_model(str(checkpoint), {"a": 0, "b": 1})
-    with pytest.raises(ValueError, match="takes 8 frames, this clip has 16"):
+    with pytest.raises(ValueError, match="takes 8 frames, but this clip has 16"):
         run_inference(model, torch.zeros(16, 3, 32, 32, dtype=torch.uint8), ClipSpec(size=32))
 
 

@@ -102,7 +102,7 @@ def _published(checkpoint, revision, spec, recipe):
 # %% ../nbs/10_backbones.ipynb #72ed6c07
 def _own(make, spec, layout, steps, name, licence):
     "A backbone from the user's own module, or from a function that creates it."
-    if spec is None: raise ValueError("Your own network does not say what it takes: pass spec=ClipSpec(...).")
+    if spec is None: raise ValueError("Your own network does not say which clips it takes: pass spec=ClipSpec(...).")
     is_net = isinstance(make, torch.nn.Module)
     net = TokenNet(make if is_net else make(), None, layout).eval()
     factory = factory_name(type(make) if is_net else make)
@@ -116,8 +116,8 @@ def _own(make, spec, layout, steps, name, licence):
 def _say_frames(backbone):
     "Log which clips a model for single images gets."
     s = backbone.spec
-    logger.info(f"{backbone.name} sees single frames: {s.num_frames} of {s.seconds:.2f} s of video, which is vidcls' "
-                "choice; pass spec= for another one.")
+    logger.info(f"{backbone.name} sees single frames, so vidcls takes {s.num_frames} from every {s.seconds:.2f} s of "
+                "video; pass spec= to change that.")
 
 # %% ../nbs/10_backbones.ipynb #7d62972f
 def load_backbone(
@@ -279,14 +279,14 @@ def _labelled(features, seed):
     if (table.label == "").any(): raise ValueError(f"{table.path[table.label == ''].iloc[0]} has no label: add one.")
     if (table.split == "").all():
         table = split_by_group(table, seed=seed)
-        logger.info("The data has no splits: split at random, by group.")
+        logger.info("The data has no splits, so it was split at random, by group.")
     table = table.assign(group=recordings(table))
     train = table[table.split == "train"]
     if train.label.nunique() < 2: raise ValueError("A probe needs training videos of at least two classes.")
     check_classes(table)
     if shared := sorted(set(train.group) & set(table.group[table.split == "test"])):
-        raise ValueError(f"The group {shared[0]!r} is in train and test: "
-                         "the score would not hold for other recordings.")
+        raise ValueError(f"The group {shared[0]!r} is in both train and test, so the score would not "
+                         "hold for other recordings: put the group into one split.")
     return table, label_maps(table)[0]
 
 # %% ../nbs/10_backbones.ipynb #bf905884
@@ -309,7 +309,7 @@ def _attentive(features, y, groups, split, balance, seed, depth, epochs, setting
         raise ValueError("An attentive probe needs tokens: extract with tokens='all' or 'frames'.")
     train, val = (np.flatnonzero(split == s) for s in ("train", "val"))
     if not len(val):
-        raise ValueError("An attentive probe is chosen on validation videos, and there are none: add some.")
+        raise ValueError("An attentive probe is chosen on validation videos, but there are none: add some.")
     if balance: train = train[balance_rows(y[train])]
     kind = dict(kind="attentive", dim=features.array.shape[-1], depth=depth)
     make = lambda: make_head(kind, int(y.max()) + 1)
@@ -355,8 +355,8 @@ def _processor(backbone):
 KINDS = dict(linear=_linear, attentive=_attentive)
 
 def _check(kind, depth):
-    if kind not in KINDS: raise ValueError(f"kind is {' or '.join(map(repr, KINDS))}, not {kind!r}.")
-    if not 1 <= depth <= 4: raise ValueError(f"An attentive probe has 1 to 4 blocks, not {depth}.")
+    if kind not in KINDS: raise ValueError(f"kind must be {' or '.join(map(repr, KINDS))}, not {kind!r}.")
+    if not 1 <= depth <= 4: raise ValueError(f"An attentive probe can have 1 to 4 blocks, not {depth}.")
 
 def _fitted(features, kind, table, labels, seed, how):
     "Train, test and describe a head. Returns (head, its kind, record)."

@@ -45,12 +45,12 @@ def _check_spec(s):
     "Raise `ValueError` if no clip can be made to a spec."
     if s.num_frames < 1 or s.size < 1 or not s.seconds > 0:
         raise ValueError(f"A clip needs at least one frame, one pixel and some time, not {s}.")
-    if s.resize not in ("crop", "squash"): raise ValueError(f"resize is 'crop' or 'squash', not {s.resize!r}.")
+    if s.resize not in ("crop", "squash"): raise ValueError(f"resize must be 'crop' or 'squash', not {s.resize!r}.")
     if (len(s.mean), len(s.std)) != (3, 3) or not min(s.std) > 0:
         raise ValueError("mean and std must have three numbers each, and those of std must be above 0, "
                          f"not {s.mean} and {s.std}.")
     if s.input_key not in ("pixel_values", "pixel_values_videos"):
-        raise ValueError(f"input_key is pixel_values or pixel_values_videos, not {s.input_key!r}.")
+        raise ValueError(f"input_key must be pixel_values or pixel_values_videos, not {s.input_key!r}.")
     if not 0 < s.part <= 1: raise ValueError(f"part must be above 0 and at most 1, not {s.part}.")
     if s.size > 4096: raise ValueError(f"A clip is at most 4096 pixels wide, not {s.size}.")
 
@@ -148,7 +148,7 @@ def eval_views(
 ) -> list: # clips × crops views
     "The fixed views of a video for evaluation."
     if num_clips < 1 or num_crops < 1:
-        raise ValueError(f"A video is seen in at least 1 clip and 1 crop, not {num_clips} and {num_crops}.")
+        raise ValueError(f"num_clips and num_crops must be at least 1, not {num_clips} and {num_crops}.")
     places = [.5] if num_crops == 1 else [i/(num_crops - 1) for i in range(num_crops)]
     starts = [info.begin + s for s in clip_starts(info.duration, spec.seconds, num_clips)]
     # Only the longer side has space left over, whichever it is, so the place can be given for both
@@ -189,8 +189,8 @@ def clip_frames_at(
     end = min(start + spec.seconds, end)
     inside = [i for i,t in enumerate(times) if in_span(t, start, end)]
     if len(inside) < spec.num_frames and not spec.pad:
-        raise VideoError(f"{info.path} has {len(inside)} frames in the {end - start:.2f} s from {start:.2f} s, "
-                         f"where a clip has {spec.num_frames}: allow repeated frames (pad=True, no --strict).")
+        raise VideoError(f"{info.path} has only {len(inside)} frames in the {end - start:.2f} s from {start:.2f} s, "
+                         f"but a clip needs {spec.num_frames}: allow repeated frames (pad=True, no --strict).")
     if not inside: inside = [_held_picture(info, times, start, spec)]
     return [inside[k] for k in pick_frames(len(inside), spec)]
 
@@ -198,7 +198,7 @@ def clip_frames_at(
 def _held_picture(info, times, start, spec):
     "Index of the picture that a player still shows at `start`. Raises `VideoError` if there is none."
     if not times or start >= info.begin + info.duration:
-        raise VideoError(f"{info.path} shows nothing in the {spec.seconds:.2f} s from {start:.2f} s "
+        raise VideoError(f"{info.path} has no frames in the {spec.seconds:.2f} s from {start:.2f} s "
                          f"(it lasts {info.duration:.2f} s): ask for an earlier part.")
     return max((i for i,t in enumerate(times) if t < start), default=0)
 
@@ -286,10 +286,10 @@ def read_views(
 def _check_views(path, views):
     "Raise `ValueError` if there is no view, or one that begins before the video."
     if not views:
-        raise ValueError(f"Name at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
+        raise ValueError(f"Pass at least one view of {path}: eval_views(probe_video(path), spec) gives the middle one.")
     for v in views:
-        if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} starts at 0 s or later, not at {v.start}.")
-        if not v.start < v.end: raise ValueError(f"A view of {path} from {v.start} s ends later, not at {v.end}.")
+        if not 0 <= v.start < math.inf: raise ValueError(f"A view of {path} must start at 0 s or later, not {v.start}.")
+        if not v.start < v.end: raise ValueError(f"A view of {path} from {v.start} s must end later, not at {v.end}.")
 
 # %% ../nbs/02_clips.ipynb #13172bb1
 def read_clip(
@@ -339,7 +339,7 @@ def _label_numbers(table, label2id):
     "Class to number, from the table if not given. Raises `ValueError` at a label that the model does not know."
     label2id = label2id or label_maps(table)[0]
     if unknown := sorted(set(table.label) - set(label2id)):
-        raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(label2id)}.")
+        raise ValueError(f"The model does not know the label {unknown[0]!r}: it knows {', '.join(label2id)}.")
     return label2id
 
 # %% ../nbs/02_clips.ipynb #e47ac907

@@ -148,7 +148,7 @@ def _loaded(recipe):
     check_encoder(net, info, recipe.checkpoint)
     check_biases(net, weights_folder(path, revision))
     if info["missing_keys"] and process_state().is_main_process:
-        logger.warning(f"{recipe.checkpoint} has no decoder: it begins with random weights.")
+        logger.warning(f"{recipe.checkpoint} has no decoder, so the decoder starts with random weights.")
     return net
 
 # %% ../nbs/09_pretrain.ipynb #8dcc0a29

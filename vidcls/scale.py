@@ -33,7 +33,7 @@ def predict_manifest(
     ray:bool=False,          # Use Ray, started on this machine
     address:str|None=None,   # Use the Ray cluster at this address
     gpus:float=0,            # On Ray: GPUs for each process with the model, or a part of one
-    readers:int|None=None,   # On Ray: processes that only decode; None: all free cores beside GPUs, otherwise none
+    readers:int|None=None,   # On Ray: processes that only decode; None: all free cores if gpus is given, else none
     progress:bool=True,      # Show a progress bar?
     revision:str|None=None,  # Commit, tag or branch on the Hub
 ) -> dict: # out, videos, scored (by this call), failed
@@ -56,7 +56,7 @@ def features_manifest(
     ray:bool=False,          # Use Ray, started on this machine
     address:str|None=None,   # Use the Ray cluster at this address
     gpus:float=0,            # On Ray: GPUs for each process with the network, or a part of one
-    readers:int|None=None,   # On Ray: processes that only decode; None: all free cores beside GPUs, otherwise none
+    readers:int|None=None,   # On Ray: processes that only decode; None: all free cores if gpus is given, else none
     progress:bool=True,      # Show a progress bar?
     revision:str|None=None,  # Commit, tag or branch on the Hub
 ) -> dict: # out, videos, scored (by this call), failed

@@ -118,7 +118,7 @@ def __str__(self:Scores):
     if self.interval:
         how = "95 % interval {:.3f} to {:.3f}, ".format(*self.interval) + f"{self.groups.nunique()} groups"
     few = int((self.predictions.repeated_frames > 0).sum()) if "repeated_frames" in self.predictions else 0
-    note = f"; {few} video{'s repeat' if few > 1 else ' repeats'} frames, having too few" if few else ""
+    note = f"; {few} video{'s have' if few > 1 else ' has'} too few frames, so some are repeated" if few else ""
     return (f"accuracy {self.accuracy:.3f} ({how}) over {len(self.predictions)} videos, top-5 {self.top5:.3f}, "
             f"macro-F1 {self.macro_f1:.3f}; {self.clip_accuracy:.3f} by clip; {self.protocol}{note}")
 
@@ -267,7 +267,7 @@ def _to_score(data, known):
     table = (data if hasattr(data, "columns") else test_part(video_table(data))).reset_index(drop=True)
     if not len(table): raise ValueError("The table has no videos to score.")
     if unknown := sorted(set(table.label) - set(known)):
-        raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: {', '.join(known)}.")
+        raise ValueError(f"The model does not know the label {unknown[0]!r}: it knows {', '.join(known)}.")
     return table
 
 def test_part(
@@ -333,7 +333,7 @@ def score_results(
     "Scores from kept logits, of the test videos if there are splits. Raises `OSError` or `ValueError`."
     job, table = read_results(results)
     if (kind := job.get("kind")) != "logits":
-        raise ValueError(f"{results} contains {kind}, not logits: name the --out of vidcls predict.")
+        raise ValueError(f"{results} contains {kind}, not logits: name a folder that vidcls predict wrote.")
     if manifest is not None:
         kept = table[["id", "values", "repeated_frames", "error"]]
         table = read_manifest(manifest).merge(kept, on="id", how="left")

@@ -26,7 +26,7 @@ def bare_clip(
 ) -> torch.Tensor: # uint8 [T, C, H, W]
     "Replace the content of a clip by its mean colour or by a blurred copy."
     from torchvision.transforms.v2 import functional as F
-    if fill not in ("mean", "blur"): raise ValueError(f"fill is 'mean' or 'blur', not {fill!r}.")
+    if fill not in ("mean", "blur"): raise ValueError(f"fill must be 'mean' or 'blur', not {fill!r}.")
     if fill == "mean": return clip.float().mean((0, 2, 3), keepdim=True).round().to(torch.uint8).expand_as(clip)
     side = clip.shape[-1]
     window = side//4*2 + 1 # An odd size, about half the frame

@@ -180,7 +180,7 @@ def add_examples(
     from vidcls.infer import predict
     card, spec = Path(model)/"README.md", ClipSpec.load(model)
     text = re.sub(f"## Examples\n.*?(?={_HOW})", "", card.read_text(encoding="utf-8"), flags=re.S)
-    if _HOW not in text: raise ValueError(f"{card} is not a card of vidcls: there is no section '{_HOW}'.")
+    if _HOW not in text: raise ValueError(f"{card} is not a card that vidcls wrote: it has no section '{_HOW}'.")
     table = data if hasattr(data, "columns") else video_table(data)
     table = table[table.split == "test"] if (table.split == "test").any() else table
     paths = sources(table := table.drop_duplicates("label").head(shown))

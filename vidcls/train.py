@@ -153,7 +153,7 @@ def _trainer(recipe, spec, table, cache, folder, workers, **kwargs):
                           layer_decay=recipe.layer_decay, mix=recipe.mix)
     trainer.test_dataset = sets["test"]
     if process_state().is_main_process:
-        random = f"random weights of {recipe.checkpoint}'s geometry, as the recipe says"
+        random = f"random weights in the layer sizes of {recipe.checkpoint}, as the recipe says"
         logger.info(f"Starting from {random if recipe.from_scratch else f'the weights of {recipe.checkpoint}'}.")
         if not recipe.balance and (uneven := imbalance_text(sets["train"].table.label)): logger.info(uneven)
         warn_spinning(args)

@@ -69,7 +69,7 @@ def _check_collisions(paths, name):
         key = unicodedata.normalize("NFC", p).casefold()
         if key in seen:
             both = f"{seen[key][:80]!r} and {p[:80]!r}"
-            raise ValueError(f"{name} contains {both}, which are the same file on some disks: refused.")
+            raise ValueError(f"{name} is refused: it contains {both}, which are the same file on some disks.")
         seen[key] = p
 
 # %% ../../nbs/engine/archive.ipynb #4ccd57b8
@@ -83,7 +83,7 @@ def _check_members(archive, top, max_bytes, max_members):
         if total > max_bytes:
             raise ValueError(f"{archive.name} would unpack to more than {max_bytes} bytes: "
                              "raise max_bytes if you trust it.")
-        if why := _why_not(m, top): raise ValueError(f"{archive.name} has {m.name[:80]!r} {why}: refused.")
+        if why := _why_not(m, top): raise ValueError(f"{archive.name} is refused: it has {m.name[:80]!r} {why}.")
         path = Path(m.name)
         (files.append if m.isfile() else folders.add)(str(path))
         folders.update(map(str, path.parents))
@@ -131,7 +131,7 @@ def _unpack(archive, folder, n, progress, max_bytes):
         left = max_bytes
         while left >= 0 and (block := f.read(2**20)): left -= len(block)
     if left < 0:
-        raise ValueError(f"{archive.name} continues for more than {max_bytes} bytes after its last member: refused.")
+        raise ValueError(f"{archive.name} is refused: its last member is followed by more than {max_bytes} bytes.")
 
 # %% ../../nbs/engine/archive.ipynb #7e423514
 def _unpack_whole(archive, root, checksum, n, progress, max_bytes):

@@ -93,7 +93,7 @@ def ok(self:Leakage) -> bool: # Do the splits share nothing?
 @patch
 def __repr__(self:Leakage):
     def count(rows, what): return f"{len(rows)} {what}{'' if len(rows) == 1 else 's'}"
-    alike = "nobody has searched for look-alikes"
+    alike = "look-alikes were not searched for"
     if self.alike is not None: alike = f"{count(self.alike, 'look-alike')} across splits or labels"
     if len(self.overlapping): alike += f"; {count(self.overlapping, 'pair')} of segments that overlap"
     return (f"Leakage: {count(self.groups, 'group')} in more than one split; "
@@ -300,7 +300,7 @@ def prepare_table(
     if len(good) and (good.split == "").all(): # Split after the check, so that only usable videos are counted
         good = split_by_group(good, seed=seed)
         if process_state().is_main_process:
-            logger.info("The data has no splits: split at random, by group.")
+            logger.info("The data has no splits, so it was split at random, by group.")
             if how is None and (text := split_alike(good, workers, progress)): logger.warning(text)
     return good, bad
 
@@ -318,8 +318,8 @@ def split_alike(
     first, folder = found.iloc[0], os.path.commonpath([os.path.dirname(p) for p in table.path])
     many = "1 pair of videos looks" if len(found) == 1 else f"{len(found)} pairs of videos look"
     names = f"{Path(first.path).name} and {Path(first.other).name}"
-    return (f"{many} alike but the split divides them, such as {names}, so the test may repeat what was trained on. "
-            f"To see them and to get a list of recordings to train with: "
+    return (f"{many} alike but are in different splits, such as {names}, so the test may repeat training videos. "
+            f"To see them and to get a list of recordings to train with, run "
             f"vidcls look {folder} --suggest-groups groups.csv")
 
 # %% ../../nbs/engine/audit.ipynb #6a605593

@@ -105,7 +105,7 @@ def open_shelf(
 ) -> tuple: # (`FeatureStore`, a function that makes room for so many bytes in it)
     "The store for these features. Raises `ValueError` for another kind of tokens."
     if tokens not in ("mean", "frames", "all"):
-        raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {tokens!r}.")
+        raise ValueError(f"tokens must be 'mean', 'frames' or 'all', not {tokens!r}.")
     identity = dict(name=backbone.name, backbone=backbone.fingerprint, spec=asdict(backbone.spec) | dict(pad=True),
                     num_clips=num_clips, tokens=tokens)
     key = hashlib.sha256(json.dumps({k: v for k,v in identity.items() if k != "name"}).encode()).hexdigest()[:16]

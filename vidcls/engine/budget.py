@@ -412,5 +412,6 @@ def affordable(self:Deadline,
     videos, classes = len(dataset.paths), dataset.table.label.nunique()
     clips, table = max(1, fit//videos), in_turn(dataset.table)
     if fit < videos: table = table.head(max(fit, classes))
-    tell(f"Not enough time for the whole test: {clips} of {dataset.views} clips of {len(table)} of {videos} videos.")
+    tell(f"There is no time for the whole test, so it covers {clips} of {dataset.views} clips of {len(table)} of "
+         f"{videos} videos.")
     return ClipDataset(table, dataset.spec, dataset.label2id, num_clips=clips, cache=dataset.cache)

@@ -55,16 +55,16 @@ def shipped_worth(
     text = (Path(checkpoint_path(name))/"real.csv").read_text()
     rows = {r["start"]: r for r in csv.DictReader(text.splitlines())}
     got, none = (float(rows[k]["video_accuracy"]) for k in (name, "random weights"))
-    return (f"{name} has only seen generated stick figures: fine-tuned on {rows[name]['labelled']} real clips, it was "
-            f"right on {got:.0%} of {rows[name]['videos']} test clips, and random weights on {none:.0%}")
+    return (f"{name} has only seen generated stick figures and, fine-tuned on {rows[name]['labelled']} real clips, was "
+            f"right on {got:.0%} of {rows[name]['videos']} test clips, while random weights were right on {none:.0%}")
 
 def no_start(
     why:str, # What went wrong
 ) -> OSError: # To be raised
     "The sentence for somebody without network and without a checkpoint."
-    return OSError(f"{KINETICS[0]}, the start for your own videos, cannot be fetched ({why.rstrip('.')}): connect "
-                   "once, or take what is left with --checkpoint videomae-stick (checkpoint=), knowing that "
-                   f"{shipped_worth()}.")
+    return OSError(f"{KINETICS[0]}, from which training on your own videos starts, cannot be downloaded "
+                   f"({why.rstrip('.')}): connect to the internet once, or start from the checkpoint that ships, with "
+                   f"--checkpoint videomae-stick (checkpoint=), although {shipped_worth()}.")
 
 # %% ../../nbs/engine/choose.ipynb #f36d317a
 SMALL = 6*2**30 # Bytes of a GPU's memory below which all weights of a base-sized network are too many

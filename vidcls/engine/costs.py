@@ -133,7 +133,7 @@ def _reading(job, rows):
     read = make_scorer(views_job(job))
     seen, seconds = core_seconds(read, rows)
     if bad := [s["error"] for s in seen if "error" in s]:
-        raise ValueError(f"Costs are measured with videos that can be read: {bad[0]}")
+        raise ValueError(f"Costs can only be measured with videos that can be read: {bad[0]}")
     views = [torch.from_numpy(s["clips"]) for s in seen]
     n, size = sum(map(len, views)), float(np.mean([r["size"] for r in rows]))
     return views, dict(views=n/len(rows), decode_s=seconds/n, file_mb=size/2**20, view_mb=views[0][0].nbytes/2**20)

@@ -114,13 +114,13 @@ def _check_batches(net, exported, spec, tolerance):
         try: logits = run_inference(exported, clips, spec)
         except Exception as e: # onnxruntime's own classes
             raise ValueError(f"The exported network does not take {what} at once ({_cause(e)}): its "
-                             "forward turns the number of clips into a constant, perhaps by len(x) for "
-                             "x.shape[0].") from e
+                             "forward turns the number of clips into a constant, perhaps because it has len(x) instead "
+                             "of x.shape[0].") from e
         ours = run_inference(net, clips, spec)
         apart = float((logits - ours).abs().max()/ours.abs().max().clamp(min=1)) # On noise, logits may be huge
         if not apart <= tolerance:
-            raise ValueError(f"On {what} of noise the exported network's logits differ by {apart:.1e} of the "
-                             f"largest one from PyTorch's, which is more than {tolerance:.0e}: it was not kept.")
+            raise ValueError(f"On {what} of noise, the exported network's logits differ from PyTorch's by {apart:.1e} "
+                             f"of the largest one, which is more than {tolerance:.0e}, so it was not kept.")
 
 # %% ../../nbs/engine/export.ipynb #aff093b9
 def all_logits(
@@ -148,8 +148,8 @@ def parity(
     label = lambda logits: video_probabilities(logits, num_clips).argmax(1)
     other = int((label(ours) != label(theirs)).sum())
     if apart <= tolerance and not other: return apart # False for NaN
-    raise ValueError(f"The exported network is not the same: its logits differ by up to {apart:.1e} (allowed: "
-                     f"{tolerance:.0e}), and {other} of {len(ours)//num_clips} videos have another label, so it was "
+    raise ValueError(f"The exported network gives other answers: its logits differ by up to {apart:.1e} (allowed: "
+                     f"{tolerance:.0e}), and {other} of {len(ours)//num_clips} videos get another label, so it was "
                      "not kept.")
 
 # %% ../../nbs/engine/export.ipynb #6173e187
@@ -166,7 +166,7 @@ def _videos(data, record, progress):
     elif recipe := _generated(record): table, name = video_table(data_root(recipe, progress)), recipe.data
     else:
         tell("The record does not say where the test videos are, so the networks are compared on the shipped "
-             "samples: name your videos with --data (data=) for a comparison that counts.")
+             "samples: name your videos with --data (data=) for a meaningful comparison.")
         return sample_videos().assign(split=""), "the shipped samples", False
     table = test_part(table).reset_index(drop=True)
     if not len(table): raise ValueError(f"{name} has no videos to compare on: name another folder.")
@@ -210,7 +210,7 @@ def why_dropped(
         return f"it was faster in only {(speedup > 1).sum()} of {len(speedup)} rounds on this machine"
     if np.isnan(gain[1]): return "the test has fewer than eight groups, too few to say how much accuracy it loses"
     if gain[1] < -most_lost:
-        return f"it may lose {-100*gain[1]:.1f} points of accuracy, and {100*most_lost:.1f} are allowed"
+        return f"it may lose {-100*gain[1]:.1f} points of accuracy, but only {100*most_lost:.1f} are allowed"
     return ""
 
 # %% ../../nbs/engine/export.ipynb #dd16e1d0
@@ -336,7 +336,7 @@ def _check_labels(table, net, labelled):
     if not labelled: raise ValueError("int8 needs test videos with labels, by which it is judged: name them with "
                                       "--data (data=).")
     if unknown := sorted(set(table.label) - set(net.config.label2id)):
-        raise ValueError(f"The label {unknown[0]!r} is not one that the model knows: name other videos.")
+        raise ValueError(f"The model does not know the label {unknown[0]!r}: name other videos.")
 
 # %% ../../nbs/engine/export.ipynb #8ed1a4a0
 def export_onnx(

@@ -178,13 +178,13 @@ def read_processor(
         file = cached_file(checkpoint_path(checkpoint), name, revision=revision,
                            _raise_exceptions_for_missing_entries=False)
         if file: return _with_mean(json.loads(Path(file).read_text()), f"{checkpoint}'s {name}")
-    raise FileNotFoundError(f"{checkpoint} has no preprocessor_config.json: "
-                            "without its mean and std the model cannot be fed.")
+    raise FileNotFoundError(f"{checkpoint} has no preprocessor_config.json, whose mean and std are needed to "
+                            "prepare clips for the model: copy the file as well.")
 
 def _with_mean(processor, name):
     missing = [k for k in ("image_mean", "image_std") if not processor.get(k)]
     if not missing or not processor.get("do_normalize", True): return processor
-    raise ValueError(f"{name} has no {missing[0]}, without which the model cannot be fed: copy the file again.")
+    raise ValueError(f"{name} has no {missing[0]}, which is needed to prepare clips: copy the file again.")
 
 # %% ../../nbs/engine/families.ipynb #c38454dc
 def pixel_scale(
@@ -243,8 +243,8 @@ def check_change(
     family, have = family_of(config), clip_shape(config)
     for what,old,new,axis in (("frames", have[0], frames, "T"), ("pixels", have[1], size, "S")):
         if new != old and axis not in family.free:
-            raise ValueError(f"This {family.name} takes {old} {what}, not {new}: its positions are made for that, "
-                             "so choose another checkpoint.")
+            raise ValueError(f"This {family.name} takes {old} {what}, not {new}, because its position embeddings "
+                             "are made for that number: choose another checkpoint.")
     for what,n,step in (("frames", frames, _tubelet(config)[0]), ("pixels", size, _tubelet(config)[1])):
         if n < step or n % step:
             raise ValueError(f"A {family.name} with tubelets of {step} {what} cannot take {n}: choose a multiple.")

@@ -280,5 +280,5 @@ def make_room(
         used -= _bytes(idle[0])
         shutil.rmtree(idle.pop(0), ignore_errors=True)
     if used + need > max_bytes:
-        raise OSError(f"The features need {need/2**30:.2f} GiB more, and {root} may hold {max_bytes/2**30:.2f} GiB in "
-                      "all: keep less with tokens='mean', pass a larger max_bytes=, or remove folders there.")
+        raise OSError(f"The features need {need/2**30:.2f} GiB more, but {root} may hold only {max_bytes/2**30:.2f} "
+                      "GiB in all: keep less with tokens='mean', pass a larger max_bytes=, or remove folders there.")

@@ -100,7 +100,7 @@ def _judge(self:Watch):
     while not self.over.wait(self.limit/20):
         lost = [o for o,(_,at) in list(self.seen.items()) if time.monotonic() - at > self.limit]
         if not lost: continue
-        logger.error(f"Process {lost[0]} of this training has given no sign of life for {self.limit:g} s: look at its "
+        logger.error(f"Process {lost[0]} of this training has not responded for {self.limit:g} s: check its "
                      "machine, then start all of them again with --resume (resume=True).")
         return self.end(1)
 

@@ -46,7 +46,7 @@ def to_grid(self:Inside,
     "Put the numbers of tokens at the tokens' places. Raises `ValueError` if there are too few or too many."
     (t, h, w), first = self.grid, self.family.cls_tokens
     if values.shape[1] != first + t*h*w:
-        raise ValueError(f"{values.shape[1]} tokens are not {first} and a grid of {t} × {h} × {w}: "
+        raise ValueError(f"{values.shape[1]} tokens are not a grid of {t} × {h} × {w} with {first} in front: "
                          "pass those of one layer, with the class token if there is one.")
     places = values[:, first:]
     return places.unflatten(1, (h, w, t)).movedim(-1, 1) if self.family.places_first else places.unflatten(1, (t, h, w))
@@ -58,7 +58,7 @@ _WAY_OUT = "use method='occlusion', which works with every model."
 def check_open(self:Inside):
     "Raise `ValueError` for an exported network, which only returns its answer."
     if not (self.family and self.family.sealed): return
-    raise ValueError("An exported network hands out neither tokens nor attention: explain the model that it was made "
+    raise ValueError("An exported network returns neither tokens nor attention: explain the model that it was made "
                      f"from, or {_WAY_OUT}")
 
 @patch
@@ -66,8 +66,8 @@ def check_tokens(self:Inside):
     "Raise `ValueError` if the model's tokens cannot be told apart by place."
     if self.base is not None and not self.family.summary: return
     self.check_open()
-    raise ValueError("This model answers from a backbone whose tokens cannot be told apart by place, so Grad-CAM has "
-                     f"nothing to weigh: {_WAY_OUT}")
+    raise ValueError("This model's backbone does not have one token for each place in the clip, so Grad-CAM cannot "
+                     f"draw a map: {_WAY_OUT}")
 
 @patch
 def check_attention(self:Inside):

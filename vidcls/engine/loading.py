@@ -88,7 +88,7 @@ def check_clip(
     if clips.ndim != 5 or clips.shape[2] != 3:
         raise ValueError(f"A clip has the shape [T, 3, H, W], but this one has {list(clips.shape[1:])}: permute it.")
     if wanted and clips.shape[1] != wanted:
-        raise ValueError(f"The model takes {wanted} frames, this clip has {clips.shape[1]}: "
+        raise ValueError(f"The model takes {wanted} frames, but this clip has {clips.shape[1]}: "
                          "read it with the model's ClipSpec.")
     if clips.dtype != torch.uint8 and not clips.is_floating_point():
         raise ValueError(f"A clip must be uint8 or float, not {clips.dtype}: convert it.")
@@ -101,7 +101,7 @@ def takes_bytes(
     "Whether a network takes uint8. Raises `ValueError` if it normalises clips otherwise than the spec says."
     if not (inside := getattr(net, "normalises", None)): return False
     if inside == (tuple(spec.mean), tuple(spec.std)): return True
-    raise ValueError(f"The exported network has mean {inside[0]} and std {inside[1]} inside, and the ClipSpec says "
+    raise ValueError(f"The exported network has mean {inside[0]} and std {inside[1]} built in, but the ClipSpec says "
                      f"{spec.mean} and {spec.std}: export the model again with its own ClipSpec.")
 
 # %% ../../nbs/engine/loading.ipynb #dcae3678

@@ -63,7 +63,7 @@ def load_learned(
     state = load_file(Path(folder)/"model.safetensors")
     learned = {n: p.shape for n,p in net.named_parameters() if p.requires_grad}
     if {n: t.shape for n,t in state.items()} != learned:
-        raise ValueError(f"{folder} holds other weights than this model trains: use the rank that it was trained with.")
+        raise ValueError(f"{folder} has weights that do not fit this model: use the rank that they were trained with.")
     net.load_state_dict(state, strict=False)
 
 # %% ../../nbs/engine/lora.ipynb #aa8aa3a5

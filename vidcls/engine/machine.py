@@ -139,7 +139,7 @@ def reader_context() -> "multiprocessing.context.BaseContext|None": # None if pr
 class SharedMemoryError(OSError):
     "The workers have too little shared memory. Whatever the arguments, the message says in one sentence what to do."
     def __init__(self, *args):
-        super().__init__("The processes that read clips have too little shared memory (/dev/shm): take fewer with "
+        super().__init__("The processes that read clips have too little shared memory (/dev/shm): use fewer with "
                          "--workers (workers=), or none with --workers 0, or give the container more "
                          "(docker run --shm-size).")
 
@@ -283,7 +283,7 @@ def known_problems(
     out = [f"{k} is not installed: pip install {k}." for k,v in versions.items() if not v and k != "torchcodec"]
     tf, av = versions.get("transformers"), versions.get("av")
     if tf and (5,5,1) <= Version(tf).release < (5,18):
-        out.append(f"transformers {tf} loads wrong VideoMAE weights: pip install 'transformers>=5.18'.")
+        out.append(f"transformers {tf} loads VideoMAE weights incorrectly: pip install 'transformers>=5.18'.")
     if av and Version(av).release >= (19,):
         out.append(f"av {av} can hang DataLoader workers: pip install 'av<19'.")
     said = {o.split()[0] for o in out}

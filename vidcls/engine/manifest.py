@@ -155,7 +155,7 @@ def _of_remote(address):
         label = lambda p: Path(p).parent.name if Path(p).parent != Path(place) else ""
         rows = [dict(path=fs.unstrip_protocol(p), size=i.get("size") or 0, version=_stamp(i),
                      key=fs.unstrip_protocol(p), label=label(p)) for p,i in found.items()]
-    if not rows: raise FileNotFoundError(f"There are no videos below {address}: name a folder that contains some.")
+    if not rows: raise FileNotFoundError(f"There are no videos in {address}: name a folder that contains some.")
     return pd.DataFrame(rows).assign(group=[r["key"] for r in rows])
 
 # %% ../../nbs/engine/manifest.ipynb #eeecc540
@@ -319,7 +319,7 @@ def make_manifest(
     if out.suffix != ".parquet" or not out.parent.is_dir():
         raise ValueError(f"The manifest must be a .parquet file in a folder that exists, not {out}.")
     try: lock = FileLock(out.with_name(f".{out.name}.lock")).acquire(timeout=0)
-    except Timeout: raise ValueError(f"Another process is making {out}: wait until it has ended.") from None
+    except Timeout: raise ValueError(f"Another process is writing {out}: wait until it has ended.") from None
     with lock, disk_errors(out.parent, "run again"):
         t = _joined(read_manifest(out) if out.exists() else _filled(_nothing()), list_videos(data))
         changed, parts = _mark(t, workers), out.with_name(f".{out.name}.parts")

@@ -23,7 +23,8 @@ def masked_config(
     "The config of a recipe's checkpoint. Raises `ValueError` if it is not a VideoMAE."
     config = read_config(recipe.checkpoint, recipe.checkpoint_revision)
     if not family_of(config).masked:
-        raise ValueError(f"{recipe.checkpoint} is a {family_of(config).name}: masked pre-training is VideoMAE's.")
+        raise ValueError(f"{recipe.checkpoint} is a {family_of(config).name}, but only a VideoMAE can be "
+                         "pre-trained by masking: name one.")
     return config
 
 # %% ../../nbs/engine/masked_run.ipynb #8bc08d9b
@@ -34,10 +35,10 @@ def check_target(
     target:str, # What to predict
 ):
     "Raise `ValueError` for an unknown target, or one that the config does not mean."
-    if target not in TARGETS: raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}.")
+    if target not in TARGETS: raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}.")
     if config.norm_pix_loss != (target == "normalised"):
         raise ValueError(f"The model's config has norm_pix_loss={config.norm_pix_loss}, "
-                         f"which is not the target {target!r}.")
+                         f"which does not fit the target {target!r}.")
 
 # %% ../../nbs/engine/masked_run.ipynb #cecf4c7c
 def step_losses(
@@ -56,9 +57,9 @@ def check_loss(
     "Raise `FloatingPointError` if the loss is NaN, infinite, or more than five times what it was at first."
     start = mean(first or [loss])
     if not math.isfinite(loss) or loss > 5*start:
-        raise FloatingPointError(f"The loss is {loss:.3g} at step {step}, it was {start:.3g} at first: go on from "
+        raise FloatingPointError(f"The loss is {loss:.3g} at step {step}, after {start:.3g} at first: continue from "
                                  f"the last good checkpoint in {Path(folder).name} with resume, "
-                                 "or begin again with a lower learning rate.")
+                                 "or start again with a lower learning rate.")
 
 # %% ../../nbs/engine/masked_run.ipynb #11b1ee45
 def data_hash(

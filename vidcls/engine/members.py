@@ -106,7 +106,7 @@ def open_member(
     file = MemberFile(path)
     if _is_there(file): return file
     file.close()
-    raise OSError(f"{tar} does not have {member} at this place any more: make the manifest again with "
+    raise OSError(f"{tar} no longer has {member} in the same place: make the manifest again with "
                   "vidcls manifest.")
 
 # %% ../../nbs/engine/members.ipynb #8a29f2bd

@@ -104,4 +104,4 @@ def class_number(
 ) -> int: # Its number
     "The number of a class. Raises `ValueError` for one that the model does not know."
     if label in config.label2id: return int(config.label2id[label])
-    raise ValueError(f"The model knows no class {label!r}: choose one of {', '.join(config.label2id)}.")
+    raise ValueError(f"The model does not know the class {label!r}: choose one of {', '.join(config.label2id)}.")

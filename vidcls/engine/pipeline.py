@@ -49,8 +49,8 @@ def hub_folder(
     commits = [d.name for d in sorted(cached.glob("*")) if _has_weights(net, d)]
     folders = [model_folder(name, c) for c in commits]
     if len({(ClipSpec.load(f), saved_clips(f)) for f in folders}) == 1: return folders[0]
-    raise ValueError(f"{len(commits)} commits in the Hub's cache have the weights of {name}, and their ClipSpecs or "
-                     "tests differ: pass spec=ClipSpec.load(model_folder(name, revision)).")
+    raise ValueError(f"{len(commits)} commits in the Hub's cache have the weights of {name}, but their ClipSpecs or "
+                     "test settings differ: pass spec=ClipSpec.load(model_folder(name, revision)).")
 
 # %% ../../nbs/engine/pipeline.ipynb #624afdd3
 register_probe() # So that `pipeline` finds the classes of probes and of exported networks

@@ -76,7 +76,7 @@ def _pictures(path, info, settings, most=math.inf):
     before, tick = -1, _tick(info)
     for t,picture in takewhile(lambda shown: shown[0] < most, iter_frames(path, settings.size)):
         at = round(t/tick)
-        if at <= before: raise _Unkept("its time stamps go back")
+        if at <= before: raise _Unkept("its time stamps jump back")
         yield at, picture
         before = at
 
@@ -128,7 +128,7 @@ def _write_copy(file, path, info, settings, most=math.inf):
 def _check_times(file, info, n):
     "Raise `_Unkept` if the copy of a video shows its frames at other times."
     new, close = probe_video(os.fspath(file)), partial(math.isclose, rel_tol=0, abs_tol=1e-9)
-    if (new.frames, n) != (info.frames, info.frames): raise _Unkept("it has other frames than its packets say")
+    if (new.frames, n) != (info.frames, info.frames): raise _Unkept("its frames do not match its packets")
     was, now = (promised_times(i, -math.inf, math.inf) for i in (info, new))
     if not (all(map(close, was, now)) and close(new.duration, info.duration)):
         raise _Unkept("an MP4 file cannot keep its time stamps")
@@ -444,9 +444,9 @@ def with_copy(
 ): # The plan, perhaps for a copy
     "Train on a copy if asked to, else say what it would save. Raises `ValueError` if a copy makes no sense."
     if prepare and (plan.method == "probe" or plan.until):
-        why = "a probe reads each video once" if plan.method == "probe" else "a budget does not know what a copy takes"
-        raise ValueError(f"There is no use for prepare here, because {why}: make a copy with vidcls prepare, and "
-                         "train on that.")
+        why = "a probe reads each video once" if plan.method == "probe" else "a budget does not include its time"
+        raise ValueError(f"--prepare (prepare=True) cannot be used here, because {why}: make a copy with vidcls "
+                         "prepare, and train on that.")
     if read_prepared(plan.recipe.data): return plan
     if prepare: return _copied(plan, workers, progress)
     if plan.method == "probe" or plan.until or cache or not process_state().is_main_process: return plan
@@ -456,6 +456,6 @@ def with_copy(
 def _advice(plan, saving):
     "What a copy would save, and how to get it."
     r, size = plan.recipe, copy_size(plan.spec.size, plan.recipe.scale, plan.spec.part)
-    return (f"Reading the videos for {r.epochs} epochs will take about {duration(saving.before)} of one core. From a "
+    return (f"Reading the videos for {r.epochs} epochs will take about {duration(saving.before)} on one core. From a "
             f"smaller copy, which is made in {duration(saving.making)}, it would take {duration(saving.after)}: add "
             f"--prepare (prepare=True), or run vidcls prepare {r.data} FOLDER --size {size} and train on FOLDER.")

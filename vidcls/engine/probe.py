@@ -36,7 +36,7 @@ class TokenNet(nn.Module):
         front:int=0,              # The same: how many tokens at the front belong to no place
     ):
         super().__init__()
-        if layout not in LAYOUTS: raise ValueError(f"layout is {' or '.join(map(repr, LAYOUTS))}, not {layout!r}.")
+        if layout not in LAYOUTS: raise ValueError(f"layout must be {' or '.join(map(repr, LAYOUTS))}, not {layout!r}.")
         self.net, self.input_key, self.layout, self.options = net, input_key, layout, options or {}
         self.summary, self.front = summary, front
 
@@ -77,13 +77,13 @@ def keep_tokens(
     summary:bool=False,    # Does the first token of each moment stand for it, as in models of single images?
 ) -> torch.Tensor: # [B, N, D], [B, steps, D] or [B, 1, D]
     "The tokens for a head. Raises `ValueError` if they cannot be grouped into time steps."
-    if how not in ("all", "frames", "mean"): raise ValueError(f"tokens is 'mean', 'frames' or 'all', not {how!r}.")
+    if how not in ("all", "frames", "mean"): raise ValueError(f"tokens must be 'mean', 'frames' or 'all', not {how!r}.")
     if how == "all": return tokens
     pieces = tokens.unflatten(1, (steps, -1))[:, :, 0] if summary else tokens[:, skip:]
     if how == "mean": return pieces.mean(1, keepdim=True)
     if summary: return pieces
     if not steps or pieces.shape[1] % steps or pieces.shape[1] < steps:
-        raise ValueError(f"{pieces.shape[1]} tokens are not {steps or 'a known number of'} moments: "
+        raise ValueError(f"{pieces.shape[1]} tokens cannot be divided among {steps or 'an unknown number of'} moments: "
                          "use tokens='mean' or 'all', or pass steps= to load_backbone.")
     return pieces.unflatten(1, (-1, steps)).mean(1) if places_first else pieces.unflatten(1, (steps, -1)).mean(2)
 
@@ -193,7 +193,7 @@ def make_head(
     options = {k: v for k,v in head.items() if k != "kind"}
     try: return _HEADS[head["kind"]](**options, classes=classes)
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
-        raise ValueError(f"config.json describes a head that there is not ({head}): copy the model again.") from e
+        raise ValueError(f"config.json describes a head that does not exist ({head}): copy the model again.") from e
 
 # %% ../../nbs/engine/probe.ipynb #2f541344
 _FACTORIES = {}
@@ -219,7 +219,7 @@ def _made_by_user(
 ) -> nn.Module: # A new network
     "Call the function of this name if the user has passed it. Raises `ValueError`, and never imports anything."
     if name not in _FACTORIES:
-        raise ValueError(f"This model's backbone is made by {name}, which is not imported for you: import it "
+        raise ValueError(f"This model's backbone is made by {name}, which vidcls does not import for you: import it "
                          "yourself, and call vidcls.engine.probe.use_factory(THE FUNCTION) first.")
     return _FACTORIES[name]()
 
@@ -243,8 +243,8 @@ def _check_sample(
     "Raise `ValueError` if a network gives other features than the one that a probe was trained on."
     now, was = torch.tensor(sample_features(net, shape)), torch.tensor(was)
     if len(now) != len(was) or (now - was).abs().max() > .05*was.abs().max() + 1e-6:
-        raise ValueError(f"{name} makes another network than the one that this model was trained on: "
-                         "hand over the function with the same weights.")
+        raise ValueError(f"{name} makes a different network from the one that this model was trained on: "
+                         "pass the function with the same weights.")
 
 # %% ../../nbs/engine/probe.ipynb #ffcbf82c
 @contextmanager
@@ -362,7 +362,7 @@ def _strict(net, state, name):
     try: net.load_state_dict(state)
     except RuntimeError as e:
         first = str(e).splitlines()[-1].strip().rstrip(".")
-        raise ValueError(f"The weights of {name} do not fit ({first}): copy the model again, or hand over the "
+        raise ValueError(f"The weights of {name} do not fit ({first}): copy the model again, or pass the "
                          "function that made its backbone.") from e
 
 def _backbone(about, state, name):

@@ -39,7 +39,7 @@ def gallery(
     say, wide = lambda x: html.escape(str(x)), 276 if draw else 140
     style = f"display:inline-block;margin:4px;width:{wide}px;font:12px sans-serif;vertical-align:top"
     beside = lambda r, source: draw and (f' <img src="{draw(source, r.predicted)}" width="128" '
-                                         f'alt="what spoke for {say(r.predicted)}" style="vertical-align:top">')
+                                         f'alt="evidence for {say(r.predicted)}" style="vertical-align:top">')
     answer = lambda r: "correct" if r.label == r.predicted else f"taken for {say(r.predicted)}"
     one = lambda r, source: (f'<figure style="{style}">'
         f'<img src="{_gif(source, spec)}" alt="{say(r.label)}" width="128" style="image-rendering:pixelated">'
@@ -54,7 +54,7 @@ def map_drawer(
     device:str|None=None,   # None: the fastest available
     revision:str|None=None, # Commit, tag or branch on the Hub
 ): # Function from (video, label) to a GIF as a data URI
-    "A function that draws what spoke for a label in a video. Raises `ValueError` if the method does not fit the model."
+    "A function that draws the evidence for a label. Raises `ValueError` if the method does not fit the model."
     from vidcls.see import check_method, explain
     check_method(model, method, None, device, revision)
     @lru_cache(None)
@@ -69,8 +69,8 @@ _STYLE = """th:first-child,td:first-child,.p :is(td,th):nth-child(2){text-align:
 .m td{text-align:center;min-width:1.6em}
 .m th.c{writing-mode:vertical-rl;transform:rotate(180deg);vertical-align:bottom;text-align:left}"""
 
-_ABOUT = (" Beside each video: what spoke for that answer in its middle clip ({}). The brighter the colour, the more a "
-          "place mattered; the number above is for this clip alone.")
+_ABOUT = (" Beside each video is a map of the evidence for that answer in its middle clip ({}). The brighter the "
+          "colour, the more a place mattered; the number above is for this clip alone.")
 
 # %% ../../nbs/engine/report.ipynb #91a2d263
 def _confusion(scores):

@@ -71,7 +71,7 @@ def _claim(self:Results):
 def _job(folder):
     file = Path(folder)/"job.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{folder} does not contain results: name the --out of vidcls predict.")
+        raise FileNotFoundError(f"{folder} does not contain results: name a folder that vidcls predict wrote.")
     try: return dict(json.loads(file.read_text()))
     except (ValueError, TypeError) as e:
         raise ValueError(f"{file} is damaged: remove {folder}, and score again.") from e

@@ -46,13 +46,13 @@ def _annotated(file, video, about):
         if not 0 < end < 1e6: raise ValueError(f"its duration is {end}")
         for a in about["annotations"]:
             (start, stop), label = map(float, a["segment"]), a["label"]
-            if not isinstance(label, str): raise ValueError(f"a label is {label!r}, which is not a text")
+            if not isinstance(label, str): raise ValueError(f"a label is {label!r}, which is not text")
             if not 0 <= start < stop:
-                raise ValueError(f"a segment of {label} goes from {start} to {stop} s, but needs a later end")
+                raise ValueError(f"a segment of {label} goes from {start} to {stop} s, but must end after its start")
             rows.append((video, label, start, stop, np.nan))
         return end, rows
-    except KeyError as e: raise ValueError(f"{file} lacks {e} at {video}: add it.") from e
-    except (ValueError, TypeError) as e: raise ValueError(f"{file} is wrong at {video} ({e}): correct it.") from e
+    except KeyError as e: raise ValueError(f"{file} has no {e} for {video}: add it.") from e
+    except (ValueError, TypeError) as e: raise ValueError(f"{file} has an error in {video} ({e}): correct it.") from e
 
 def read_annotations(
     file, # JSON in ActivityNet's format
@@ -115,7 +115,7 @@ def save_segments(
     "Write segments, completely or not at all. Raises `ValueError` for another format."
     file = Path(file)
     if file.suffix not in FORMATS:
-        raise ValueError(f"Segments are written as {', '.join(FORMATS)}, not as {file.name!r}: "
+        raise ValueError(f"Segments can be written as {', '.join(FORMATS)}, not as {file.name!r}: "
                          "choose one of these endings.")
     if file.suffix == ".vtt" and table.video.nunique() > 1:
         raise ValueError(f"{file} would hold the subtitles of {table.video.nunique()} videos: "

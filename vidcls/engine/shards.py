@@ -241,7 +241,7 @@ def _overdue(self:Pool):
     late = [w for w in self.workers if w.rows and time.monotonic() >= w.since + self.time_limit]
     if not late: return None
     row = self._replace(late[0])
-    why = f"{row_name(row)} took longer than {self.time_limit:g} s: look at it, or allow more with --time-limit."
+    why = f"{row_name(row)} took longer than {self.time_limit:g} s: check the video, or allow more with --time-limit."
     return row, dict(error=why)
 
 @patch

@@ -66,7 +66,7 @@ def video_files(
     folder = Path(folder)
     files = sorted((p for p in folder.rglob("*") if p.name not in (MARKER, LOCK) and not p.is_dir()), key=str)
     videos = [p for p in files if is_video(p)]
-    if not videos: raise FileNotFoundError(f"There are no videos below {folder}: name a folder that contains some.")
+    if not videos: raise FileNotFoundError(f"There are no videos in {folder}: name a folder that contains some.")
     flat = any(p.parent == folder for p in videos) # Otherwise these files describe the data set
     warn_skipped([p for p in files if not is_video(p) and (flat or p.parent != folder)], folder)
     return [str(p) for p in videos]

@@ -33,7 +33,7 @@ def batch_share(
     "This process' share of a batch. Raises `ValueError` if the batch cannot be divided evenly."
     n = process_state().num_processes
     if batch % n:
-        raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a batch size that {n} divides.")
+        raise ValueError(f"A batch of {batch} cannot be shared by {n} processes: choose a multiple of {n}.")
     return batch//n
 
 # %% ../../nbs/engine/trainer.ipynb #c707a7af
@@ -98,7 +98,7 @@ def add_drop_path(
     "Leave out branches of layers at random in training. Raises `ValueError` if the family does not allow it."
     family = family_of(net.config)
     if not family.branches:
-        raise ValueError(f"{family.name} has no branches that belong to one clip each: leave out drop_path.")
+        raise ValueError(f"{family.name} has no layers that drop_path could skip for single clips: leave it out.")
     if own := getattr(net.config, "drop_path_rate", 0):
         raise ValueError(f"This checkpoint has drop_path_rate={own} in its config.json already: leave out drop_path.")
     found = [(re.fullmatch(family.branches, name), module) for name, module in net.named_modules()]
@@ -264,7 +264,7 @@ class SoftTracker:
         except Exception as e: # Trackers raise whatever their libraries do
             why = " ".join(str(e).split())[:200] or type(e).__name__
             name = type(self.tracker).__name__.removesuffix("Callback")
-            logger.warning(f"{name} takes no log ({why}): training goes on without it, and vidcls.json keeps the log.")
+            logger.warning(f"{name} cannot take the log ({why}): training goes on without it and logs to vidcls.json.")
             self.failed = True
 
 # %% ../../nbs/engine/trainer.ipynb #132a1da5
@@ -563,8 +563,8 @@ def batch_arguments(
     share = batch_share(recipe.batch_size)
     n, again = fit_batch(net.to(process_state().device), spec, share, recipe.precision or half_precision())
     if (n < share or again) and process_state().is_main_process:
-        logger.info(f"A batch of {share} does not fit into this GPU: {n} clips at a time, {share//n} times"
-                    f"{', with gradient checkpointing' if again else ''}.")
+        logger.info(f"A batch of {share} does not fit into this GPU, so each step takes {n} clips at a time, "
+                    f"{share//n} times{', with gradient checkpointing' if again else ''}.")
     return dict(per_device_train_batch_size=n, per_device_eval_batch_size=n, gradient_accumulation_steps=share//n,
                 gradient_checkpointing=again)
 
@@ -575,5 +575,5 @@ def warn_spinning(
     "Name what slows down a training on the CPU beside processes that read clips."
     readers = args.use_cpu and args.dataloader_num_workers and torch.get_num_threads() > 1
     if readers and sys.platform == "linux" and os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
-        logger.warning("PyTorch's threads wait by spinning, and so take the cores from the processes that read clips: "
+        logger.warning("PyTorch's threads spin while they wait, which takes cores from the processes that read clips: "
                        "training is faster with OMP_WAIT_POLICY=PASSIVE in the environment before Python starts.")

@@ -79,13 +79,13 @@ def _refuse_others(self:TransferRows):
     "Raise `ValueError` where rows are of another recipe, of other videos or of other weights."
     file, again = self.folder/"transfer.csv", "name another folder, or move it away."
     if not (self.rows.recipe == self.recipe).all():
-        raise ValueError(f"{file} is of another recipe or of other videos: {again}")
+        raise ValueError(f"{file} was made with another recipe or other videos: {again}")
     for name in self.starts:
         mine = self.rows[self.rows.start == name]
         if not (mine.weights == self.weights[name]).all():
-            raise ValueError(f"{file} has rows of other weights called {name!r}: {again}")
+            raise ValueError(f"{file} has rows for other weights that are also called {name!r}: {again}")
         if not (mine.changes == self.changes[name]).all():
-            raise ValueError(f"{file} has rows of other settings called {name!r}: {again}")
+            raise ValueError(f"{file} has rows for other settings that are also called {name!r}: {again}")
 
 # %% ../../nbs/engine/transfer.ipynb #34c9d441
 @patch

@@ -412,7 +412,7 @@ def frames_between(
             wanted = list(pick(times))
             if not set(wanted) <= set(held): times, held, _ = _collect(path, info, seek_to, start, end, set(wanted))
             if len({(f.width, f.height) for f in held.values()}) > 1:
-                raise VideoError(f"{path} changes the size of its frames: convert it.")
+                raise VideoError(f"{path} has frames of different sizes: convert it.")
             return [held[i] for i in wanted], [times[i] for i in wanted]
         except (_BadSeek, av.error.FFmpegError, VideoError) as e:
             if seek_to > 0: continue # Perhaps it was only the seek
@@ -470,7 +470,7 @@ def read_frames(
     if isinstance(path, Segment): start, end = max(start, info.begin), min(end, info.end)
     frames, times = frames_between(path, info, start, end, lambda times: pick(len(times)))
     if not frames:
-        raise VideoError(f"{path} shows nothing between {float(start):.2f} and {float(end):.2f} s: "
+        raise VideoError(f"{path} has no frames between {float(start):.2f} and {float(end):.2f} s: "
                          "ask for an earlier part.")
     import torch # Imported here, because listing videos does not need it
     return torch.from_numpy(np.stack(to_rgb(frames, path))).permute(0, 3, 1, 2), times
@@ -531,6 +531,6 @@ def iter_frames(
     size, upright = None, Upright(short)
     for t,f in good_frames(path):
         if size not in (None, (f.width, f.height)):
-            raise VideoError(f"{path} changes the size of its frames: convert it.")
+            raise VideoError(f"{path} has frames of different sizes: convert it.")
         size = f.width, f.height
         yield t, to_rgb([f], path, upright)[0]

@@ -47,7 +47,7 @@ def _text(value):
     "A value as text. Raises `ValueError` for a list and the like."
     import pandas as pd
     if isinstance(value, (list, dict, bytes)) or getattr(value, "shape", ()):
-        raise ValueError(f"{str(value)[:40]} is not one value")
+        raise ValueError(f"{str(value)[:40]} is not a single value")
     return "" if value is None or value is pd.NA or value != value else str(value)
 
 # %% ../../nbs/engine/videofolder.ipynb #d8a1f0c7
@@ -74,7 +74,7 @@ def _inside(name, file):
     short = os.path.normpath(name.replace("\\", "/"))
     if "://" in name or os.path.isabs(short) or short[1:2] == ":" or short.split(os.sep)[0] == "..":
         raise ValueError(f"{file} lists {name}, which is not in its folder: "
-                         f"name each video by its place below {file.parent}.")
+                         f"name each video by its path relative to {file.parent}.")
     return short
 
 # %% ../../nbs/engine/videofolder.ipynb #7c14e3b8
@@ -98,7 +98,7 @@ def _labelled(df, file, split):
     given = df["split"].str.strip() if "split" in df else [split or f for f in first]
     splits = [_SPLIT_OF.get(s, s) for s in given]
     if odd := [s for s in splits if split and s != split]:
-        raise ValueError(f"{file} gives a video the split {odd[0]!r}: it lies in the folder of {split!r}.")
+        raise ValueError(f"{file} gives a video the split {odd[0]!r}, but it is in the folder of {split!r}: move it.")
     return df.assign(path=list(map(str, names)), label=label, split=splits)
 
 # %% ../../nbs/engine/videofolder.ipynb #3b865dfd
@@ -143,7 +143,7 @@ def metadata_parts(
 ) -> dict: # Place of a metadata file → its bytes
     "What to write into the metadata files of a data set."
     import pandas as pd
-    if form not in FORMS: raise ValueError(f"Metadata is written as {', '.join(FORMS)}, not as {form!r}: choose one.")
+    if form not in FORMS: raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}.")
     if odd := [p for p in places if "\\" in p]:
         raise ValueError(f"{odd[0]} has a backslash in its name, which other systems take for a folder: rename it.")
     groups = ["" if g == str(p) else g for g,p in zip(recordings(table), table.path)] # Do not publish paths
@@ -166,7 +166,7 @@ def write_metadata(
     folder = Path(folder).absolute()
     places = [Path(os.path.relpath(os.path.abspath(p), folder)).as_posix() for p in table.path]
     if outside := [p for p,place in zip(table.path, places) if place.startswith("../")]:
-        raise ValueError(f"{outside[0]} is not below {folder}: name the folder that contains all videos.")
+        raise ValueError(f"{outside[0]} is not in {folder}: name the folder that contains all videos.")
     parts = metadata_parts(table, places, form)
     if other := [f for _,f in metadata_files(folder) if f.relative_to(folder).as_posix() not in parts]:
         raise ValueError(f"{other[0]} describes these videos already: remove it first.")

@@ -73,7 +73,7 @@ def stick_masks(
     name = re.fullmatch(r"v_(\w+)_g(\d+)_c(\d+)\.avi", path.name)
     about = path.absolute().parents[2]/"stickucf.json"
     if not name or name[1] not in CLASSES or not about.is_file():
-        raise ValueError(f"{path} is not in a StickUCF, so its masks are not known: take a file of make_stickucf.")
+        raise ValueError(f"{path} is not in a StickUCF, so its masks are not known: use a file from make_stickucf.")
     clip = Clip(path.parent.parent.name, name[1], int(name[2]), int(name[3]))
     return clip_masks(clip, json.loads(about.read_text())["seed"], which=which)
 

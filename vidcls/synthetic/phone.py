@@ -81,9 +81,9 @@ def phone_frames(
     fps:float=RATE,      # Frames per second
 ) -> np.ndarray: # [T, H, W, 3] uint8, upright
     "The pictures of one film."
-    if recording.light not in LIGHT: raise ValueError(f"light is one of {', '.join(LIGHT)}, not {recording.light!r}.")
+    if recording.light not in LIGHT: raise ValueError(f"light must be {' or '.join(LIGHT)}, not {recording.light!r}.")
     name = GESTURES.get(recording.films[i], recording.films[i])
-    if name not in ACTIONS: raise ValueError(f"There is no gesture {name!r}: take {', '.join(GESTURES)}, or an action.")
+    if name not in ACTIONS: raise ValueError(f"There is no gesture {name!r}: use {', '.join(GESTURES)}, or an action.")
     rng = _random(seed, recording.start, i)
     return _lit(render_clip(name, phone_scene(recording, seed), rng, frames, fps, SIZE), recording.light)
 
@@ -150,7 +150,7 @@ def _check_same(root, about):
     "Raise `ValueError` for a folder with other films."
     file = root/"phone.json"
     was = json.loads(file.read_text()) if file.exists() else about if not root.exists() else None
-    if was != about: raise ValueError(f"{root} contains other films than {about}: give another folder, or delete it.")
+    if was != about: raise ValueError(f"{root} was not made with {about}: give another folder, or delete it.")
 
 # %% ../../nbs/synthetic/phone.ipynb #aa0d7a15
 def make_phone_films(
