@@ -146,7 +146,7 @@ def test_a_video_with_few_frames_repeats_them_evenly_or_is_refused(tmp_path):
     clip = read_clip(path, View(), SPEC)
     assert [len(list(g)) for _, g in itertools.groupby(f.numpy().tobytes() for f in clip)] == [2, 2, 2, 2, 2, 2, 2, 1, 1]
     assert repeated_frames(path, [View()], SPEC) == 7
-    with pytest.raises(VideoError, match="nine.avi has only 9 frames.*but a clip needs 16: allow repeated frames"): read_clip(path, View(), replace(SPEC, pad=False))
+    with pytest.raises(VideoError, match="nine.avi has 9 frames.*but a clip needs 16: allow repeated frames"): read_clip(path, View(), replace(SPEC, pad=False))
 
 
 @pytest.mark.parametrize("seconds", [1.5, 2., 2.5])

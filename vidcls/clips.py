@@ -189,7 +189,7 @@ def clip_frames_at(
     end = min(start + spec.seconds, end)
     inside = [i for i,t in enumerate(times) if in_span(t, start, end)]
     if len(inside) < spec.num_frames and not spec.pad:
-        raise VideoError(f"{info.path} has only {len(inside)} frames in the {end - start:.2f} s from {start:.2f} s, "
+        raise VideoError(f"{info.path} has {len(inside)} frames in the {end - start:.2f} s from {start:.2f} s, "
                          f"but a clip needs {spec.num_frames}: allow repeated frames (pad=True, no --strict).")
     if not inside: inside = [_held_picture(info, times, start, spec)]
     return [inside[k] for k in pick_frames(len(inside), spec)]
