@@ -167,6 +167,26 @@ def race_scale(
     return t
 
 
+def time_starts(
+    model,      # Model folder
+    video,      # Video file
+    rounds:int, # Every command runs once per round
+) -> pd.DataFrame: # One row per command: seconds, and seconds of processor time
+    "How long `vidcls predict` takes in a new shell, and how much of that its libraries take to load."
+    ways = {"Python": ("-c", "pass"), "import torch": ("-c", "import torch"),
+            "import a video model": ("-c", "from transformers import VideoMAEForVideoClassification"),
+            "vidcls predict": ("-m", "vidcls", "predict", model, video)}
+    rows = []
+    for _ in range(rounds):
+        for way,command in ways.items():
+            before, start = os.times(), time.perf_counter()
+            subprocess.run([sys.executable, *map(str, command)], check=True, capture_output=True)
+            took, after = time.perf_counter() - start, os.times()
+            used = after.children_user + after.children_system - before.children_user - before.children_system
+            rows.append({"way": way, "seconds": took, "core-seconds": used})
+    return pd.DataFrame(rows).groupby("way", sort=False).median()
+
+
 def draw(
     races:dict, # Name -> table
     file,       # PNG file to write
@@ -202,10 +222,12 @@ def bench(
     print(f"\na timeline of {minutes} minutes\n{long.round(1).to_string()}", flush=True)
     scale = race_scale(folder/"scale", data_root(recipe), tutorial_model(recipe), scored, 3 if steps > 1 else 1)
     print(f"\n{scored} videos, divided\n{scale.round(3).T.to_string()}", flush=True)
+    starts = time_starts(tutorial_model(recipe), next((Path(folder)/"files").glob("*.avi")), 5 if steps > 1 else 1)
+    print(f"\none video in a new shell\n{starts.round(2).to_string()}", flush=True)
     report = doctor()
     out = dict(machine={**report.machine, **report.versions}, races={k: t.to_dict() for k,t in races.items()},
                loaders=loaders.to_dict(), features={k: t.to_dict() for k,t in features.items()}, steps=step.to_dict(),
-               timeline=long.to_dict(), scale=scale.to_dict())
+               timeline=long.to_dict(), scale=scale.to_dict(), starts=starts.to_dict())
     with atomic_write(folder/"bench.json") as tmp: tmp.write_text(json.dumps(out, indent=1))
     draw(races, folder/"bench.png")
     return out
