@@ -216,7 +216,7 @@ def bent(net, spec, file, write=X.write_graph):
 @needs_extra
 def test_a_wrong_export_leaves_nothing(model, data, tmp_path, monkeypatch):
     monkeypatch.setattr(X, "write_graph", bent)
-    with pytest.raises(ValueError, match=r"logits differ by 1\.0e-02 of the largest one .* was not kept") as e: export(model, tmp_path/"m", data)
+    with pytest.raises(ValueError, match=r"logits differ from PyTorch's by 1\.0e-02 of the largest one, .* was not kept") as e: export(model, tmp_path/"m", data)
     assert "\n" not in str(e.value) and not list(tmp_path.iterdir())
     monkeypatch.setattr(X, "_check_batches", lambda *_: None) # Then the videos tell
     with pytest.raises(ValueError, match=r"differ by up to 1\.0e-02 .* videos get another label"): export(model, tmp_path/"m", data)
@@ -259,7 +259,7 @@ def test_models_and_data_that_will_not_do(model, data, tmp_path):
         with pytest.raises(ValueError, match=next(iter(numbers))): export(model, tmp_path/"m", data, **numbers)
     with pytest.raises(ValueError, match="int8 needs test videos with labels"): export(model, tmp_path/"m", None, int8=True)
     other = write_dataset(tmp_path/"other", ("Sit", "Wave"), dict(train=1, val=1, test=1))
-    with pytest.raises(ValueError, match="The label 'Sit' is not one"): export(model, tmp_path/"m", other, int8=True)
+    with pytest.raises(ValueError, match="does not know the label 'Sit'"): export(model, tmp_path/"m", other, int8=True)
     assert [p.name for p in tmp_path.iterdir()] == ["other"]
 
 

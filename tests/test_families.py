@@ -265,7 +265,7 @@ def test_drop_path_does_nothing_at_rate_0_nor_in_evaluation(name):
     net, clip = deep(name).eval(), torch.rand(2, 8, 3, *[clip_shape(CONFIGS[name]())[1]]*2)
     before, names = net(**{FAMILIES[name].input_key: clip}).logits, list(net.state_dict())
     if not FAMILIES[name].branches:
-        with pytest.raises(ValueError, match=r"^VideoPrism has no branches .*: leave out drop_path\.$"): add_drop_path(net, .5)
+        with pytest.raises(ValueError, match=r"^VideoPrism has no layers that drop_path .*: leave it out\.$"): add_drop_path(net, .5)
         return
     assert add_drop_path(net, 0.) == [] and len(add_drop_path(net, .5)) >= 2
     assert torch.equal(net(**{FAMILIES[name].input_key: clip}).logits, before) and list(net.state_dict()) == names
@@ -306,7 +306,7 @@ def test_a_model_trained_with_drop_path_is_saved_without_it(tmp_path, data):
 
 def test_drop_path_is_refused_before_anything_is_written(tmp_path, data):
     path = publish(tmp_path/"published", "videoprism_vision_model")
-    with pytest.raises(ValueError, match="VideoPrism has no branches"):
+    with pytest.raises(ValueError, match="VideoPrism has no layers that drop_path"):
         finetune(replace(SPEEDY, data=str(data), checkpoint=str(path), drop_path=.1), tmp_path/"m", workers=0, progress=False)
     assert not (tmp_path/"m"/"model.safetensors").exists()
     for bad in (-.1, 1., "much"):

@@ -109,7 +109,7 @@ def test_errors_name_the_member(packed, tmp_path):
     with pytest.raises(VideoError, match=rf"^{tar}::{name} is not a readable video") as e: probe_video(table.path[1])
     assert "\n" not in str(e.value)
     Path(tar).write_bytes(data[offset:])
-    with pytest.raises(VideoError, match=f"{tar} does not have .* any more: make the manifest again"): probe_video(table.path[2])
+    with pytest.raises(VideoError, match=f"{tar} no longer has .* in the same place: make the manifest again"): probe_video(table.path[2])
     Path(tar).unlink()
     with pytest.raises(FileNotFoundError, match=f"m.parquet lists {tar}, which does not exist"): video_table(tmp_path/"m.parquet")
     with pytest.raises(VideoError, match=f"There is no tar file {tar}"): probe_video(table.path[1])

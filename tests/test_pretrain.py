@@ -206,7 +206,7 @@ def test_rows_of_other_weights_or_videos_of_the_same_name_are_not_taken(recipe, 
     models = [write_checkpoint(tmp_path/k/"own", VideoMAEForPreTraining(tiny_config())) for k in "ab"]
     go = lambda model, recipe=r: P.transfer({"own": model}, recipe, tmp_path/"t", [(1., 0)], workers=0, progress=False)
     assert len(go(models[0]).rows) == len(go(models[0]).rows) == 1
-    with pytest.raises(ValueError, match="rows of other weights called 'own'"): go(models[1])
+    with pytest.raises(ValueError, match="rows for other weights that are also called 'own'"): go(models[1])
     with pytest.raises(ValueError, match="of other videos"): go(models[0], replace(r, data=str(write_dataset(tmp_path/"B"/Path(data).name, first=9))))
 
 

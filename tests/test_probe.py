@@ -148,7 +148,7 @@ def test_nothing_is_imported(data, tmp_path, monkeypatch):
     config = json.loads((done.model_dir/"config.json").read_text())
     config["backbone"]["factory"] = "evil:make"
     (done.model_dir/"config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="made by evil:make, which is not imported"): load_weights(done.model_dir, "it")
+    with pytest.raises(ValueError, match="made by evil:make, which vidcls does not import"): load_weights(done.model_dir, "it")
     assert "evil" not in sys.modules
 
 

@@ -101,8 +101,8 @@ def test_a_stride_or_a_rule_that_makes_no_sense_is_refused(model, film):
 # -- the rule ----------------------------------------------------------------------------------------------------------
 
 def test_numbers_and_labels_that_make_no_sense_are_named(model, film):
-    with pytest.raises(ValueError, match="no label 'zzz'.*its labels are"): timeline(model, film, rule=Rule("zzz"), progress=False)
-    with pytest.raises(ValueError, match="no label 'zzz'"): Finder(["a", "b"], 1., Rule("zzz"))
+    with pytest.raises(ValueError, match="'zzz', which the model does not know: it knows"): timeline(model, film, rule=Rule("zzz"), progress=False)
+    with pytest.raises(ValueError, match="'zzz', which the model does not know"): Finder(["a", "b"], 1., Rule("zzz"))
     with pytest.raises(ValueError, match="batch_size must be at least 1"): timeline(model, film, batch_size=0, progress=False)
     with pytest.raises(ValueError, match="at least one item ahead"): next(iter(window_clips(film, SPEC, ahead=0)))
 
@@ -273,7 +273,7 @@ def test_wrong_arguments(model, film, truth, capsys, args, status, say):
 
 
 def test_overlapping_or_inverted_truth_is_refused(model, film, tmp_path, capsys):
-    for segments, say in (([[5, 1]], "later end"), ([[1, 5], [4, 8]], "overlap"), ([[1, 50]], "after the end of the video")):
+    for segments, say in (([[5, 1]], "must end after its start"), ([[1, 5], [4, 8]], "overlap"), ([[1, 50]], "after the end of the video")):
         file = tmp_path/"wrong.json"
         rows = [dict(label="Nod", segment=s) for s in segments]
         file.write_text(json.dumps(dict(database={"a": dict(duration=20., annotations=rows)})))
