@@ -98,7 +98,7 @@ def test_a_model_without_a_map_says_so(model, data, monkeypatch):
 def test_a_long_film_gets_a_timeline(model, tmp_path):
     film = write_long(tmp_path/"film.avi", 20)
     assert "<h3>When</h3>" in last(Answers(model), film)[4]
-    with pytest.raises(VideoError, match="lasts 20.0 s and has 500 frames, and 6 s at 120"): check_upload(film, .1)
+    with pytest.raises(VideoError, match="lasts 20.0 s and has 500 frames, but at most 6 s at 120"): check_upload(film, .1)
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])

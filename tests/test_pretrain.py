@@ -108,7 +108,7 @@ def test_resume_gives_the_same_losses(recipe, tmp_path, monkeypatch):
 def test_a_loss_that_is_no_number_or_explodes_stops_and_keeps_the_checkpoint(recipe, tmp_path, monkeypatch, factor):
     real, n = P.masked_loss, []
     monkeypatch.setattr(P, "masked_loss", lambda *a: (n.append(0), real(*a)*(factor if len(n) == 5 else 1))[1])
-    with pytest.raises(FloatingPointError, match="step 4, it was .* last good checkpoint"): P.pretrain(recipe, tmp_path/"m", workers=0, progress=False)
+    with pytest.raises(FloatingPointError, match="step 4, after .* last good checkpoint"): P.pretrain(recipe, tmp_path/"m", workers=0, progress=False)
     assert not (tmp_path/"m"/"model.safetensors").exists()
     [kept] = (tmp_path/"m"/"checkpoints").glob("checkpoint-*")
     assert all(v.isfinite().all() for v in VideoMAEForPreTraining.from_pretrained(kept).state_dict().values())
@@ -216,7 +216,7 @@ def test_rows_of_another_recipe_are_not_taken(recipe, data, tmp_path):
     before = (tmp_path/"transfer.csv").read_bytes()
     again = P.transfer({"random weights": None}, r, tmp_path, [(1., 0)], workers=0, progress=False)
     assert len(table.rows) == 1 and again.rows.to_csv() == table.rows.to_csv() and again.videos.to_csv() == table.videos.to_csv()
-    with pytest.raises(ValueError, match="of another recipe"): P.transfer({"random weights": None}, replace(r, learning_rate=1e-2), tmp_path, [(.5, 0)], progress=False)
+    with pytest.raises(ValueError, match="with another recipe"): P.transfer({"random weights": None}, replace(r, learning_rate=1e-2), tmp_path, [(.5, 0)], progress=False)
     assert (tmp_path/"transfer.csv").read_bytes() == before
 
 
@@ -225,7 +225,7 @@ def test_the_loss_and_the_config_must_agree():
     x, m = torch.zeros(1, 8, 3, 32, 32), P.tube_masks(model.config, 1)
     for target in ("pixels", "motion"):
         with pytest.raises(ValueError, match="norm_pix_loss=True"): P.masked_loss(model, x, m, target)
-    with pytest.raises(ValueError, match="none of"): P.masked_loss(model, x, m, "colour")
+    with pytest.raises(ValueError, match="target must be one of"): P.masked_loss(model, x, m, "colour")
 
 
 @pytest.mark.parametrize("mean", [.5, .45])
