@@ -50,7 +50,7 @@ def pictures(nb):
 
 
 SEEN = """async i => {
-  for (let n = 0; n < 10; n++) {  // Cells get their height only when they come near
+  for (let n = 0; n < 25; n++) {  // Cells get their height only when they come near, on a busy machine after seconds
     i.scrollIntoView({block: 'center'});
     await new Promise(done => setTimeout(done, 20*n));
     const r = i.getBoundingClientRect();
