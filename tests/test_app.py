@@ -202,7 +202,7 @@ def test_every_kind_of_model_answers_or_says_why_not(make, method, tmp_path, dat
         *_, (found, note, frames, looked, when) = page["answer"](str(upload))
         assert found == scores(tmp_path/"films"/upload.name, model) and "data:image/png" in frames and not upload.exists()
         assert ("29 of 64 repeat others" in note) == (make is long_clips and upload.name == "short.mp4")
-        assert ("no heat map for this model: This model's backbone does not have" if (make, method) == (frozen, "gradcam") else "<img") in looked
+        assert ("no heat map for this model: This model&#x27;s backbone does not have" if (make, method) == (frozen, "gradcam") else "<img") in looked
         assert ("<h3>When</h3>" in when) == (upload.name == "film.avi") and str(tmp_path) not in note + looked + when
     assert [*page["example"](0)][-1][0]
     with pytest.raises(gradio.Error, match="one.mp4 is a single picture: a clip needs a video."): [*page["answer"](str(write_video(tmp_path/"one.mp4", 1)))]
