@@ -207,7 +207,7 @@ def test_rows_of_other_weights_or_videos_of_the_same_name_are_not_taken(recipe, 
     go = lambda model, recipe=r: P.transfer({"own": model}, recipe, tmp_path/"t", [(1., 0)], workers=0, progress=False)
     assert len(go(models[0]).rows) == len(go(models[0]).rows) == 1
     with pytest.raises(ValueError, match="rows for other weights that are also called 'own'"): go(models[1])
-    with pytest.raises(ValueError, match="of other videos"): go(models[0], replace(r, data=str(write_dataset(tmp_path/"B"/Path(data).name, first=9))))
+    with pytest.raises(ValueError, match="or other videos"): go(models[0], replace(r, data=str(write_dataset(tmp_path/"B"/Path(data).name, first=9))))
 
 
 def test_rows_of_another_recipe_are_not_taken(recipe, data, tmp_path):
