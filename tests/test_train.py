@@ -597,8 +597,8 @@ def test_a_mistake_in_the_program_is_not_blamed_on_the_network(recipe, tmp_path,
 def test_memory_for_frames_is_given_back_after_the_training(recipe, tmp_path):
     if not Path("/dev/shm").is_dir(): pytest.skip("this system has no /dev/shm")
     before, real, made = set(Path("/dev/shm").glob("vidcls-frames-*")), cache_module.frame_cache, []
-    def watched(kind):
-        made.append(real(kind))
+    def watched(kind, **how):
+        made.append(real(kind, **how))
         return made[-1]
     with pytest.MonkeyPatch.context() as m:
         m.setattr(T, "frame_cache", watched)

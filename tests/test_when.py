@@ -421,4 +421,4 @@ def test_calibration_needs_something_to_choose_by(model, film, tmp_path, capsys)
 def test_annotations_that_cannot_be_true_name_file_and_video(tmp_path, about):
     from vidcls.engine.segments import read_annotations
     (tmp_path/"t.json").write_text(json.dumps(dict(database={"film": about})))
-    with pytest.raises(ValueError, match="t.json .*at film"): read_annotations(tmp_path/"t.json")
+    with pytest.raises(ValueError, match="t.json .*(in|for) film"): read_annotations(tmp_path/"t.json")
