@@ -47,7 +47,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vidcls.bench._endless': ('speed.html#_endless', 'vidcls/bench.py'),
                               'vidcls.bench._floor': ('speed.html#_floor', 'vidcls/bench.py'),
                               'vidcls.bench._guide': ('speed.html#_guide', 'vidcls/bench.py'),
-                              'vidcls.bench._kept': ('speed.html#_kept', 'vidcls/bench.py'),
                               'vidcls.bench._like_a_worker': ('speed.html#_like_a_worker', 'vidcls/bench.py'),
                               'vidcls.bench._loaders': ('speed.html#_loaders', 'vidcls/bench.py'),
                               'vidcls.bench._opencv': ('speed.html#_opencv', 'vidcls/bench.py'),

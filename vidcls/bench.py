@@ -21,7 +21,6 @@ from vidcls.clips import (
 )
 from .engine.batch import process_device
 from .engine.cache import frame_cache
-from .engine.prepare import copy_size
 from .engine.machine import clip_loader, reuse_memory
 from .engine.families import clip_shape, family_of
 from .engine.trainer import clip_flops, matmul_speed
@@ -232,27 +231,20 @@ def loader_speed(
     return taken/(time.perf_counter() - start)
 
 # %% ../nbs/13_speed.ipynb #0645aa5a
-def _kept(kind, table, spec):
-    "A frame cache after the first epoch."
-    cache = frame_cache(kind, short=copy_size(spec.size))
-    for p in table.path: cache.frames(p, 0., 1., lambda times: [])
-    if cache.full:
-        logger.warning(f"The memory is too small for the frames of all {len(table)} videos: "
-                       "some are decoded in the second epoch too.")
-    return cache
-
-# %% ../nbs/13_speed.ipynb #0645aa5b
 def _loaders(root, spec, num_clips):
     "Name → (data set, collate function)."
     from vidcls.data import video_table
     table = video_table(root).query("split == 'train'")
     # Enough videos for the whole measurement
     table = table.sample(min(len(table), num_clips + 48), random_state=0)
-    ways = {"vidcls": None, "vidcls, second epoch": _kept("ram", table, spec),
-            "vidcls, second epoch, small frames": _kept("ram-small", table, spec)}
+    cache = frame_cache("ram")
     make = partial(ClipDataset, table, spec, transform=train_transform(spec))
-    return {"guide": (guide_dataset(Path(root)/"train", spec), None)} | {
-        k: (make(cache=c), collate_fn) for k,c in ways.items()}
+    for p in table.path: cache.frames(p, 0., 1., lambda times: []) # The first epoch
+    if cache.full:
+        logger.warning(f"The memory is too small for the frames of all {len(table)} videos: "
+                       "some are decoded in the second epoch too.")
+    return {"guide": (guide_dataset(Path(root)/"train", spec), None), "vidcls": (make(), collate_fn),
+            "vidcls, second epoch": (make(cache=cache), collate_fn)}
 
 # %% ../nbs/13_speed.ipynb #c4d366c9
 def loader_race(
