@@ -316,6 +316,20 @@ def test_when_one_host_is_lost_the_other_ends_with_a_sentence(both, lab, tmp_pat
     assert Run(tmp_path/"m").last_checkpoint
 
 
+def test_a_claim_leaves_nothing_even_if_another_process_cleans_up_at_the_same_time(tmp_path, monkeypatch):
+    from vidcls.engine.run import FileLock, Run
+    real = FileLock.release
+    def release(lock, *args, **kwargs): # Now the other process, which has seen the folder too, releases it
+        real(lock, *args, **kwargs)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        Path(lock.lock_file).parent.rmdir()
+    run = Run(tmp_path/"m").claim()
+    with monkeypatch.context() as m:
+        m.setattr(type(run._lock), "release", release)
+        run.release()
+    assert not (tmp_path/"m").exists()
+
+
 @pytest.mark.slow
 def test_hosts_that_were_not_started_alike_stop_with_a_sentence(both, packed, tmp_path):
     table = video_table(packed[0])

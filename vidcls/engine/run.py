@@ -186,8 +186,8 @@ def release(self:Run):
     if lock and lock.lock_counter == 1:
         for name in _OWN: (self.checkpoints/name).unlink(missing_ok=True)
     if lock: lock.release()
-    with suppress(OSError): # A folder is not empty
-        for p in (self.checkpoints, *self._new): p.rmdir()
+    for p in (self.checkpoints, *self._new):
+        with suppress(OSError): p.rmdir() # It is not empty, or another process of this run has just removed it
 
 # %% ../../nbs/engine/run.ipynb #e85ccd06
 @patch
