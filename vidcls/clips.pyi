@@ -11,7 +11,7 @@ from scipy.special import softmax
 from .data import label_maps
 from vidcls.engine.families import check_change, clip_shape, family_of, pixel_scale, read_config, read_processor, seen_part
 from .engine.tables import sources
-from .engine.video import frames_between, promised_times, to_rgb, Upright, in_span, probe_video, VideoError, VideoInfo
+from vidcls.engine.video import frames_between, in_span, probe_video, promised_times, to_rgb, Upright, VideoError, VideoInfo
 
 @dataclass(frozen=True)
 class ClipSpec:

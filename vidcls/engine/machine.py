@@ -175,13 +175,15 @@ class SharedBatch:
         return batch
 
 # %% ../../nbs/engine/machine.ipynb #9b18acd3
-_KEPT = 32*2**20, 128*2**20 # Bytes: smaller blocks come from the heap, of which so much stays when it is free
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1 # Of glibc's malloc.h
 
 def reuse_memory():
     "Let this process keep freed memory of up to 128 MiB for its next allocations; does nothing without glibc."
     if platform.libc_ver()[0] != "glibc": return
     import ctypes
-    for option,most in zip((-3, -1), _KEPT): ctypes.CDLL(None).mallopt(option, most) # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, 32*2**20)  # Blocks of up to so many bytes come from the heap,
+    libc.mallopt(_TRIM_THRESHOLD, 128*2**20) # and up to so many free bytes stay in it
 
 class WorkerStart:
     "A `worker_init_fn` that calls `reuse_memory`, and then another one."
