@@ -1,5 +1,5 @@
 "What features and probes cost: memory that does not depend on the number of videos, and no waiting that could be avoided."
-import json, platform, subprocess, sys, threading, time
+import json, subprocess, sys, threading, time
 from pathlib import Path
 
 import numpy as np, pytest, torch
@@ -190,30 +190,3 @@ def test_looking_how_frames_are_turned_keeps_none_of_them(tmp_path):
         list(window_clips(path, SPEC, .25))
         assert alive() - before <= 2
     finally: gc.enable()
-
-
-MAPPED = """
-import resource
-from vidcls import read_clip, sample_videos
-from vidcls.engine.machine import clip_loader
-
-class Clips:
-    "Each item reads a clip, and says how many pages the system mapped for it."
-    def __len__(self): return 8
-    def __getitem__(self, i):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        read_clip(sample_videos().path[0])
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-def started(worker): print("worker", worker, flush=True)
-if __name__ == "__main__": print(*clip_loader(Clips(), 1, batch_size=None, worker_init_fn=started, timeout=60))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked to keep freed memory")
-def test_a_worker_uses_its_memory_again(tmp_path): # Without it, some 4,800 pages are mapped for each clip
-    (tmp_path/"read.py").write_text(MAPPED)
-    said = subprocess.run([sys.executable, tmp_path/"read.py"], capture_output=True, text=True, check=True).stdout.split("\n")
-    assert said[0] == "worker 0", "the loader's own function is called as well"
-    assert max(map(int, said[1].split()[2:])) < 500, said

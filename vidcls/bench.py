@@ -21,7 +21,7 @@ from vidcls.clips import (
 )
 from .engine.batch import process_device
 from .engine.cache import frame_cache
-from .engine.machine import clip_loader, reuse_memory
+from .engine.machine import clip_loader
 from .engine.families import clip_shape, family_of
 from .engine.trainer import clip_flops, matmul_speed
 from .engine.video import frame_times, open_video, probe_video
@@ -167,9 +167,8 @@ def _compared(ms):
 
 # %% ../nbs/13_speed.ipynb #489e3b3f
 @contextmanager
-def _like_a_worker():
-    "PyTorch computes with a single thread inside the block, and free memory is kept."
-    reuse_memory()
+def _one_thread():
+    "PyTorch computes with a single thread inside the block."
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try: yield
@@ -187,7 +186,7 @@ def race(
     "Time the runners against each other on one core, in interleaved rounds."
     import pandas as pd
     who = {k: f for k,f in runners(path).items() if names is None or k in names}
-    with _like_a_worker(): took = list(_rounds(path, spec, num_clips, num_crops, rounds, who))
+    with _one_thread(): took = list(_rounds(path, spec, num_clips, num_crops, rounds, who))
     return _compared(pd.DataFrame(took).median())
 
 # %% ../nbs/13_speed.ipynb #b000da0c

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['home', 'atomic_write', 'no_bar', 'get_device', 'half_precision', 'process_state', 'cpu_has_bfloat16',
-           'usable_precision', 'show_messages', 'tell', 'SharedMemoryError', 'reuse_memory', 'WorkerStart',
-           'prepare_workers', 'clip_loader', 'ahead', 'disk_errors', 'Report', 'versions', 'doctor']
+           'usable_precision', 'show_messages', 'tell', 'SharedMemoryError', 'prepare_workers', 'clip_loader', 'ahead',
+           'disk_errors', 'Report', 'versions', 'doctor']
 
 # %% ../../nbs/engine/machine.ipynb #90bef1aa
 import errno, gc, logging, os, platform, re, shutil, sys, tempfile, threading, traceback
@@ -174,27 +174,6 @@ class SharedBatch:
             _share(batch)
         return batch
 
-# %% ../../nbs/engine/machine.ipynb #9b18acd3
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1 # Of glibc's malloc.h
-
-def reuse_memory():
-    "Let this process keep freed memory of up to 128 MiB for its next allocations; does nothing without glibc."
-    if platform.libc_ver()[0] != "glibc": return
-    import ctypes
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 32*2**20)  # Blocks of up to so many bytes come from the heap,
-    libc.mallopt(_TRIM_THRESHOLD, 128*2**20) # and up to so many free bytes stay in it
-
-class WorkerStart:
-    "A `worker_init_fn` that calls `reuse_memory`, and then another one."
-    def __init__(self,
-        after=None, # The loader's own `worker_init_fn`
-    ): self.after = after
-
-    def __call__(self, worker):
-        reuse_memory()
-        if self.after: self.after(worker)
-
 # %% ../../nbs/engine/machine.ipynb #8f3a32de
 def prepare_workers(
     loader, # PyTorch's `DataLoader`
@@ -206,7 +185,6 @@ def prepare_workers(
         lock = (context or multiprocessing).Lock # One semaphore; a `DataLoader` needs 8, and 3 per worker
         with _shared_memory_errors(): _ = [lock() for _ in range(8 + 3*loader.num_workers)]
         loader.collate_fn = SharedBatch(loader.collate_fn)
-        loader.worker_init_fn = WorkerStart(loader.worker_init_fn)
     return loader
 
 def clip_loader(

@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from .batch import fingerprint
 from .loading import model_folder
-from .machine import get_device, reuse_memory
+from .machine import get_device
 from .manifest import open_row, read_manifest, row_name
 from .progress import progress_bar
 from .record import saved_clips
@@ -86,7 +86,6 @@ def make_forward(
 ): # Function from uint8 [views, T, C, H, W] to a part of an answer: values and views, or clips
     "Load the network of a job. With one thread on a CPU, its numbers are the same in every process."
     import torch
-    reuse_memory()
     if job["device"] == "cpu": torch.set_num_threads(job["threads"])
     if job["kind"] == "views": return lambda views: dict(clips=views.numpy())
     forward = dict(logits=_of_model, features=_of_backbone)[job["kind"]](job)

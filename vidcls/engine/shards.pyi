@@ -10,7 +10,7 @@ import numpy as np
 from fastcore.basics import patch
 from .batch import fingerprint
 from .loading import model_folder
-from .machine import get_device, reuse_memory
+from .machine import get_device
 from .manifest import open_row, read_manifest, row_name
 from .progress import progress_bar
 from .record import saved_clips
