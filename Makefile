@@ -46,7 +46,7 @@ test test-slow test-spawn: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)  ## run the notebooks' checks and the fast part of tests/ (about twelve minutes)
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
-test-slow: $(STAMP)  ## run the slow tests: stand-ins, installations, killed processes, and Chromium if it is installed
+test-slow: $(STAMP)  ## run the slow tests: stand-ins, installations, killed processes, and Chromium if it is installed (ALL=1: every variant)
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m slow
 	@$(PY) -m pytest -m slow tests/browser
 

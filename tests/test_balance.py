@@ -13,7 +13,7 @@ from vidcls.engine.tables import balance_rows
 from vidcls.scoring import evaluate_videos
 from vidcls.synthetic.stick import make_stickucf
 from vidcls.train import finetune
-from videos import write_dataset, write_model, write_video
+from videos import variant, write_dataset, write_model, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,7 @@ def test_too_few_recordings_for_a_split_are_one_sentence(recipe, rows, says, tmp
         assert "\n" not in str(e.value)
 
 
+@variant
 @pytest.mark.slow
 def test_rare_classes_of_stick_figures_are_found_more_often(tmp_path):
     "Five of ten classes with 2 of 12 training videos: their mean recall, by a linear probe on the shipped checkpoint, over three draws."

@@ -15,8 +15,8 @@ from make_readme import settings
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="makes symbolic links")
 CHAPTERS = [n for n in run_chapters.chapters(NBS) if "<!-- badge -->" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")]
 NOT_THERE = ("vidcls", "nbdev", "execnb", "pytest", "_pytest", "xdist", "nbclient", "jupyterlab", "build", "pip", "uv", "__editable__", "__pycache__")
-FEW = ("00_start", "06_train", "15_share", "16_yours") # Training, a server and own videos: what the others need is among it
-ALL = bool(os.environ.get("VIDCLS_HOSTED") or os.environ.get("CHAPTERS") == "all")
+FEW = ("06_train", "15_share") # Training and a server: what the others need is among it
+ALL = bool(os.environ.get("VIDCLS_HOSTED") or os.environ.get("ALL"))
 HOSTED = os.environ.get("VIDCLS_HOSTED") or sys.executable
 CHECK = """
 import vidcls, vidcls.engine.recipes
@@ -91,7 +91,7 @@ def run_there(nb, python, env, tmp_path):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapter_alone(name, machine, dist, tmp_path, pytestconfig):
     "By default a few: every notebook runs in an empty folder in `make test`, and imports what a hosted machine has (below)."
-    if not ALL and name not in FEW: pytest.skip("CHAPTERS=all and `make matrix` run all notebooks alone")
+    if not ALL and name not in FEW: pytest.skip("`make test-slow ALL=1` and `make matrix` run all notebooks alone")
     def _install(python):
         rc, out = nbtest.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", *dist.glob("*.whl")])
         assert rc == 0, out

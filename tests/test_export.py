@@ -7,7 +7,7 @@ import numpy as np, pytest, torch
 
 from test_families import SPEEDY, publish as publish_video
 from test_frozen import extract, IMAGES, publish, recipe_for
-from videos import write_dataset, write_model
+from videos import variant, write_dataset, write_model
 from vidcls import explain, predict, predict_files, timeline
 from vidcls.backbones import fit_probe, load_backbone, load_probe
 from vidcls.clips import ClipSpec
@@ -74,9 +74,12 @@ def test_a_family_gives_the_same_answers(name, tmp_path, data):
     assert predict(done.file, next(data.glob("test/*/*.avi")))[0]["label"] in ("Nod", "Wave")
 
 
+PROBES = [("clip_vision_model", "linear"), ("vjepa2", "linear"), ("videomae", "attentive"), ("dinov2", "attentive")] # All others weekly
+
+
 @needs_extra
 @pytest.mark.slow
-@pytest.mark.parametrize("name, kind", [*((n, "linear") for n in [*FAMILIES, *IMAGES]), ("videomae", "attentive"), ("dinov2", "attentive")])
+@pytest.mark.parametrize("name, kind", [*PROBES, *(pytest.param(n, "linear", marks=variant) for n in [*FAMILIES, *IMAGES] if (n, "linear") not in PROBES)])
 def test_a_probe_gives_the_same_answers(name, kind, tmp_path, data, monkeypatch):
     monkeypatch.setenv("VIDCLS_HOME", str(tmp_path/"home"))
     path = publish(tmp_path/"published", name)

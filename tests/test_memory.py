@@ -7,7 +7,7 @@ import numpy as np, pytest, torch
 import vidcls.backbones as backbones
 from vidcls.bench import Elsewhere, feature_race
 from vidcls.clips import ClipSpec
-from videos import write_video
+from videos import variant, write_video
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
 SPEC = ClipSpec(4, .5, 32, "crop", (.5,)*3, (.5,)*3)
@@ -110,7 +110,7 @@ print(json.dumps(done.metrics | dict(share=peak.bytes/f.array.nbytes, wall=time.
 
 @needs_proc
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["float32", "float16"])
+@pytest.mark.parametrize("kind", [pytest.param("float32", marks=variant), "float16"])
 def test_a_linear_probe_on_100_000_features_loads_no_more_than_twice_their_size(kind, tmp_path, monkeypatch):
     """Private memory beside the store's own pages, which the system can take back; a tenth each is for validation and test.
 

@@ -8,7 +8,7 @@ from transformers import VideoMAEForPreTraining
 from vidcls.engine.batch import Journal, predict_files
 from vidcls.engine.record import load_record
 from vidcls.scoring import evaluate_videos
-from videos import tiny_config, write_checkpoint, write_dataset
+from videos import tiny_config, variant, write_checkpoint, write_dataset
 
 pytestmark = pytest.mark.slow # Most start several processes, and the others need what these have made
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "VIDCLS_RECIPE": "stick"}
@@ -175,7 +175,7 @@ def test_a_file_that_holds_no_results_is_kept(together, set10, tmp_path, content
     assert (tmp_path/"notes.txt").read_bytes() == content
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=variant), 1])
 def test_a_killed_run_ends_as_one_that_was_not(alone, set10, checkpoint, tmp_path, seed):
     "Kill -9 at random moments, resume, until it is done; with workers, blended clips and smaller steps below, too, if `seed`."
     more = ["--mix", "--layer-decay", "0.7"] if seed else []

@@ -10,7 +10,7 @@ from vidcls.engine.results import read_results, Results
 from vidcls.engine.shards import run_shard, score_job
 from vidcls.infer import load_trained, run_inference, seen_views
 from vidcls.scoring import evaluate_videos, score_results
-from videos import write_model, write_video
+from videos import variant, write_model, write_video
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ class GS(Store): protocol = "gs"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["s3", "gs"])
+@pytest.mark.parametrize("scheme", ["s3", pytest.param("gs", marks=variant)])
 def test_videos_in_a_cloud_are_listed_read_and_noticed_when_they_change(scheme, films, manifest, model, truth, tmp_path):
     "In processes of their own, as from a shell: whoever reads a video finds the package for its address by itself."
     about = tmp_path/"packages"/"cloud-1.dist-info"

@@ -6,7 +6,7 @@ import nbtest, pytest, run_chapters, standin
 from nbtest import NBS
 
 pytestmark = pytest.mark.slow # Full-size frames
-FLOORS = ["course", "engine"] if os.environ.get("CHAPTERS") == "all" else ["course"] # The workflow of every week runs all
+FLOORS = ["course", "engine"] if os.environ.get("ALL") else ["course"] # The workflow of every week runs all
 RECIPES = "engine/recipes" # Defines the recipes itself, and loads nothing
 CHAPTERS = [n for n in dict.fromkeys([*run_chapters.chapters(NBS, floors=FLOORS), RECIPES])
             if "recipe" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")] # The others would run as they always do

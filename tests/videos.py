@@ -1,5 +1,5 @@
 "Small videos and models for tests, and where the real ones are."
-import struct
+import os, struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from vidcls.synthetic import stick
 SHARED = Path(__file__).resolve().parents[2]/"shared"/"data"
 REAL, ODD = SHARED/"UCF101_real6.tar.gz", SHARED/"odd"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="the real UCF101 clips are not beside the checkout (../shared/data)")
+variant = pytest.mark.skipif(not os.environ.get("ALL"), reason="repeats a test with other settings: `make test-slow ALL=1` runs it, once a week")
 needs_odd = pytest.mark.skipif(not ODD.exists(), reason="the odd video files are not beside the checkout (../shared/data/odd)")
 
 

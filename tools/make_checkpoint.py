@@ -24,7 +24,7 @@ SUPERVISED = Recipe("moves", data="moves", checkpoint="videomae-stick", from_scr
 HIDE = dict(mask_ratio=.6, masking="random")        # How `videomae-masked` was trained
 FINETUNING = replace(RECIPES["stick"], precision="bf16") # Half precision saves a third of the time on a CPU
 LONGER = 4                                          # The control from random weights takes so many times the epochs
-RUNS = ((1., 0), (.3, 0), (.1, 0), (1., 1), (1., 2)) # (share of the labels, seed)
+RUNS = tuple((share, seed) for seed in range(3) for share in (1., .3, .1)) # (share of the labels, seed)
 TINY = dict(per_class=(2, 1, 1), epochs=1)
 
 
@@ -94,10 +94,10 @@ def ship(
     pretrain(masked, work/"masked", **HIDE, resume=True, workers=workers, overwrite=True, cache="disk")
     one = ship_masked(work/"masked", package/"videomae-masked")
     other = ship_supervised(make_checkpoint(work/"moves", supervised, workers, overwrite=True), package/"videomae-stick")
-    control = untrained(work/"start", masked)
-    starts = {"random weights": None, "positional start": control, "videomae-masked": one, "videomae-stick": other}
-    longer = {f"random weights, {LONGER} times as long": dict(from_scratch=True, epochs=LONGER*recipe.epochs)}
-    for some, which in ((starts, runs), (longer, runs[:1])):
+    starts = {"random weights": None, "videomae-masked": one, "videomae-stick": other}
+    controls = {f"random weights, {LONGER} times as long": dict(from_scratch=True, epochs=LONGER*recipe.epochs),
+                "positional start": untrained(work/"start", masked)}
+    for some, which in ((starts, runs), (controls, runs[:1])):
         transfer(some, recipe, work/"stick", which, workers=workers, cache="ram")
     for f in ("transfer.csv", "videos.csv"): shutil.copy(work/"stick"/f, other)
     return package
