@@ -14,6 +14,7 @@ WANTED = os.environ.get("CHAPTERS", "02 04 08 index").split()
 CHAPTERS = EVERY if WANTED == ["all"] else run_chapters.choose(EVERY, WANTED)
 WIDE, NARROW, SLICE = 1280, 480, 2000
 MINUTES = 15  # For one chapter with the smoke recipe on a slow machine
+NO_CURVE = {"09_pretrain": {"c766d610"}, "14_scale": {"db22bfc9"}}  # Cells whose curve needs more than the one epoch of this recipe
 
 
 # -- chapters ---------------------------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def test_chapter_runs_and_shows_its_pictures(name, lab, page, shots):
         pytest.fail(run_chapters.ANSI.sub("", run_chapters.explain(name, nb, "")), pytrace=False)
     assert all(c.execution_count for c in code), "some cells did not run"
     expect(page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")).to_have_count(0)
-    assert stored.keys() - pictures(nb).keys() == set(), "cells that have a picture in the repository show none"
+    assert stored.keys() - pictures(nb).keys() == NO_CURVE.get(name, set()), "cells that have a picture in the repository show none"
     shown = page.locator(".jp-OutputArea-output img")
     expect(shown).to_have_count(sum(pictures(nb).values()))
     for theme, width in (("Light", WIDE), ("Dark", WIDE), ("Light", NARROW)):
