@@ -1,33 +1,35 @@
-"""Make a table that compares training on original videos with training on a copy of them, in pairs with the same seed.
+"""Compare training on original videos with training on a copy of them, in pairs with the same seed.
 
 Each pair trains by the same recipe from the same checkpoint, once on the folder `split/class/video` and once on its
-copy. The table has a line per training, and the script continues where it stopped. It prints the mean difference of the
-accuracies over the pairs, with its standard error."""
+copy. Two tables result: a line per training, and a line per test video of each training that says whether the model was
+right. The script continues where it stopped, and prints how much better the copy is, with its 95 % interval."""
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np, pandas as pd
+import pandas as pd
 
 from vidcls.clips import ClipSpec
+from vidcls.data import video_table
 from vidcls.engine.machine import home, show_messages
 from vidcls.engine.prepare import copy_size, prepare_videos
 from vidcls.engine.recipes import RECIPES
+from vidcls.scoring import evaluate_videos, paired_interval
 from vidcls.train import finetune
 
 
 def prepared_table(
     data,               # Folder `split/class/video`
-    out,                # File for the table
+    out,                # Folder for `prepared.csv` and `prepared_videos.csv`
     work=None,          # Folder for copies and models; None: `home()/"prepared-table"`
     recipe:str="stick", # Name of the recipe
     epochs:int=40,      # Epochs of each training
     pairs:int=5,        # Seeds
     codecs=("h264", "mjpeg"), # Forms of the copy
     workers:int|None=None, # Processes that read clips
-) -> pd.DataFrame: # data, seed, video_accuracy, clip_accuracy, eval_loss, seconds
-    "Train on originals and on copies, seed by seed."
-    work, rows = Path(work or home()/"prepared-table"), []
+) -> pd.DataFrame: # data, seed, video, group, correct
+    "Train on originals and on copies, seed by seed. Returns the table of the test videos."
+    work, out, rows, videos = Path(work or home()/"prepared-table"), Path(out), [], []
     r = replace(RECIPES[recipe], name="pair", data=str(data), data_revision=None, epochs=epochs)
     spec = ClipSpec.from_checkpoint(r.checkpoint, r, r.checkpoint_revision)
     size = copy_size(spec.size, r.scale, spec.part)
@@ -35,24 +37,29 @@ def prepared_table(
     for seed in range(pairs):
         for name, place in places.items():
             done = finetune(replace(r, data=str(place), seed=seed), work/f"{name}-{seed}", resume=True, workers=workers)
-            loss = [h["eval_loss"] for h in done.history if "eval_loss" in h][-1]
-            m = done.metrics
-            rows.append(dict(data=name, seed=seed, video_accuracy=m["video_accuracy"], clip_accuracy=m["clip_accuracy"], eval_loss=loss, seconds=m["seconds"]))
-            pd.DataFrame(rows).to_csv(out, index=False)
-    return pd.DataFrame(rows)
+            test = video_table(place).query("split == 'test'").sort_values("path")
+            right = evaluate_videos(done.model_dir, test, progress=False).predictions.sort_values("path").correct
+            rows.append(dict(data=name, seed=seed) | {k: done.metrics[k] for k in ("video_accuracy", "clip_accuracy", "seconds")})
+            videos.append(pd.DataFrame(dict(data=name, seed=seed, video=[Path(p).stem for p in test.path], group=test.group.tolist(),
+                                            correct=right.astype(int).tolist())))
+            pd.DataFrame(rows).to_csv(out/"prepared.csv", index=False)
+            pd.concat(videos).to_csv(out/"prepared_videos.csv", index=False)
+    return pd.concat(videos)
 
 
-def differences(table):
-    "Copy minus original over the pairs: mean and standard error, one row per form of the copy."
-    t = table.pivot(index="seed", columns="data", values="video_accuracy")
-    d = t.drop(columns="original").sub(t.original, axis=0)
-    return pd.DataFrame(dict(difference=d.mean(), standard_error=d.std()/np.sqrt(len(d)), pairs=len(d)))
+def differences(
+    videos:pd.DataFrame, # From `prepared_table`
+) -> pd.DataFrame: # gain, low, high; a row per form of the copy
+    "How much better a model from a copy is, with the 95 % interval over recordings."
+    t = videos.pivot_table(index=["group", "video"], columns="data", values="correct") # Mean over the seeds
+    found = {k: paired_interval(t.original, t[k], t.index.get_level_values("group")) for k in t if k != "original"}
+    return pd.DataFrame(found, ["gain", "low", "high"]).T
 
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("data", type=Path, help="folder split/class/video")
-    p.add_argument("--out", type=Path, default=Path("prepared.csv"), help="file for the table; default: prepared.csv")
+    p.add_argument("--out", type=Path, default=Path("."), help="folder for both tables; default: this one")
     p.add_argument("--work", type=Path, help="folder for copies and models; default: prepared-table in VIDCLS_HOME")
     p.add_argument("--recipe", default="stick", help="name of the recipe; default: stick")
     p.add_argument("--epochs", type=int, default=40, help="epochs of each training; default: 40")
