@@ -4,16 +4,18 @@ from pathlib import Path
 
 import nbtest, pytest, run_chapters, standin
 from nbtest import NBS
+from videos import variant
 
 pytestmark = pytest.mark.slow # Full-size frames
 FLOORS = ["course", "engine"] if os.environ.get("ALL") else ["course"] # The workflow of every week runs all
+OTHERS = ("10_", "11_", "12_", "13_", "14_", "16_") # What is special about the recipe is in the chapters before them, and these take long
 RECIPES = "engine/recipes" # Defines the recipes itself, and loads nothing
 CHAPTERS = [n for n in dict.fromkeys([*run_chapters.chapters(NBS, floors=FLOORS), RECIPES])
             if "recipe" in (NBS/f"{n}.ipynb").read_text(encoding="utf-8")] # The others would run as they always do
 TRAINS = "06_train" # Trains the model that the others take
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=variant) if n.startswith(OTHERS) else n for n in CHAPTERS])
 def test_a_chapter_runs_as_if_its_recipe_were_ucf101(name, once, pytestconfig):
     folder = once("ucf101-standin", standin.write)
     def train(home):
